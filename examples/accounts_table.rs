@@ -9,6 +9,8 @@
 //! (`--feed`, `--token`); otherwise the program ends with an error. Messages that are not events are skipped.
 //! `docs/consuming.md` explains why.
 
+#![expect(clippy::doc_markdown, reason = "help is printed as it is written")]
+
 use std::io::Write as _;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,19 @@
 //! The program: an event-sourced authentication service.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::large_stack_arrays,
+        clippy::unchecked_time_subtraction
+    )
+)]
+#![expect(
+    clippy::doc_markdown,
+    reason = "a doc comment on an option is its help, which is printed as it is written"
+)]
+
 mod background;
 mod cli;
 mod commands;

@@ -455,13 +455,13 @@ async fn erasing_a_locked_account_with_every_kind_of_change_leaves_no_trace(stor
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_one_node_ends_is_refused_by_the_other() {
+    type End = (&'static str, &'static str, Value);
     let nodes = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
     let [one, other] = nodes;
     let (one, other) = (one.start().await, other.start().await);
     let admin = staff::signed_in(&one, "root", "admin").await.access;
     let ann = registered(&one, "ann").await;
     let id = id_of(&one, &admin, &ann).await;
-    type End = (&'static str, &'static str, Value);
     let ends: [End; 4] = [
         ("PUT", "/role", json!({"role": "auditor"})),
         ("DELETE", "/sessions", json!({})),

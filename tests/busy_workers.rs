@@ -273,9 +273,9 @@ fn hostile_bodies() -> Vec<Vec<u8>> {
     ] {
         let text = character.repeat(times);
         // The passwords differ from all text that an answer may repeat.
-        let members = MEMBERS.map(|name| match name.contains("password") {
-            true => (name.to_owned(), Value::from(format!("{text}7"))),
-            false => (name.to_owned(), Value::from(text.clone())),
+        let members = MEMBERS.map(|name| {
+            let more = if name.contains("password") { "7" } else { "" };
+            (name.to_owned(), Value::from(format!("{text}{more}")))
         });
         let mut body = Value::Object(members.into_iter().collect());
         bodies.push(body.to_string().into());

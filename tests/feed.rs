@@ -326,7 +326,7 @@ async fn followers_get_every_event_in_order_as_it_comes(store: Store) {
     }
     load.has_done(60).await;
     load.end().await;
-    the_end(&service).await;
+    the_end(&service);
     let query = "follow=true&type=UserRegistered";
     let mut registrations = Reader::of(&service, &reader.access, query).await;
     registrations.events_until(is_the_end).await;
@@ -354,7 +354,7 @@ async fn a_follower_whose_session_ends_is_cut_off(store: Store) {
     let answer = service.send(api_auth::LOGOUT).bearer(&reader.access).await;
     assert_eq!(answer.status, 200, "{answer}");
     cut_off.ends().await;
-    the_end(&service).await;
+    the_end(&service);
     goes_on.events_until(is_the_end).await;
     let answer = read(&service, &reader.access, "").await;
     assert_eq!(answer.status, 401, "{answer}");
@@ -373,7 +373,7 @@ async fn a_follower_that_loses_its_role_is_cut_off(store: Store) {
     staff::set_role(&service, &Person::called("reader"), "user");
     // The reader does not even receive the event that ends its session.
     assert_eq!(cut_off.event().await, None);
-    the_end(&service).await;
+    the_end(&service);
     goes_on.events_until(is_the_end).await;
     let answer = read(&service, &reader.access, "").await;
     assert_eq!(answer.status, 401, "{answer}");
@@ -401,7 +401,7 @@ async fn a_stalled_reader_costs_little_and_harms_no_other(store: Store) {
     // Other clients are served, and other followers receive new events.
     let query = format!("follow=true&after={}", everything.len());
     let mut follower = Reader::of(&service, &reader.access, &query).await;
-    the_end(&service).await;
+    the_end(&service);
     let news = follower.events_until(is_the_end).await;
     follow_each_other(everything.len() as u64, &news);
     let grown = memory(&service).saturating_sub(before);
@@ -575,7 +575,7 @@ async fn a_follower_of_one_node_receives_the_events_of_the_other() {
             .registers(&nodes[round % 2].http(), &person)
             .await;
     }
-    the_end(&nodes[1]).await;
+    the_end(&nodes[1]);
     let mut received = Vec::new();
     for stream in &mut streams {
         let events = stream.events_until(is_the_end).await;
@@ -673,7 +673,7 @@ fn is_a_problem(answer: &Answer) -> String {
 }
 
 /// A unique marker.
-async fn the_end(service: &Program) {
+fn the_end(service: &Program) {
     staff::create(service, &Person::called("the-end"), "admin");
 }
 

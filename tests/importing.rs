@@ -25,7 +25,7 @@ on_both_stores!(
 
 const BCRYPT: &str = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";
 
-/// Hashes of other programs with their passwords: test vectors of crypt_blowfish, of the reference implementation of
+/// Hashes of other programs with their passwords: test vectors of `crypt_blowfish`, of the reference implementation of
 /// Argon2 and of RFC 7914.
 const ELSEWHERE: [(&str, &str, &str); 6] = [
     (

@@ -69,12 +69,12 @@ async fn concurrent_guesses_count_like_sequential_ones(store: Store) {
             answers.iter().partition(|answer| answer.status == 429);
         // One more for each half minute that a slow machine takes.
         assert!(checked.len() <= 12, "{} were checked", checked.len());
-        checked
-            .iter()
-            .for_each(|answer| contract.says_wrong_credentials(answer));
-        refused
-            .iter()
-            .for_each(|answer| assert!(answer.retry_after() >= 1, "{answer}"));
+        for answer in checked {
+            contract.says_wrong_credentials(answer);
+        }
+        for answer in refused {
+            assert!(answer.retry_after() >= 1, "{answer}");
+        }
     }
 }
 

@@ -84,6 +84,7 @@ async fn a_hang_up_does_not_end_the_service(store: Store) {
     assert!(service.terminate().await.success());
 }
 
+#[expect(clippy::float_cmp, reason = "both metrics are whole numbers")]
 async fn the_state_of_every_worker_can_be_read(store: Store) {
     let nats = Nats::start().await;
     let service = Settings::on(store)

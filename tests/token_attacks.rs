@@ -55,6 +55,7 @@ async fn no_forged_token_is_accepted(store: Store) {
 
 /// A node with a fast clock may have signed it, or another service with the shared secret.
 async fn a_token_of_a_clock_that_was_ahead_is_refused(store: Store) {
+    const DAY: i64 = 24 * 60 * 60;
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
     let service = Settings::on(store)
         .with_cheap_hashing()
@@ -75,7 +76,6 @@ async fn a_token_of_a_clock_that_was_ahead_is_refused(store: Store) {
         let key = EncodingKey::from_secret(SECRET.as_bytes());
         jsonwebtoken::encode(&header, &claims, &key).unwrap()
     };
-    const DAY: i64 = 24 * 60 * 60;
     verifies(&http, &signed(&good.access, [0, 0])).await;
     for later in [[120, 120], [0, DAY], [10 * DAY, 10 * DAY]] {
         eprintln!("{later:?}");

@@ -3,6 +3,16 @@
 //! The routes under one base path are a surface. `contracts` has a folder for each published contract, `native` has all
 //! other endpoints, and `http` is what they share.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::large_stack_arrays,
+        clippy::unchecked_time_subtraction
+    )
+)]
+
 mod capacity;
 mod connection;
 mod contracts;

@@ -3,6 +3,16 @@
 //! The HTTP contracts and the command line call [`Authlog`]. It contains no HTTP, no SQL and no cryptography; the [`ports`]
 //! are the traits through which it uses them. A use case reads as steps: look up, decide, record, answer.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::large_stack_arrays,
+        clippy::unchecked_time_subtraction
+    )
+)]
+
 pub mod access;
 mod account_cache;
 mod authlog;

@@ -6,7 +6,7 @@ use authlog_domain::Flaw;
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
-/// A password as typed, normalised by RFC 8265 §4.2 (OpaqueString). It is wiped when dropped and has neither `Debug`
+/// A password as typed, normalised by RFC 8265 §4.2 (`OpaqueString`). It is wiped when dropped and has neither `Debug`
 /// nor `Serialize`.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);

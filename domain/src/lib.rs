@@ -26,6 +26,16 @@
 //! | personal field | a field of an event that holds personal data; see [`EventKind::personal_fields`] |
 //! | contract | one of the published HTTP contracts, [`ContractName`] |
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::large_stack_arrays,
+        clippy::unchecked_time_subtraction
+    )
+)]
+
 mod aggregate;
 mod catalogue;
 mod personal;

@@ -41,9 +41,9 @@ const UNLIMITED: Limits = Limits {
 /// Decides on the command, and applies the events to the aggregate. Returns the events.
 fn execute<A: Decides>(aggregate: &mut A, command: A::Command) -> Result<Vec<A::Event>, A::Error> {
     let events = aggregate.decided(command)?;
-    events
-        .iter()
-        .for_each(|event| aggregate.apply(event.clone()));
+    for event in &events {
+        aggregate.apply(event.clone());
+    }
     Ok(events)
 }
 

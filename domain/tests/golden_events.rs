@@ -32,6 +32,7 @@ fn id(number: u128) -> Uuid {
 }
 
 /// An event of each type in its current version, as kind of aggregate, stored type, version and payload.
+#[expect(clippy::too_many_lines, reason = "one entry for each event")]
 fn samples() -> Vec<(AggregateKind, String, String, Value)> {
     fn sample(
         kind: AggregateKind,

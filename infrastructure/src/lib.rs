@@ -1,5 +1,15 @@
 //! Adapters: the implementations of the ports of `authlog-application`.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::large_stack_arrays,
+        clippy::unchecked_time_subtraction
+    )
+)]
+
 pub mod claim_upgrade;
 mod doctor;
 mod exclusive_file;

@@ -7,6 +7,16 @@
 //! An erased account has no rows, and neither have its sessions. The events of a session do not show that, so before a
 //! caller writes or compares rows it asks the store which accounts were erased.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::large_stack_arrays,
+        clippy::unchecked_time_subtraction
+    )
+)]
+
 mod accounts;
 mod claims;
 mod erasure;

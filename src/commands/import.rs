@@ -223,6 +223,7 @@ fn parse(line: &[u8]) -> Result<Option<ImportForm>, &'static str> {
 }
 
 /// The string in a field; `Some(None)` if the field is absent or null, `None` if it is not a string.
+#[expect(clippy::option_option, reason = "an absent member is a valid answer")]
 fn text(members: &Map<String, Value>, name: &str) -> Option<Option<String>> {
     match members.get(name) {
         None | Some(Value::Null) => Some(None),

@@ -59,6 +59,6 @@ pub async fn is_registered(service: &Program, person: &Person) -> UserId {
     user
 }
 
-/// The password of such an account, with its hash: a test vector of crypt_blowfish.
+/// The password of such an account, with its hash: a test vector of `crypt_blowfish`.
 pub const PASSWORD: &str = "U*U*";
 const HASH: &str = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";

@@ -135,10 +135,10 @@ impl Cluster {
 
     /// The names and times of the events in log order, from the database.
     pub fn log(&self) -> Vec<String> {
-        let sql = r#"SELECT aggregate_type || '/' || aggregate_id || '/' || sequence
+        let sql = r"SELECT aggregate_type || '/' || aggregate_id || '/' || sequence
                           || ' ' || (payload -> event_type ->> 'at')
                        FROM event_log JOIN events USING (aggregate_type, aggregate_id, sequence)
-                      ORDER BY log_index"#;
+                      ORDER BY log_index";
         let url = url_at(self.primary.port(), &self.database);
         tokio::task::block_in_place(|| Postgres::ask(&url, sql))
     }

@@ -139,6 +139,7 @@ fn record_outcome(api: &Api, response: &Response) {
 
 /// How long after its arrival a request is refused for overload. The jitter is taken from the id, which is random.
 fn delay_of(request: Uuid) -> Duration {
+    #[expect(clippy::cast_possible_truncation, reason = "a constant below a second")]
     let random = request.as_u64_pair().1 % JITTER.as_millis() as u64;
     OVERLOAD_DELAY + Duration::from_millis(random)
 }

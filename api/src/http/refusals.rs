@@ -44,6 +44,7 @@ impl Refusals {
     /// When a refusal that is due at `due` is sent: with the next ones, less than [`SENT_EVERY`] later.
     pub fn sent_at(&self, due: Instant) -> Instant {
         let past = due.saturating_duration_since(self.began);
+        #[expect(clippy::cast_possible_truncation, reason = "less than `SENT_EVERY`")]
         let rest = Duration::from_nanos((past.as_nanos() % SENT_EVERY.as_nanos()) as u64);
         if rest.is_zero() {
             due

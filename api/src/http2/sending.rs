@@ -76,6 +76,10 @@ pub(super) struct Unwritten<'a> {
 }
 
 impl<'a> Unwritten<'a> {
+    #[expect(
+        clippy::used_underscore_binding,
+        reason = "the lease is kept for its drop alone"
+    )]
     pub fn of(stream: &'a Stream, bytes: usize) -> Result<Self, Exhausted> {
         let streams = &stream.streams;
         let others = streams.unwritten.fetch_add(bytes, Ordering::Relaxed);

@@ -128,11 +128,11 @@ impl Tokens for NullPorts {
         json!({ "keys": [] })
     }
 
-    fn issuer(&self) -> &str {
+    fn issuer(&self) -> &'static str {
         "authlog"
     }
 
-    fn audience(&self) -> &str {
+    fn audience(&self) -> &'static str {
         "authlog"
     }
 }

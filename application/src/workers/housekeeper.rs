@@ -16,6 +16,7 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// How many marks of the log are kept. Marks are at least [`EVERY`] apart, so these span the time for which revocations are
 /// kept.
+#[expect(clippy::cast_possible_truncation, reason = "some tens of hours")]
 const MARKS: u32 = (KEEP_FOR.as_secs() / EVERY.as_secs()) as u32 + 1;
 
 // The row of a session that ended is kept for longer than the revocation of the session is remembered.

@@ -107,6 +107,7 @@ pub(super) async fn run<J: MailJob>(job: J, wake: Arc<Notify>) {
     let mut in_progress = JoinSet::new();
     loop {
         while in_progress.try_join_next().is_some() {}
+        #[expect(clippy::cast_possible_truncation, reason = "at most `AT_ONCE`")]
         let free = AT_ONCE.saturating_sub(in_progress.len() as u32);
         if free == 0 {
             in_progress.join_next().await;

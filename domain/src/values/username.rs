@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Flaw, bounded, text_value};
 
-/// A username (RFC 8265, UsernameCasePreserved). It never contains `@`, so it cannot be mistaken for an e-mail address.
+/// A username (RFC 8265, `UsernameCasePreserved`). It never contains `@`, so it cannot be mistaken for an e-mail address.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Username(String);
@@ -48,7 +48,7 @@ impl Username {
         Ok(Self(username.into_owned()))
     }
 
-    /// The form that all spellings of one username share (RFC 8265, UsernameCaseMapped).
+    /// The form that all spellings of one username share (RFC 8265, `UsernameCaseMapped`).
     pub fn comparable(&self) -> String {
         if is_plain(&self.0) {
             return self.0.to_ascii_lowercase();

@@ -38,6 +38,16 @@
 //! # }
 //! ```
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::large_stack_arrays,
+        clippy::unchecked_time_subtraction
+    )
+)]
+
 pub mod checkpoint;
 pub mod evidence;
 pub mod export;

@@ -113,7 +113,9 @@ fn written_evidence_and_exports_are_verified_and_a_stream_has_no_gap() {
         record(3, "ada", 2),
     ];
     let mut tree = GrowingTree::default();
-    records.iter().for_each(|it| tree.push(it.leaf, |_, _| {}));
+    for it in &records {
+        tree.push(it.leaf, |_, _| {});
+    }
     let note = Checkpoint::sign(tree.size(), tree.root(), &key);
     let leaves = records.each_ref().map(|it| it.leaf);
     let path = |index: u64| {

@@ -272,6 +272,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_is_stored_as_a_phc_string_with_the_parameters_of_owasp() {
+        use argon2::PasswordVerifier as _;
         let hasher = hasher(Argon2Settings {
             threads: 1,
             ..Argon2Settings::default()
@@ -283,7 +284,6 @@ mod tests {
             .unwrap();
         let (salt, output) = rest.split_once('$').unwrap();
         assert_eq!((salt.len(), output.len()), (22, 43), "{text}");
-        use argon2::PasswordVerifier as _;
         let parsed = argon2::PasswordHash::new(text).unwrap();
         let library = argon2::Argon2::default();
         assert!(library.verify_password(b"rahasia", &parsed).is_ok());

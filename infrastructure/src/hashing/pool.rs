@@ -70,6 +70,11 @@ impl<S> Shared<S> {
     }
 
     /// How many jobs may wait.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a conversion from a float saturates"
+    )]
     fn places(&self, queue: &Queue<S>) -> usize {
         let turns = self.longest_backlog.as_secs_f64() / queue.mean_cpu_time.as_secs_f64();
         ((self.threads as f64 * turns) as usize).min(self.capacity)

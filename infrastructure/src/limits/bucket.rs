@@ -177,6 +177,7 @@ impl Buckets {
 
     /// The table of `key`.
     fn lock(&self, key: u64) -> MutexGuard<'_, Shard> {
+        #[expect(clippy::cast_possible_truncation, reason = "less than `SHARDS`")]
         let shard = &self.shards[(key % SHARDS as u64) as usize];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }

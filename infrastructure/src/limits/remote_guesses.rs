@@ -61,7 +61,9 @@ impl RemoteGuesses {
         change: impl FnOnce(&mut Option<GuessId>) -> T,
     ) -> T {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut places[(guess.get() % REMEMBERED as u64) as usize])
+        #[expect(clippy::cast_possible_truncation, reason = "less than `REMEMBERED`")]
+        let slot = (guess.get() % REMEMBERED as u64) as usize;
+        change(&mut places[slot])
     }
 }
 
@@ -85,7 +87,9 @@ mod tests {
     fn of_many_ids_the_newest_are_remembered() {
         let (ids, guesses) = (GuessIds::new(&SystemEntropy), RemoteGuesses::new());
         let given: Vec<_> = (0..2 * REMEMBERED).map(|_| ids.next()).collect();
-        given.iter().for_each(|guess| guesses.add(*guess));
+        for guess in &given {
+            guesses.add(*guess);
+        }
         let remembered = given.iter().map(|guess| guesses.remove(*guess));
         let (old, new): (Vec<_>, Vec<_>) = remembered
             .enumerate()

@@ -355,7 +355,9 @@ fn others_at_an_address_do_not_keep_out_accounts_that_have_signed_in_there() {
 fn deliver(told: &mut mpsc::Receiver<Update>, there: &GcraAttemptLimiter) -> usize {
     let updates: Vec<Update> = std::iter::from_fn(|| told.try_recv().ok()).collect();
     let count = updates.len();
-    updates.into_iter().for_each(|update| there.apply(update));
+    for update in updates {
+        there.apply(update);
+    }
     count
 }
 

@@ -15,6 +15,9 @@ use super::servers::NatsServers;
 /// The default prefix of the JetStream API.
 const API_PREFIX: &str = "$JS.API";
 
+/// The setting that names the key of the client certificate.
+const CLIENT_KEY_SETTING: &str = "AUTHLOG_NATS_CLIENT_KEY_FILE";
+
 /// How to connect to NATS. Files are read for every connection, so that renewed credentials need no restart.
 #[derive(Clone)]
 pub struct NatsAccess {
@@ -145,10 +148,9 @@ impl NatsAccess {
         if let Some(client) = &self.client_certificate {
             let (certificate, key) = (&client.certificate_file, &client.key_file);
             require_certificates("AUTHLOG_NATS_CLIENT_CERTIFICATE_FILE", certificate)?;
-            const SETTING: &str = "AUTHLOG_NATS_CLIENT_KEY_FILE";
-            let pem = read(SETTING, key)?;
+            let pem = read(CLIENT_KEY_SETTING, key)?;
             PrivateKeyDer::from_pem_slice(pem.as_bytes())
-                .map_err(|_| unusable(SETTING, key, "private key in PEM"))?;
+                .map_err(|_| unusable(CLIENT_KEY_SETTING, key, "private key in PEM"))?;
             options = options
                 .add_client_certificate(certificate.clone(), key.clone())
                 .require_tls(true);

@@ -482,6 +482,10 @@ impl TryFrom<StandingRow> for StoredStanding {
 }
 
 /// Bytes as JSON has to spell them for a column of type `bytea`.
+#[expect(
+    clippy::ref_option,
+    reason = "serde's `serialize_with` calls it with a reference to the field"
+)]
 fn as_bytea<S: serde::Serializer>(bytes: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
     let spelt = bytes
         .as_ref()

@@ -64,9 +64,9 @@ pub(super) async fn grow(
     if leaves.len() as u64 != range.end - range.start {
         return Err(ReadError::Incomplete { level: 0, range });
     }
-    leaves
-        .into_iter()
-        .for_each(|leaf| tree.push(leaf, |_, _| {}));
+    for leaf in leaves {
+        tree.push(leaf, |_, _| {});
+    }
     Ok(())
 }
 

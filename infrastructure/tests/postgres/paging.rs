@@ -246,6 +246,7 @@ async fn a_history_restored_from_a_backup_is_read_in_the_order_of_the_log() {
     for limit in [1, 3, 8, 9, 1000] {
         let events = history(&*store, ada.user, limit).await;
         let places: Vec<_> = events.iter().filter_map(|it| it.log_index).collect();
-        assert_eq!(places, Vec::from_iter(1..=12), "in pages of {limit}");
+        let expected: Vec<_> = (1..=12).collect();
+        assert_eq!(places, expected, "in pages of {limit}");
     }
 }

@@ -50,6 +50,7 @@ pub async fn an_account_is_found_by_username_and_by_email_however_they_are_spelt
 }
 
 pub async fn only_identifiers_that_an_account_has_are_taken(world: &impl World) {
+    use IdentifierKind::{Email, Username};
     let store = world.store();
     Person::called("ada").registers(&*store).await;
     let identifiers = |texts: [&str; 2]| texts.map(|text| Identifier::parse(text).unwrap());
@@ -57,7 +58,6 @@ pub async fn only_identifiers_that_an_account_has_are_taken(world: &impl World) 
         let store = world.store();
         async move { store.taken(&identifiers(texts)).await.unwrap() }
     };
-    use IdentifierKind::{Email, Username};
     assert_eq!(
         taken(["ADA", "Ada@people.example"]).await,
         [Username, Email]

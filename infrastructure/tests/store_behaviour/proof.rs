@@ -42,11 +42,11 @@ async fn sign_after(
 
 /// Signs the whole log like a node that remembers nothing, and returns the size of the newest checkpoint.
 async fn sign(world: &impl World) -> u64 {
-    size_of(&sign_after(world, None).await.unwrap())
+    size_of(sign_after(world, None).await.unwrap().as_ref())
 }
 
-fn size_of(trusted: &Option<TrustedCheckpoint>) -> u64 {
-    trusted.as_ref().map_or(0, |it| it.checkpoint.tree_size)
+fn size_of(trusted: Option<&TrustedCheckpoint>) -> u64 {
+    trusted.map_or(0, |it| it.checkpoint.tree_size)
 }
 
 async fn verify_against(
@@ -583,7 +583,7 @@ async fn cut_to_four(world: &impl World) {
 pub async fn a_node_that_remembers_a_checkpoint_signs_no_log_without_it(world: &impl World) {
     let ada = record_history(world).await;
     let trusted = sign_after(world, None).await.unwrap();
-    assert_eq!(size_of(&trusted), 6);
+    assert_eq!(size_of(trusted.as_ref()), 6);
     cut_to_four(world).await;
     let refused = sign_after(world, trusted.clone()).await;
     assert!(
@@ -609,7 +609,7 @@ pub async fn a_node_that_remembers_a_checkpoint_signs_no_log_without_it(world: &
 pub async fn a_cut_is_detected_in_a_log_that_ends_with_a_stored_node(world: &impl World) {
     fill(world, 512).await;
     let trusted = sign_after(world, None).await.unwrap();
-    assert_eq!(size_of(&trusted), 512);
+    assert_eq!(size_of(trusted.as_ref()), 512);
     world.drop_guards().await;
     // The tree nodes above the deleted entries are left.
     world
@@ -626,7 +626,7 @@ pub async fn a_deleted_checkpoint_is_known_from_memory(world: &impl World) {
     // The next checkpoint extends the remembered one.
     Person::called("joan").registers(&*world.store()).await;
     let signed = sign_after(world, trusted).await.unwrap();
-    assert_eq!(size_of(&signed), 7);
+    assert_eq!(size_of(signed.as_ref()), 7);
     assert_eq!(world.count("checkpoints").await, 1);
 }
 

@@ -1,6 +1,8 @@
 //! Tests of earlier states: a replay gives the rows as they were then.
 
-use authlog_application::ports::{Account, HistoryFilter, Moment, PastEvent, SessionRecord};
+use authlog_application::ports::{
+    Account, HistoryFilter, LogFilter, Moment, PastEvent, SessionRecord,
+};
 use authlog_domain::{Timestamp, UserId};
 use authlog_infrastructure::Store;
 use serde_json::json;
@@ -105,7 +107,10 @@ pub async fn a_history_is_complete_at_every_page_size(world: &impl World) {
         cast.step(&*store, &mut random_step).await;
     }
     world.settle().await;
-    let everything = store.read_log(0, 1000, &Default::default()).await.unwrap();
+    let everything = store
+        .read_log(0, 1000, &LogFilter::default())
+        .await
+        .unwrap();
     for person in &cast.people {
         let expected: Vec<u64> = everything
             .iter()

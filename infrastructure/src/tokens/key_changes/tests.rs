@@ -110,6 +110,7 @@ fn a_published_successor_can_only_be_brought_forward() {
 
 #[test]
 fn a_key_of_another_algorithm_replaces_one_that_has_not_signed_yet() {
+    use KeyState::{Published, Retired, Signing, Verifying};
     let mut keys = first();
     let changed = rotate(&keys, &key(), false, start()).unwrap();
     apply(&mut keys, changed);
@@ -117,7 +118,6 @@ fn a_key_of_another_algorithm_replaces_one_that_has_not_signed_yet() {
     let later = start().plus(Duration::from_secs(60));
     let changed = add_successor(&keys, &other, PUBLISHED_FOR, later);
     apply(&mut keys, changed);
-    use KeyState::{Published, Retired, Signing, Verifying};
     assert_eq!(states(&keys, later), [Signing, Retired, Published]);
     let handover = later.plus(PUBLISHED_FOR);
     assert_eq!(states(&keys, handover), [Verifying, Retired, Signing]);
