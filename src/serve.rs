@@ -126,9 +126,9 @@ fn api_settings(
     settings: &Settings,
     public_url: &Url,
     connections: usize,
-) -> authlog_api::Settings {
+) -> authlog_api::ApiSettings {
     let is_https = public_url.scheme() == "https";
-    authlog_api::Settings {
+    authlog_api::ApiSettings {
         cookies: CookieScope {
             secure: is_https,
             path_prefix: public_url.path().trim_end_matches('/').to_owned(),
@@ -144,7 +144,7 @@ fn api_settings(
         connections,
         trusted_proxies: settings.http.trusted_proxies.clone(),
         allowed_origins: settings.http.cors_origins.clone(),
-        ..authlog_api::Settings::default()
+        ..authlog_api::ApiSettings::default()
     }
 }
 

@@ -51,7 +51,7 @@ pub struct Api {
     /// The source of request ids.
     pub entropy: Arc<dyn Entropy>,
     /// The settings of the HTTP server.
-    pub settings: Settings,
+    pub settings: ApiSettings,
     /// Returns the metrics in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The states of the background workers.
@@ -66,7 +66,7 @@ pub struct Api {
 
 /// The settings of the HTTP server.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ApiSettings {
     /// Which requests cookies are sent with.
     pub cookies: CookieScope,
     /// The `source` of published events: a URI reference that names this service.
@@ -88,7 +88,7 @@ pub struct Settings {
     pub strict_transport: StrictTransport,
 }
 
-impl Default for Settings {
+impl Default for ApiSettings {
     /// Request bodies are a few short strings, so 64 KiB is generous. Clients commonly give up after ten seconds too.
     fn default() -> Self {
         Self {

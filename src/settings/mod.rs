@@ -45,7 +45,7 @@ pub(crate) const RESET_LIFETIME: Duration = Duration::from_secs(30 * 60);
 pub(crate) const VERIFICATION_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a replaced refresh token is still accepted: ten seconds that the request itself may take
-/// (`authlog_api::Settings::request_timeout`), and ten in which a client retries after a lost response. It is no longer,
+/// (`authlog_api::ApiSettings::request_timeout`), and ten in which a client retries after a lost response. It is no longer,
 /// because a stolen token is accepted just as long.
 pub(crate) const REFRESH_GRACE: Duration = Duration::from_secs(10 + 10);
 

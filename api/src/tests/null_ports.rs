@@ -89,7 +89,7 @@ fn api_over(ports: NullPorts) -> Api {
         authlog: Authlog::new(parts, settings).0,
         clock: ports.clone(),
         entropy: ports,
-        settings: crate::Settings::default(),
+        settings: crate::ApiSettings::default(),
         metrics: Arc::new(String::new),
         workers: authlog_application::supervisor::Workers::default(),
         draining: tokio_util::sync::CancellationToken::new(),

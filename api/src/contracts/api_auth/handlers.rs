@@ -15,7 +15,7 @@ use super::envelope::{
 use super::terms::TERMS;
 use super::wire::AccountIn;
 use crate::http::{JsonBody, cookie_values, presented_token};
-use crate::{Api, Settings};
+use crate::{Api, ApiSettings};
 
 pub(super) async fn register(
     State(api): State<Arc<Api>>,
@@ -85,7 +85,7 @@ pub(super) async fn log_out(
 /// If pages of other sites may use the cookie, browsers send it with every POST of every site. Then only pages of the
 /// configured origins may use it. Otherwise `SameSite=Strict` keeps other sites out.
 fn may_use_cookies(api: &Api, headers: &HeaderMap) -> bool {
-    let Settings {
+    let ApiSettings {
         cookies,
         allowed_origins,
         public_url,
