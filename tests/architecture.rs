@@ -157,6 +157,41 @@ fn the_manifests_are_read() {
     assert!(dependencies("api", &["dependencies"]).contains("axum"));
 }
 
+/// The version in `Cargo.toml` is what the project promises to compile with.
+#[test]
+fn no_dependency_needs_a_newer_compiler_than_the_workspace_declares() {
+    let asked = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--locked"])
+        // Only what a build downloads anyway.
+        .args(["--filter-platform", "host-tuple"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        asked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&asked.stderr)
+    );
+    let found: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
+    let version = |text: &str| -> (u32, u32) {
+        let mut numbers = text.split('.').map(|number| number.parse().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap_or(0))
+    };
+    let declared = version(env!("CARGO_PKG_RUST_VERSION"));
+    let packages = found["packages"].as_array().unwrap();
+    assert!(packages.len() > 100);
+    let newer: Vec<_> = packages
+        .iter()
+        .filter(|it| {
+            it["rust_version"]
+                .as_str()
+                .is_some_and(|it| version(it) > declared)
+        })
+        .map(|it| (&it["name"], &it["rust_version"]))
+        .collect();
+    assert!(newer.is_empty(), "{newer:?} need more than {declared:?}");
+}
+
 #[test]
 fn every_source_file_begins_with_its_purpose() {
     for folder in ALLOWED_DEPENDENCIES
