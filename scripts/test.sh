@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks everything: formatting, lints, and every test with the real program, a real PostgreSQL and a real mail server.
+# Checks everything: formatting, lints, documentation, and every test with the real program, a real PostgreSQL and a real mail server.
 # Needs Rust and a C compiler, and installs the rest with apt-get if it is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -41,6 +41,10 @@ cargo fmt --all --check
 step 'Lints'
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
+# Most comments describe private items, so their links are checked as well.
+step 'Documentation'
+RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked
+
 if command -v cargo-deny >/dev/null; then
   # Advisories change daily and need the network, so `cargo deny check advisories` belongs in a scheduled job.
   step 'Licences, sources and permitted dependencies'
@@ -50,6 +54,8 @@ fi
 step 'Tests'
 if command -v cargo-nextest >/dev/null; then
   cargo nextest run --workspace --locked --no-fail-fast
+  # nextest runs no examples of the documentation.
+  cargo test --workspace --doc --locked
 else
   cargo test --workspace --locked --no-fail-fast
 fi

@@ -217,6 +217,10 @@ pub(crate) struct StateCommand {
     /// ID, e-mail address or username of the account
     pub(crate) account: String,
     /// A log index or a time (RFC 3339) [now]
+    #[allow(
+        rustdoc::broken_intra_doc_links,
+        reason = "help is printed as it is written"
+    )]
     #[arg(long, value_parser = moment)]
     pub(crate) at: Option<Moment>,
     /// A second log index or time: print what changed between the two

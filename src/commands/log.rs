@@ -50,6 +50,10 @@ impl LogCommand {
 #[derive(Args)]
 pub(crate) struct VerifyLog {
     /// File with one or more checkpoints that were kept elsewhere [AUTHLOG_CHECKPOINT_FILE]
+    #[allow(
+        rustdoc::broken_intra_doc_links,
+        reason = "help is printed as it is written"
+    )]
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     /// Key that was kept elsewhere [the key in the store]
@@ -63,6 +67,10 @@ pub(crate) struct VerifyLog {
 #[derive(Args)]
 pub(crate) struct ProveEvent {
     /// Log index, or <aggregate type>/<aggregate id>/<sequence>
+    #[allow(
+        rustdoc::invalid_html_tags,
+        reason = "help is printed as it is written"
+    )]
     event: String,
     /// Output file [standard output]
     #[arg(long, value_name = "FILE")]

@@ -11,6 +11,7 @@ use super::sources::Sources;
 
 settings! {
     /// Where the store and its key are, and how the store is upgraded.
+    #[allow(rustdoc::invalid_html_tags, reason = "help is printed as it is written")]
     pub(crate) struct Storage in "Storage settings" {
         /// Directory for the SQLite file, the master key and mail
         data_dir: PathBuf = DIRECTORY.default("data"),

@@ -20,7 +20,7 @@ pub struct Change {
 /// Members of an account that change with every event, and so are not reported.
 const BOOKKEEPING: [&str; 2] = ["version", "updated_at"];
 
-/// The differences between two [state documents](super::state_document): first those of the account, then those of the
+/// The differences between two [state documents](super::state_document()): first those of the account, then those of the
 /// sessions, each in the order of their names.
 pub fn changes(before: &Value, after: &Value) -> Vec<Change> {
     let mut found = different_members("account", &before["account"], &after["account"]);
