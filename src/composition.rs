@@ -95,7 +95,7 @@ pub(crate) async fn assemble(
         tokens: Arc::new(tokens),
         secrets: Arc::new(secret_tokens(&*store, &*entropy).await?),
         mailer,
-        kept_mail: Arc::new(MailFolder::new(settings.storage.data_dir.join("mail"))),
+        local_mail: Arc::new(MailFolder::new(settings.storage.data_dir.join("mail"))),
         limiter,
         clock,
         entropy,

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::account_cache::AccountCache;
 use crate::ports::{
     AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, History, Housekeeping,
-    KeptMail, LogIntegrity, MailGate, MailQueue, Mailer, PasswordHasher, Publication,
+    LocalMail, LogIntegrity, MailGate, MailQueue, Mailer, PasswordHasher, Publication,
     ResetRequests, RevocationSource, SecretTokens, StoreError, Tokens, TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
@@ -58,7 +58,7 @@ pub struct Parts {
     /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
     /// Mail that this node keeps as files.
-    pub kept_mail: Arc<dyn KeptMail>,
+    pub local_mail: Arc<dyn LocalMail>,
     /// Limits attempts, such as wrong passwords.
     pub limiter: Arc<dyn AttemptLimiter>,
     /// The clock.

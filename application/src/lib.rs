@@ -44,7 +44,7 @@ pub use deadline::Deadline;
 pub use password::{NewPassword, Password, PasswordPolicy};
 pub use recent_outcomes::{Outcomes, RecentOutcomes};
 pub use refusal::{Field, Refusal, Violation};
-pub use revocation_list::{RevocationList, Standing};
+pub use revocation_list::{RevocationList, TokenStatus};
 pub use session_terms::{
     AccessFormat, ClaimsOf, IssuedAt, IssuedToken, LONGEST_ACCESS_TOKEN, LONGEST_TOKEN,
     RefreshTerms, SessionTerms, SignedIn,

@@ -29,7 +29,7 @@ const KEEP_AT_MOST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The status of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum TokenStatus {
     /// Its session is live.
     Live,
     /// Its session has ended.
@@ -81,23 +81,23 @@ impl RevocationList {
     }
 
     /// The status of the session of `token` at `now`.
-    pub fn standing(&self, token: &VerifiedToken, now: Timestamp) -> Standing {
+    pub fn standing(&self, token: &VerifiedToken, now: Timestamp) -> TokenStatus {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let ended = entries.sessions.contains_key(&token.session)
             || entries.epochs.get(&token.user).is_some_and(|epoch| {
                 token.epoch < epoch.number && epoch.kept != Some(token.session)
             });
         if ended {
-            return Standing::Ended;
+            return TokenStatus::Ended;
         }
         let now = ClockReading {
             wall: now,
             monotonic: self.clock.monotonic(),
         };
         if entries.is_fresh(now) && entries.reaches_back(now.wall) {
-            Standing::Live
+            TokenStatus::Live
         } else {
-            Standing::Unknown
+            TokenStatus::Unknown
         }
     }
 
@@ -311,7 +311,7 @@ mod tests {
             self.list.add(revocation, self.clock.now());
         }
 
-        fn standing(&self, token: &VerifiedToken) -> Standing {
+        fn standing(&self, token: &VerifiedToken) -> TokenStatus {
             self.list.standing(token, self.clock.now())
         }
     }
@@ -331,15 +331,15 @@ mod tests {
     #[test]
     fn a_list_without_a_recent_poll_reports_that_it_may_be_incomplete() {
         let node = Node::starting();
-        assert_eq!(node.standing(&token(0)), Standing::Unknown);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Unknown);
         node.poll();
-        assert_eq!(node.standing(&token(0)), Standing::Unknown, "not read");
+        assert_eq!(node.standing(&token(0)), TokenStatus::Unknown, "not read");
         node.read();
-        assert_eq!(node.standing(&token(0)), Standing::Live);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Live);
         node.clock.pass(STALE_AFTER);
-        assert_eq!(node.standing(&token(0)), Standing::Live);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Live);
         node.clock.pass(Duration::from_millis(1));
-        assert_eq!(node.standing(&token(0)), Standing::Unknown);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Unknown);
     }
 
     #[test]
@@ -347,18 +347,18 @@ mod tests {
         let node = Node::started();
         node.clock.pass(HOUR);
         node.clock.set_back(HOUR);
-        assert_eq!(node.standing(&token(0)), Standing::Unknown, "set back");
+        assert_eq!(node.standing(&token(0)), TokenStatus::Unknown, "set back");
         node.poll();
         // A suspended machine comes back with a monotonic clock that stood still.
         node.clock.set_ahead(HOUR);
-        assert_eq!(node.standing(&token(0)), Standing::Unknown, "suspended");
+        assert_eq!(node.standing(&token(0)), TokenStatus::Unknown, "suspended");
     }
 
     #[test]
     fn an_ended_session_stays_ended_even_when_the_list_is_stale() {
         let node = Node::starting();
         node.add(Revocation::Session(token(0).session));
-        assert_eq!(node.standing(&token(0)), Standing::Ended);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Ended);
     }
 
     #[test]
@@ -369,8 +369,8 @@ mod tests {
         for epoch in [2, 1] {
             node.add(Revocation::Epoch { user, epoch, kept });
         }
-        assert_eq!(node.standing(&token(1)), Standing::Ended);
-        assert_eq!(node.standing(&token(2)), Standing::Live);
+        assert_eq!(node.standing(&token(1)), TokenStatus::Ended);
+        assert_eq!(node.standing(&token(2)), TokenStatus::Live);
     }
 
     #[test]
@@ -384,11 +384,11 @@ mod tests {
         let kept = Some(session);
         let epoch = 1;
         node.add(Revocation::Epoch { user, epoch, kept });
-        assert_eq!(node.standing(&token(0)), Standing::Live);
-        assert_eq!(node.standing(&other), Standing::Ended);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Live);
+        assert_eq!(node.standing(&other), TokenStatus::Ended);
         let (epoch, kept) = (2, None);
         node.add(Revocation::Epoch { user, epoch, kept });
-        assert_eq!(node.standing(&token(0)), Standing::Ended);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Ended);
     }
 
     #[test]
@@ -399,10 +399,10 @@ mod tests {
         node.add(Revocation::Erased { user, epoch: 1 });
         node.clock.pass(KEEP_FOR - Duration::from_secs(61));
         node.poll();
-        assert_eq!(node.standing(&token(0)), Standing::Ended);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Ended);
         node.clock.pass(Duration::from_secs(122));
         node.poll();
-        assert_eq!(node.standing(&token(0)), Standing::Live);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Live);
     }
 
     #[test]
@@ -424,8 +424,8 @@ mod tests {
             node.poll();
             node.clock.set_back(HOUR * hours);
             node.poll();
-            assert_eq!(node.standing(&token(0)), Standing::Ended);
-            assert_eq!(node.standing(&other), Standing::Ended);
+            assert_eq!(node.standing(&token(0)), TokenStatus::Ended);
+            assert_eq!(node.standing(&other), TokenStatus::Ended);
         }
     }
 
@@ -438,10 +438,10 @@ mod tests {
         // Issued at hour 10, it expires at hour 34.
         node.clock.pass(HOUR * 34);
         node.poll();
-        assert_eq!(node.standing(&token(0)), Standing::Ended);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Ended);
         node.clock.pass(HOUR * 2);
         node.poll();
-        assert_eq!(node.standing(&token(0)), Standing::Live);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Live);
     }
 
     #[test]
@@ -452,10 +452,10 @@ mod tests {
         node.read();
         node.clock.pass(KEEP_FOR + HOUR);
         node.poll();
-        assert_eq!(node.standing(&token(0)), Standing::Ended);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Ended);
         node.clock.pass(KEEP_AT_MOST);
         node.poll();
-        assert_eq!(node.standing(&token(0)), Standing::Live);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Live);
     }
 
     #[test]
@@ -464,19 +464,19 @@ mod tests {
         node.clock.set_ahead(HOUR * 26);
         node.read();
         node.poll();
-        assert_eq!(node.standing(&token(0)), Standing::Live);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Live);
         node.clock.set_back(HOUR * 26);
         node.poll();
-        assert_eq!(node.standing(&token(0)), Standing::Unknown);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Unknown);
         assert!(!node.list.reaches_back(node.clock.now()));
         node.read();
-        assert_eq!(node.standing(&token(0)), Standing::Live);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Live);
         // A list that was once read from far enough back is not read again after another jump of the clock.
         node.clock.set_ahead(HOUR * 26);
         node.poll();
         node.clock.set_back(HOUR * 26);
         node.poll();
-        assert_eq!(node.standing(&token(0)), Standing::Live);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Live);
     }
 
     /// A store that counts how often all of its revocations are read.
@@ -528,7 +528,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert_eq!(store.readings.load(Ordering::SeqCst), readings);
             let now = clock.now();
-            assert_eq!(list.standing(&token(0), now), Standing::Live);
+            assert_eq!(list.standing(&token(0), now), TokenStatus::Live);
             clock.set_back(set_back);
         }
         tail.abort();
@@ -540,16 +540,16 @@ mod tests {
         let (user, kept) = (token(0).user, None);
         let epoch = 1;
         node.add(Revocation::Epoch { user, epoch, kept });
-        assert_eq!(node.standing(&token(0)), Standing::Ended);
-        assert_eq!(node.standing(&token(1)), Standing::Live);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Ended);
+        assert_eq!(node.standing(&token(1)), TokenStatus::Live);
         node.list.note_incomplete();
-        assert_eq!(node.standing(&token(0)), Standing::Ended);
-        assert_eq!(node.standing(&token(1)), Standing::Unknown);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Ended);
+        assert_eq!(node.standing(&token(1)), TokenStatus::Unknown);
         node.list.start_over();
-        assert_eq!(node.standing(&token(0)), Standing::Unknown);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Unknown);
         node.poll();
-        assert_eq!(node.standing(&token(0)), Standing::Unknown, "not read");
+        assert_eq!(node.standing(&token(0)), TokenStatus::Unknown, "not read");
         node.read();
-        assert_eq!(node.standing(&token(0)), Standing::Live);
+        assert_eq!(node.standing(&token(0)), TokenStatus::Live);
     }
 }

@@ -23,7 +23,7 @@ use crate::Refusal;
 use crate::deadline::Deadline;
 use crate::ports::{
     Account, Append, AppendError, Base, CredentialRecord, Directory, EventStore, OpaqueTokenRecord,
-    RecordedEvent, SessionRecord, SessionStanding, StagedStream, StoreError, StreamId,
+    RecordedEvent, SessionRecord, SessionWithAccount, StagedStream, StoreError, StreamId,
 };
 
 /// The largest number of attempts of a command. After the first conflict, a command waits for its turn on this node. So a
@@ -294,7 +294,7 @@ impl UnitOfWork {
     pub(crate) async fn session(
         &self,
         session: SessionId,
-    ) -> Result<Option<SessionStanding>, StoreError> {
+    ) -> Result<Option<SessionWithAccount>, StoreError> {
         if self.is_first {
             self.directory.session_to_append_to(session).await
         } else {

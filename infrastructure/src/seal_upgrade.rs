@@ -104,7 +104,7 @@ impl SealUpgrader {
         }
         // One step after the other, so that requests do not have to wait for it.
         let mut reached: Option<StreamId> = None;
-        while let Some(stretch) = self.store.stretch_after(reached.as_ref(), EVENTS).await? {
+        while let Some(stretch) = self.store.range_after(reached.as_ref(), EVENTS).await? {
             self.store.rebuild(&stretch, self.clock.now()).await?;
             reached = Some(stretch.end());
         }

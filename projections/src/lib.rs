@@ -37,7 +37,7 @@ pub use mail::{NotifiableEvent, events_to_mail};
 pub use recorded_event::RecordedEvent;
 pub use replay::Replay;
 pub use revocations::Revocation;
-pub use rows::{Account, OVER_SESSIONS_KEPT, SessionRecord};
+pub use rows::{Account, SESSION_ROW_RETENTION, SessionRecord};
 pub use sessions::session;
 pub use streams::{Base, StagedStream, StreamId};
 

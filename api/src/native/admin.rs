@@ -39,7 +39,9 @@ pub(super) async fn users(
                 let found = match wanted {
                     None => Err(Refusal::UnknownAccount),
                     Some(Wanted::Id(user)) => api.authlog.account_of(&admin, user).await,
-                    Some(Wanted::Called(name)) => api.authlog.account_called(&admin, &name).await,
+                    Some(Wanted::Called(name)) => {
+                        api.authlog.account_by_identifier(&admin, &name).await
+                    }
                 };
                 match found {
                     Ok(account) => (vec![account], None),

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use authlog_application::ports::{AuditProgress, HoldUp, HoldUpBy, NotReady};
+use authlog_application::ports::{AuditProgress, BlockingTransaction, NotReady, TransactionHolder};
 use authlog_application::{Behind, Lag};
 use axum::Json;
 use axum::extract::State;
@@ -110,14 +110,14 @@ fn lag_json(lag: &Lag) -> Value {
 
 /// Identifies the transaction for an operator, without further details: `/readyz` is public unless a proxy restricts
 /// it.
-fn held_up_by(hold_up: &HoldUp) -> Value {
+fn held_up_by(hold_up: &BlockingTransaction) -> Value {
     let by = match &hold_up.by {
-        HoldUpBy::Session {
+        TransactionHolder::Session {
             pid,
             application_name,
             state,
         } => json!({ "pid": pid, "application_name": application_name, "state": state }),
-        HoldUpBy::PreparedTransaction { gid } => json!({ "prepared_transaction": gid }),
+        TransactionHolder::PreparedTransaction { gid } => json!({ "prepared_transaction": gid }),
     };
     let mut out = json!({
         "database": hold_up.database,

@@ -63,7 +63,7 @@ fn api_over(ports: NullPorts) -> Api {
         tokens: ports.clone(),
         secrets: ports.clone(),
         mailer: ports.clone(),
-        kept_mail: ports.clone(),
+        local_mail: ports.clone(),
         limiter: ports.clone(),
         clock: ports.clone(),
         entropy: ports.clone(),
@@ -279,7 +279,7 @@ impl Directory for NullPorts {
         unreachable!()
     }
 
-    async fn session(&self, _: SessionId) -> Result<Option<SessionStanding>, StoreError> {
+    async fn session(&self, _: SessionId) -> Result<Option<SessionWithAccount>, StoreError> {
         unreachable!()
     }
 
@@ -297,7 +297,7 @@ impl Directory for NullPorts {
         &self,
         _: &TokenDigest,
         _: Timestamp,
-    ) -> Result<Option<SessionStanding>, StoreError> {
+    ) -> Result<Option<SessionWithAccount>, StoreError> {
         unreachable!()
     }
 
@@ -382,7 +382,7 @@ impl PasswordHasher for NullPorts {
         }
     }
 
-    fn standing(&self, _: &PasswordHash) -> Result<HashStanding, UnusableHash> {
+    fn standing(&self, _: &PasswordHash) -> Result<HashStrength, UnusableHash> {
         unreachable!()
     }
 
@@ -420,7 +420,7 @@ impl Mailer for NullPorts {
 }
 
 #[async_trait]
-impl KeptMail for NullPorts {
+impl LocalMail for NullPorts {
     async fn accounts(&self) -> Result<Vec<UserId>, MailError> {
         unreachable!()
     }
@@ -460,7 +460,7 @@ impl Housekeeping for NullPorts {
         unreachable!()
     }
 
-    async fn remove_over_sessions(
+    async fn remove_ended_sessions(
         &self,
         _: Timestamp,
         _: Option<SessionId>,

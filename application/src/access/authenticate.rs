@@ -2,8 +2,8 @@
 
 use authlog_domain::{SessionId, Timestamp, UserId};
 
-use crate::ports::{OpaqueToken, SessionStanding, TokenKind, VerifiedToken};
-use crate::{Authlog, Refusal, Standing};
+use crate::ports::{OpaqueToken, SessionWithAccount, TokenKind, VerifiedToken};
+use crate::{Authlog, Refusal, TokenStatus};
 
 /// Proof that a request presented a valid access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(crate) enum LiveAccess {
         /// The claims of a signed token; `None` for an opaque one.
         claims: Option<VerifiedToken>,
         /// Its session and account.
-        standing: Box<SessionStanding>,
+        standing: Box<SessionWithAccount>,
     },
 }
 
@@ -107,9 +107,9 @@ impl Authlog {
                 return Ok(None);
             };
             match self.revocation_list.standing(&claims, now) {
-                Standing::Live => return Ok(Some(LiveAccess::DenyList(claims))),
-                Standing::Ended => return Ok(None),
-                Standing::Unknown => {}
+                TokenStatus::Live => return Ok(Some(LiveAccess::DenyList(claims))),
+                TokenStatus::Ended => return Ok(None),
+                TokenStatus::Unknown => {}
             }
             let standing = directory.session(claims.session).await?;
             (Some(claims), standing)

@@ -50,7 +50,7 @@ impl<P: Permission> Entitlement<P> {
 
     /// Whether the account has changed since the last check. Then the caller must call [`Self::check`] before it sends further
     /// data.
-    pub fn is_in_doubt(&self) -> bool {
+    pub fn must_be_checked(&self) -> bool {
         self.account.has_changed()
     }
 

@@ -8,7 +8,7 @@ use authlog_domain::user::ProvedEpoch;
 use authlog_domain::{SessionId, Timestamp};
 
 use super::Caller;
-use crate::ports::{Account, Attempt, Guess, Identifier, SessionRecord, SessionStanding};
+use crate::ports::{Account, Attempt, Guess, Identifier, SessionRecord, SessionWithAccount};
 use crate::use_cases::checked;
 use crate::{Authlog, Password, Refusal, RequestContext};
 
@@ -19,8 +19,8 @@ pub(crate) struct ProvedSession {
 }
 
 impl ProvedSession {
-    fn of(standing: Option<SessionStanding>, now: Timestamp) -> Result<Self, Refusal> {
-        let SessionStanding { session, account } = standing
+    fn of(standing: Option<SessionWithAccount>, now: Timestamp) -> Result<Self, Refusal> {
+        let SessionWithAccount { session, account } = standing
             .filter(|standing| standing.is_live(now))
             .ok_or(Refusal::InvalidAccessToken)?;
         Ok(Self { session, account })

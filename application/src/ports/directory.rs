@@ -18,14 +18,14 @@ pub struct LiveSessions {
 
 /// A session with its account, read at one moment. Together they determine whether the session is live.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SessionStanding {
+pub struct SessionWithAccount {
     /// The session.
     pub session: SessionRecord,
     /// Its account.
     pub account: Account,
 }
 
-impl SessionStanding {
+impl SessionWithAccount {
     /// Whether the session is live at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.session.is_live(&self.account, now)
@@ -71,7 +71,7 @@ pub trait Directory: Send + Sync {
     ) -> Result<Vec<Account>, StoreError>;
 
     /// The session with this id, and its account.
-    async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError>;
+    async fn session(&self, session: SessionId) -> Result<Option<SessionWithAccount>, StoreError>;
 
     /// As [`Self::session`], for a caller that only decides what to append to the session's stream. The row of the session may
     /// be out of date here, because the append is refused unless it follows the last event of the stream. The row of the
@@ -79,7 +79,7 @@ pub trait Directory: Send + Sync {
     async fn session_to_append_to(
         &self,
         session: SessionId,
-    ) -> Result<Option<SessionStanding>, StoreError> {
+    ) -> Result<Option<SessionWithAccount>, StoreError> {
         self.session(session).await
     }
 
@@ -107,7 +107,7 @@ pub trait Directory: Send + Sync {
         &self,
         digest: &TokenDigest,
         now: Timestamp,
-    ) -> Result<Option<SessionStanding>, StoreError>;
+    ) -> Result<Option<SessionWithAccount>, StoreError>;
 
     /// A number for a new account. No account has it, and it is never returned again.
     async fn next_account_number(&self) -> Result<AccountNumber, StoreError>;

@@ -103,7 +103,7 @@ pub struct LogHead {
     /// When the store recorded the oldest of these events.
     pub unsequenced_since: Option<Timestamp>,
     /// The transaction that blocks the sequencer, if they have waited for long and the cause is known.
-    pub held_up: Option<HoldUp>,
+    pub held_up: Option<BlockingTransaction>,
 }
 
 impl LogHead {
@@ -116,20 +116,20 @@ impl LogHead {
 /// A transaction anywhere in the database server that has written and does not end. Until it ends, later events get no log
 /// index.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HoldUp {
+pub struct BlockingTransaction {
     /// The id of the transaction.
     pub transaction: String,
     /// The name of its database.
     pub database: String,
     /// What holds it open.
-    pub by: HoldUpBy,
+    pub by: TransactionHolder,
     /// How long it has been open; `None` if PostgreSQL does not show that to our role.
     pub age: Option<Duration>,
 }
 
 /// What holds a transaction open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HoldUpBy {
+pub enum TransactionHolder {
     /// A session of the database server.
     Session {
         /// The process id of the session, as for `pg_terminate_backend`.

@@ -16,11 +16,11 @@ pub trait Housekeeping: Send + Sync {
     async fn remove_unused_mail_budgets(&self, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Examines up to `limit` rows of sessions after `after`, in the order of their ids, and removes the rows of sessions that
-    /// were over at `over_before` (see [`SessionRecord::over_at`](super::SessionRecord::over_at)). Returns `None` if no row
+    /// were over at `ended_before` (see [`SessionRecord::over_at`](super::SessionRecord::over_at)). Returns `None` if no row
     /// was left to examine.
-    async fn remove_over_sessions(
+    async fn remove_ended_sessions(
         &self,
-        over_before: Timestamp,
+        ended_before: Timestamp,
         after: Option<SessionId>,
         limit: u32,
     ) -> Result<Option<SweptSessions>, StoreError>;

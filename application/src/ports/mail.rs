@@ -42,7 +42,7 @@ pub trait Mailer: Send + Sync {
 
 /// Mail that this node stores as files, because no mail server is configured.
 #[async_trait]
-pub trait KeptMail: Send + Sync {
+pub trait LocalMail: Send + Sync {
     /// The accounts about which there is mail.
     async fn accounts(&self) -> Result<Vec<UserId>, MailError>;
 

@@ -29,7 +29,7 @@ mod transparency;
 
 pub use authlog_domain::{Identifier, IdentifierKind};
 pub use authlog_projections::{
-    Account, Base, OVER_SESSIONS_KEPT, RecordedEvent, Revocation, SessionRecord, StagedStream,
+    Account, Base, RecordedEvent, Revocation, SESSION_ROW_RETENTION, SessionRecord, StagedStream,
     StreamId,
 };
 
@@ -37,11 +37,11 @@ pub use attempts::{
     Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess, ReservedRegistration,
 };
 pub use clock::{Clock, ClockReading, Entropy};
-pub use directory::{Directory, LiveSessions, SessionStanding, SignInRecord};
+pub use directory::{Directory, LiveSessions, SessionWithAccount, SignInRecord};
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
 pub use event_log::{
-    ChangedAccounts, EventLog, HoldUp, HoldUpBy, LeafHash, LogCursor, LogFilter, LogHead, LogPage,
-    LoggedEvent, ReadOnError,
+    BlockingTransaction, ChangedAccounts, EventLog, LeafHash, LogCursor, LogFilter, LogHead,
+    LogPage, LoggedEvent, ReadOnError, TransactionHolder,
 };
 pub use event_store::{
     Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, StoreError, TooLate,
@@ -49,16 +49,16 @@ pub use event_store::{
 pub use health::{Health, NotReady};
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
 pub use housekeeping::{Housekeeping, LogMark, SweptSessions};
-pub use mail::{KeptMail, Mail, MailError, Mailer};
+pub use mail::{LocalMail, Mail, MailError, Mailer};
 pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};
 pub use master_keys::{MasterKeyRotation, Rewrapped, SharedSecrets};
 pub use passwords::{
-    HashStanding, HashingClient, HashingError, HashingPlace, PasswordHash, PasswordHasher,
+    HashStrength, HashingClient, HashingError, HashingPlace, PasswordHash, PasswordHasher,
     UnusableHash,
 };
 pub use publication::Publication;
-pub use rebuild::{Rebuild, Stretch};
+pub use rebuild::{Rebuild, StreamRange};
 pub use reset_requests::{ResetRequest, ResetRequests};
 pub use revocations::{RevocationReader, RevocationSink, RevocationSource};
 pub use tokens::{

@@ -41,7 +41,7 @@ pub enum HashingError {
 
 /// How a stored hash compares with new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HashStanding {
+pub enum HashStrength {
     /// The hash has the scheme and at least the cost of new ones.
     Current,
     /// The hash has another scheme or a lower cost: the password should be rehashed.
@@ -98,7 +98,7 @@ pub trait PasswordHasher: Send + Sync {
     ///
     /// # Errors
     /// The hash cannot be used.
-    fn standing(&self, hash: &PasswordHash) -> Result<HashStanding, UnusableHash>;
+    fn standing(&self, hash: &PasswordHash) -> Result<HashStrength, UnusableHash>;
 
     /// Whether `password`, which matches `hash`, should be hashed again: the hash is outdated, and no other password matches
     /// it. bcrypt ignores everything after the first 72 bytes of a password, so the rest of a longer password was not checked

@@ -16,14 +16,14 @@ pub trait Rebuild: Send + Sync {
 
     /// The next streams after `after` in the store's order that are of one kind and have about `events` events together. Only
     /// the last of them may go beyond that number. `None` if no stream is left.
-    async fn stretch_after(
+    async fn range_after(
         &self,
         after: Option<&StreamId>,
         events: u32,
-    ) -> Result<Option<Stretch>, StoreError>;
+    ) -> Result<Option<StreamRange>, StoreError>;
 
     /// Rewrites the rows of these streams, except those of sessions that housekeeping may have removed at `now`.
-    async fn rebuild(&self, stretch: &Stretch, now: Timestamp) -> Result<(), StoreError>;
+    async fn rebuild(&self, stretch: &StreamRange, now: Timestamp) -> Result<(), StoreError>;
 
     /// Removes rows of aggregates that have no events or belong to erased accounts, and returns their number.
     async fn remove_orphans(&self) -> Result<u64, StoreError>;
@@ -31,7 +31,7 @@ pub trait Rebuild: Send + Sync {
 
 /// A range of streams of one kind, in the store's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct StreamRange {
     /// The kind of the streams.
     pub kind: AggregateKind,
     /// The id after which the range begins; empty for the beginning of the kind.
@@ -42,7 +42,7 @@ pub struct Stretch {
     pub streams: u64,
 }
 
-impl Stretch {
+impl StreamRange {
     /// The last stream, after which the next range begins.
     pub fn end(&self) -> StreamId {
         StreamId {

@@ -42,7 +42,7 @@ pub enum ProofError {
     },
     /// The sizes or the index cannot occur in any log.
     #[error("there is nothing to prove")]
-    Senseless,
+    InvalidRange,
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -27,14 +27,14 @@ impl Authlog {
         _by: &impl ManagesAccounts,
         user: UserId,
     ) -> Result<Account, Refusal> {
-        self.account_just_written(user).await
+        self.account_by_id(user).await
     }
 
     /// The account with this username or e-mail address.
     ///
     /// # Errors
     /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].
-    pub async fn account_called(
+    pub async fn account_by_identifier(
         &self,
         _by: &impl ManagesAccounts,
         identifier: &Identifier,
@@ -118,7 +118,7 @@ impl Authlog {
         };
         let metadata = by.metadata(context, user);
         self.decide(user, command, options, metadata).await?;
-        self.account_just_written(user).await
+        self.account_by_id(user).await
     }
 
     /// Executes a command on an account, and adds the revocations that its events imply to the deny list.

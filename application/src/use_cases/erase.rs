@@ -78,6 +78,6 @@ impl Authlog {
         };
         self.decide(user, command, options, metadata).await?;
         self.sessions_left.notify_one();
-        Ok(self.parts.kept_mail.forget(user).await?)
+        Ok(self.parts.local_mail.forget(user).await?)
     }
 }

@@ -6,7 +6,7 @@ use authlog_domain::{SessionId, Timestamp};
 use uuid::Uuid;
 
 use crate::access::LiveAccess;
-use crate::ports::{Account, OpaqueToken, SessionStanding, TokenKind, VerifiedToken};
+use crate::ports::{Account, OpaqueToken, SessionWithAccount, TokenKind, VerifiedToken};
 use crate::{Authlog, Refusal, TokenInspector};
 
 /// The kind of token that a service asks about.
@@ -34,8 +34,8 @@ pub struct ActiveToken {
 
 impl ActiveToken {
     /// A token of a live session. `claims` are those of a signed token; `None` for an opaque access token.
-    fn of(claims: Option<&VerifiedToken>, standing: SessionStanding) -> Self {
-        let SessionStanding { session, account } = standing;
+    fn of(claims: Option<&VerifiedToken>, standing: SessionWithAccount) -> Self {
+        let SessionWithAccount { session, account } = standing;
         Self {
             session: session.id,
             token: claims.map(|claims| claims.token),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use authlog_domain::Timestamp;
 
-use crate::ports::{HoldUp, LogFilter, Publication};
+use crate::ports::{BlockingTransaction, LogFilter, Publication};
 use crate::{Authlog, Refusal};
 
 /// How far the log and the stream are behind the events.
@@ -15,7 +15,7 @@ pub struct Lag {
     /// Committed events without a log index yet.
     pub sequencer: Behind,
     /// The transaction that blocks the sequencer, if it has been blocked for long and the cause is known.
-    pub held_up: Option<HoldUp>,
+    pub held_up: Option<BlockingTransaction>,
     /// Log entries that are not on the stream yet; `None` if nothing is published, or another node publishes.
     pub publisher: Option<Behind>,
     /// Why this node cannot publish, or what is wrong with the stream, in words for an operator.

@@ -7,7 +7,7 @@ use futures_util::stream::{TryStreamExt as _, try_unfold};
 use authlog_domain::Timestamp;
 
 use crate::Refusal;
-use crate::ports::{Clock, Rebuild, StoreError, Stretch};
+use crate::ports::{Clock, Rebuild, StoreError, StreamRange};
 
 /// About how many events one step reads: few enough for short locks and little memory, and enough to keep the cost per
 /// event low.
@@ -43,7 +43,7 @@ pub async fn rebuild_read_models(
     };
     report(progress);
     let stretches = try_unfold(None, |reached| async move {
-        let stretch = store.stretch_after(reached.as_ref(), STEP).await?;
+        let stretch = store.range_after(reached.as_ref(), STEP).await?;
         Ok::<_, StoreError>(stretch.map(|it| (it.clone(), Some(it.end()))))
     });
     let rebuilt = stretches
@@ -60,7 +60,11 @@ pub async fn rebuild_read_models(
 }
 
 /// Rewrites the rows of these streams. Returns the number of streams.
-async fn rebuild(store: &dyn Rebuild, stretch: Stretch, now: Timestamp) -> Result<u64, StoreError> {
+async fn rebuild(
+    store: &dyn Rebuild,
+    stretch: StreamRange,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
     store.rebuild(&stretch, now).await?;
     Ok(stretch.streams)
 }
@@ -96,14 +100,14 @@ mod tests {
             Ok(self.streams)
         }
 
-        async fn stretch_after(
+        async fn range_after(
             &self,
             after: Option<&StreamId>,
             _events: u32,
-        ) -> Result<Option<Stretch>, StoreError> {
+        ) -> Result<Option<StreamRange>, StoreError> {
             let after = after.map_or("0", |it| it.id.as_str()).to_owned();
             let next = after.parse::<u64>().unwrap_or_default() + 1;
-            Ok((next <= self.streams).then(|| Stretch {
+            Ok((next <= self.streams).then(|| StreamRange {
                 kind: AggregateKind::User,
                 after,
                 last: next.to_string(),
@@ -111,7 +115,7 @@ mod tests {
             }))
         }
 
-        async fn rebuild(&self, stretch: &Stretch, _: Timestamp) -> Result<(), StoreError> {
+        async fn rebuild(&self, stretch: &StreamRange, _: Timestamp) -> Result<(), StoreError> {
             if self.broken == Some(stretch.last.as_str()) {
                 return Err(StoreError::Unavailable("broken".into()));
             }

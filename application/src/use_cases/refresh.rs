@@ -7,7 +7,7 @@ use std::time::Duration;
 use authlog_domain::Timestamp;
 use authlog_domain::session::{RefreshSession, SessionCommand, SessionEvent};
 
-use crate::ports::{Account, Attempt, Revocation, SessionStanding, TokenKind, VerifiedToken};
+use crate::ports::{Account, Attempt, Revocation, SessionWithAccount, TokenKind, VerifiedToken};
 use crate::session_terms::IssuedAt;
 use crate::unit_of_work::CommandError;
 use crate::{Authlog, Refusal, RequestContext, SessionTerms, SignedIn};
@@ -167,7 +167,7 @@ impl Authlog {
         self.executor
             .execute(&token.session.to_string(), |work| async move {
                 let standing = work.session(token.session).await?;
-                let Some(SessionStanding { session, account }) = standing else {
+                let Some(SessionWithAccount { session, account }) = standing else {
                     return Err(Refusal::InvalidRefreshToken.into());
                 };
                 if account.id != token.user || self.sign_in_block(&account).is_some() {

@@ -156,7 +156,7 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
         let (user, _) = self.register_with(form, Role::User, None, context).await?;
-        self.account_just_written(user).await
+        self.account_by_id(user).await
     }
 
     /// Creates an account with any role.
@@ -171,7 +171,7 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
         let (user, _) = self.register_with(form, role, None, context).await?;
-        self.account_just_written(user).await
+        self.account_by_id(user).await
     }
 
     /// Creates an account and signs it in, atomically.
@@ -187,7 +187,7 @@ impl Authlog {
         let (user, session) = self
             .register_with(form, Role::User, Some(terms), context)
             .await?;
-        let account = self.account_just_written(user).await?;
+        let account = self.account_by_id(user).await?;
         self.remember_sign_in(&account, context);
         match session {
             Some(session) => self.issue_tokens(account, &session, terms),
@@ -274,7 +274,7 @@ impl Authlog {
         }
     }
 
-    pub(crate) async fn account_just_written(&self, user: UserId) -> Result<Account, Refusal> {
+    pub(crate) async fn account_by_id(&self, user: UserId) -> Result<Account, Refusal> {
         self.parts
             .directory
             .account(user)

@@ -61,7 +61,7 @@ impl Authlog {
         after: Option<SessionId>,
         limit: u32,
     ) -> Result<SessionPage, Refusal> {
-        self.account_just_written(user).await?;
+        self.account_by_id(user).await?;
         self.live_sessions(user, after, limit).await
     }
 
@@ -94,7 +94,7 @@ impl Authlog {
         session: SessionId,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let account = self.account_just_written(user).await?;
+        let account = self.account_by_id(user).await?;
         let metadata = by.metadata(context, user);
         let reason = RevocationReason::Administrator;
         self.revoke_session(&account, session, reason, metadata)
@@ -153,7 +153,7 @@ impl Authlog {
     ) -> Result<(), Refusal> {
         let directory = &self.parts.directory;
         if !directory.may_have_other_sessions(user, None).await? {
-            return self.account_just_written(user).await.map(|_| ());
+            return self.account_by_id(user).await.map(|_| ());
         }
         let command = UserCommand::RevokeSessions(RevokeSessions {
             at: self.parts.clock.now(),

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{Stop, Worker};
-use crate::ports::{Clock, Housekeeping, OVER_SESSIONS_KEPT, StoreError};
+use crate::ports::{Clock, Housekeeping, SESSION_ROW_RETENTION, StoreError};
 use crate::revocation_list::KEEP_FOR;
 
 /// The interval between removals of expired data. Token digests are small, and few expire within an hour.
@@ -20,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 const MARKS: u32 = (KEEP_FOR.as_secs() / EVERY.as_secs()) as u32 + 1;
 
 // The row of a session that ended is kept for longer than the revocation of the session is remembered.
-const _: () = assert!(OVER_SESSIONS_KEPT.as_secs() > KEEP_FOR.as_secs());
+const _: () = assert!(SESSION_ROW_RETENTION.as_secs() > KEEP_FOR.as_secs());
 
 /// The interval between removals of ended sessions. All session rows are read, in batches, because an index on their expiry
 /// would have to be updated with every refresh.
@@ -58,12 +58,12 @@ impl Housekeeper {
         }
     }
 
-    async fn remove_over_sessions(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let over_before = now.minus(OVER_SESSIONS_KEPT);
+    async fn remove_ended_sessions(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let ended_before = now.minus(SESSION_ROW_RETENTION);
         let (mut after, mut removed) = (None, 0);
         while let Some(swept) = self
             .store
-            .remove_over_sessions(over_before, after, BATCH)
+            .remove_ended_sessions(ended_before, after, BATCH)
             .await?
         {
             after = Some(swept.last);
@@ -103,7 +103,7 @@ impl Worker for Housekeeper {
             self.continue_erasures().await;
             if sessions_due <= Instant::now() {
                 sessions_due = Instant::now() + SESSIONS_EVERY;
-                match self.remove_over_sessions(now).await {
+                match self.remove_ended_sessions(now).await {
                     Ok(removed) => tracing::debug!(removed, "ended sessions were removed"),
                     Err(error) => {
                         tracing::warn!(%error, "could not delete ended sessions; will retry");
@@ -172,14 +172,14 @@ mod tests {
             Ok(0)
         }
 
-        async fn remove_over_sessions(
+        async fn remove_ended_sessions(
             &self,
-            over_before: Timestamp,
+            ended_before: Timestamp,
             after: Option<SessionId>,
             limit: u32,
         ) -> Result<Option<SweptSessions>, StoreError> {
-            let kept = Noon.now().since(over_before);
-            assert_eq!(kept, OVER_SESSIONS_KEPT);
+            let kept = Noon.now().since(ended_before);
+            assert_eq!(kept, SESSION_ROW_RETENTION);
             let from = after.map_or(0, |after| after.as_uuid().as_u128());
             let last = self.sessions.min(from + u128::from(limit));
             let asked = format!("sessions {from} to {last}");

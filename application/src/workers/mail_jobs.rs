@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use crate::Refusal;
 use crate::authlog::Parts;
 use crate::ports::{
-    Admission, Clock, Directory, KeptMail, Mail, MailError, MailGate, MailKind, Mailer, QueuedMail,
-    StoreError,
+    Admission, Clock, Directory, LocalMail, Mail, MailError, MailGate, MailKind, Mailer,
+    QueuedMail, StoreError,
 };
 
 /// Entries that one node processes at a time.
@@ -204,7 +204,7 @@ async fn keep_leased<J: MailJob>(job: &J, entry: &J::Entry) -> Infallible {
 pub(crate) struct MailDelivery {
     gate: Arc<dyn MailGate>,
     mailer: Arc<dyn Mailer>,
-    kept_mail: Arc<dyn KeptMail>,
+    local_mail: Arc<dyn LocalMail>,
     pub(super) directory: Arc<dyn Directory>,
     clock: Arc<dyn Clock>,
 }
@@ -214,7 +214,7 @@ impl MailDelivery {
         Self {
             gate: Arc::clone(&parts.mail_gate),
             mailer: Arc::clone(&parts.mailer),
-            kept_mail: Arc::clone(&parts.kept_mail),
+            local_mail: Arc::clone(&parts.local_mail),
             directory: Arc::clone(&parts.directory),
             clock: Arc::clone(&parts.clock),
         }
@@ -261,7 +261,7 @@ impl MailDelivery {
         let user = mail.user;
         self.mailer.send(mail).await?;
         if self.directory.account(user).await?.is_none() {
-            self.kept_mail.forget(user).await?;
+            self.local_mail.forget(user).await?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{Stop, Worker};
 use crate::authlog::Parts;
-use crate::ports::{EventStore, KeptMail, MailError, StoreError};
+use crate::ports::{EventStore, LocalMail, MailError, StoreError};
 
 /// The pause before a full pass is repeated after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
@@ -16,7 +16,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// Deletes mail to erased accounts.
 pub(crate) struct MailSweeper {
     events: Arc<dyn EventStore>,
-    mail: Arc<dyn KeptMail>,
+    mail: Arc<dyn LocalMail>,
     erased: mpsc::UnboundedReceiver<UserId>,
 }
 
@@ -34,7 +34,7 @@ impl MailSweeper {
         let (sender, erased) = mpsc::unbounded_channel();
         let sweeper = Self {
             events: Arc::clone(&parts.events),
-            mail: Arc::clone(&parts.kept_mail),
+            mail: Arc::clone(&parts.local_mail),
             erased,
         };
         (sender, sweeper)

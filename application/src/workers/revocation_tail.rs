@@ -116,7 +116,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::Standing;
+    use crate::TokenStatus;
     use crate::ports::{RevocationReader, RevocationSink, TokenKind, VerifiedToken};
 
     /// A store whose history is replaced now and then. A reader of a replaced history fails.
@@ -192,7 +192,7 @@ mod tests {
     }
 
     /// What the list says about a token of this session.
-    fn standing(list: &RevocationList, number: u128) -> Standing {
+    fn standing(list: &RevocationList, number: u128) -> TokenStatus {
         let token = VerifiedToken {
             kind: TokenKind::Access,
             token: Uuid::from_u128(1),
@@ -220,7 +220,7 @@ mod tests {
         tokio::spawn(async move { tail.run().await });
         let a_moment = || tokio::time::sleep(Duration::from_secs(1));
         a_moment().await;
-        assert_eq!(standing(&list, 1), Standing::Unknown);
+        assert_eq!(standing(&list, 1), TokenStatus::Unknown);
 
         histories.begin(vec![Revocation::Session(session(1))]);
         a_moment().await;
@@ -229,7 +229,7 @@ mod tests {
         let of = |list: &RevocationList| [1, 2, 3].map(|number| standing(list, number));
         assert_eq!(
             of(&list),
-            [Standing::Ended, Standing::Ended, Standing::Live]
+            [TokenStatus::Ended, TokenStatus::Ended, TokenStatus::Live]
         );
 
         // The new history lacks the end of session 2, and has the end of session 3.
@@ -241,12 +241,12 @@ mod tests {
         tokio::time::sleep(EVERY + Duration::from_millis(5)).await;
         assert_eq!(
             of(&list),
-            [Standing::Ended, Standing::Ended, Standing::Unknown]
+            [TokenStatus::Ended, TokenStatus::Ended, TokenStatus::Unknown]
         );
         a_moment().await;
         assert_eq!(
             of(&list),
-            [Standing::Ended, Standing::Live, Standing::Ended]
+            [TokenStatus::Ended, TokenStatus::Live, TokenStatus::Ended]
         );
     }
 }

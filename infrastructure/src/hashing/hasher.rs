@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Entropy, HashStanding, HashingClient, HashingError, HashingPlace, PasswordHash, PasswordHasher,
+    Entropy, HashStrength, HashingClient, HashingError, HashingPlace, PasswordHash, PasswordHasher,
     UnusableHash,
 };
 use authlog_application::{ClientPresence, NewPassword, Password};
@@ -115,12 +115,12 @@ impl PasswordHasher for Argon2PasswordHasher {
         }))
     }
 
-    fn standing(&self, hash: &PasswordHash) -> Result<HashStanding, UnusableHash> {
+    fn standing(&self, hash: &PasswordHash) -> Result<HashStrength, UnusableHash> {
         let hash = StoredHash::parse(hash).map_err(|error| UnusableHash(error.into()))?;
         Ok(if hash.is_outdated(&self.scheme.params) {
-            HashStanding::Outdated
+            HashStrength::Outdated
         } else {
-            HashStanding::Current
+            HashStrength::Current
         })
     }
 
@@ -364,8 +364,8 @@ mod tests {
         let usual = ask(&hasher, ArgonMemory::took).await.unwrap();
         let cheap = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";
         let cheap = PasswordHash::from_stored(cheap.to_owned());
-        assert_eq!(hasher.standing(&current).unwrap(), HashStanding::Current);
-        assert_eq!(hasher.standing(&cheap).unwrap(), HashStanding::Outdated);
+        assert_eq!(hasher.standing(&current).unwrap(), HashStrength::Current);
+        assert_eq!(hasher.standing(&cheap).unwrap(), HashStrength::Outdated);
 
         let renewed = |length| {
             let password = Password::parse(&"\u{e9}".repeat(length)).unwrap();

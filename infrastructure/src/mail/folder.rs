@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use authlog_application::ports::{KeptMail, MailError};
+use authlog_application::ports::{LocalMail, MailError};
 use authlog_domain::UserId;
 
 /// The folder into which a [`FileMailer`](super::FileMailer) writes, or wrote before mail was sent by SMTP. It need not
@@ -32,7 +32,7 @@ impl MailFolder {
 }
 
 #[async_trait]
-impl KeptMail for MailFolder {
+impl LocalMail for MailFolder {
     async fn accounts(&self) -> Result<Vec<UserId>, MailError> {
         self.run_blocking(|folder| {
             let accounts: BTreeSet<UserId> = files(folder)?.map(|(user, _)| user).collect();

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use authlog_application::ports::{
     Account, Directory, Identifier, IdentifierKind, LiveSessions, OpaqueTokenRecord, SessionRecord,
-    SessionStanding, SignInRecord, StoreError, TokenDigest,
+    SessionWithAccount, SignInRecord, StoreError, TokenDigest,
 };
 use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
 use sqlx::FromRow;
@@ -219,14 +219,14 @@ impl Directory for PostgresStore {
         rows.map(|row| Ok(row?.row)).collect()
     }
 
-    async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError> {
+    async fn session(&self, session: SessionId) -> Result<Option<SessionWithAccount>, StoreError> {
         self.standing(session, true).await
     }
 
     async fn session_to_append_to(
         &self,
         session: SessionId,
-    ) -> Result<Option<SessionStanding>, StoreError> {
+    ) -> Result<Option<SessionWithAccount>, StoreError> {
         self.standing(session, false).await
     }
 
@@ -274,7 +274,7 @@ impl Directory for PostgresStore {
         &self,
         digest: &TokenDigest,
         now: Timestamp,
-    ) -> Result<Option<SessionStanding>, StoreError> {
+    ) -> Result<Option<SessionWithAccount>, StoreError> {
         let row: Option<TokenStandingRow> = self
             .connections
             .ask(|pool| {
@@ -307,7 +307,7 @@ impl PostgresStore {
         &self,
         session: SessionId,
         is_proved: bool,
-    ) -> Result<Option<SessionStanding>, StoreError> {
+    ) -> Result<Option<SessionWithAccount>, StoreError> {
         let lookup = SessionLookup { session, is_proved };
         let found = self.session_lookups.ask(lookup).await?;
         Ok(found.and_then(|standing| self.vault.seals.accept_standing(standing)))

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use authlog_application::ports::{HoldUp, HoldUpBy};
+use authlog_application::ports::{BlockingTransaction, TransactionHolder};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, Row as _};
 
@@ -26,24 +26,26 @@ const OLDEST: &str = r"
      LIMIT 1";
 
 /// The transaction that holds up the log now, if there is one.
-pub(super) async fn find(executor: impl PgExecutor<'_>) -> Result<Option<HoldUp>, sqlx::Error> {
+pub(super) async fn find(
+    executor: impl PgExecutor<'_>,
+) -> Result<Option<BlockingTransaction>, sqlx::Error> {
     let found = sqlx::query(OLDEST).fetch_optional(executor).await?;
     found.as_ref().map(hold_up).transpose()
 }
 
-fn hold_up(row: &PgRow) -> Result<HoldUp, sqlx::Error> {
+fn hold_up(row: &PgRow) -> Result<BlockingTransaction, sqlx::Error> {
     let name: Option<String> = row.try_get("name")?;
     let name = name.unwrap_or_default();
     let seconds: Option<f64> = row.try_get("seconds")?;
     let by = match row.try_get("pid")? {
-        Some(pid) => HoldUpBy::Session {
+        Some(pid) => TransactionHolder::Session {
             pid,
             application_name: name,
             state: row.try_get("state")?,
         },
-        None => HoldUpBy::PreparedTransaction { gid: name },
+        None => TransactionHolder::PreparedTransaction { gid: name },
     };
-    Ok(HoldUp {
+    Ok(BlockingTransaction {
         transaction: row.try_get("transaction")?,
         database: row.try_get::<Option<_>, _>("database")?.unwrap_or_default(),
         by,
@@ -70,7 +72,7 @@ const SAY_AGAIN: Duration = Duration::from_secs(60);
 pub(super) struct HoldUpWatch {
     idle_since: Option<Instant>,
     looked_at: Option<Instant>,
-    said: Option<(HoldUp, Instant)>,
+    said: Option<(BlockingTransaction, Instant)>,
 }
 
 impl HoldUpWatch {
@@ -98,7 +100,7 @@ impl HoldUpWatch {
         }
     }
 
-    fn say(&mut self, hold_up: HoldUp) {
+    fn say(&mut self, hold_up: BlockingTransaction) {
         let is_known = self.said.as_ref().is_some_and(|(said, at)| {
             said.transaction == hold_up.transaction
                 && std::mem::discriminant(&said.by) == std::mem::discriminant(&hold_up.by)
@@ -107,14 +109,14 @@ impl HoldUpWatch {
         if is_known {
             return;
         }
-        let HoldUp {
+        let BlockingTransaction {
             transaction,
             database,
             by,
             age,
         } = &hold_up;
         match by {
-            HoldUpBy::Session {
+            TransactionHolder::Session {
                 pid,
                 application_name,
                 state,
@@ -127,7 +129,7 @@ impl HoldUpWatch {
                 ?age,
                 "the log waits for a transaction that does not end; new events are neither published nor proved meanwhile"
             ),
-            HoldUpBy::PreparedTransaction { gid } => tracing::warn!(
+            TransactionHolder::PreparedTransaction { gid } => tracing::warn!(
                 transaction,
                 database,
                 gid,
@@ -139,7 +141,7 @@ impl HoldUpWatch {
     }
 }
 
-async fn look(connection: &mut PgConnection) -> Result<Option<HoldUp>, sqlx::Error> {
+async fn look(connection: &mut PgConnection) -> Result<Option<BlockingTransaction>, sqlx::Error> {
     let is_held_up = sqlx::query_scalar(IS_HELD_UP).fetch_one(&mut *connection);
     if with_timeout(is_held_up).await? {
         with_timeout(find(connection)).await

@@ -75,9 +75,9 @@ impl Housekeeping for PostgresStore {
         Ok(removed.rows_affected())
     }
 
-    async fn remove_over_sessions(
+    async fn remove_ended_sessions(
         &self,
-        over_before: Timestamp,
+        ended_before: Timestamp,
         after: Option<SessionId>,
         limit: u32,
     ) -> Result<Option<SweptSessions>, StoreError> {
@@ -88,7 +88,7 @@ impl Housekeeping for PostgresStore {
                 sqlx::query_as(REMOVE_OVER_SESSIONS)
                     .bind(after)
                     .bind(i64::from(limit))
-                    .bind(over_before.date_time())
+                    .bind(ended_before.date_time())
                     .fetch_optional(pool)
             })
             .await?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use authlog_application::ports::RecordedEvent;
-use authlog_application::ports::{Rebuild, StoreError, StreamId, Stretch};
+use authlog_application::ports::{Rebuild, StoreError, StreamId, StreamRange};
 use authlog_domain::{AggregateKind, Timestamp, UserId};
 use authlog_projections::{Account, Row, SessionRecord, row};
 use serde_json::Value;
@@ -129,11 +129,11 @@ impl Rebuild for PostgresStore {
         self.count_without_timeout(COUNT).await
     }
 
-    async fn stretch_after(
+    async fn range_after(
         &self,
         after: Option<&StreamId>,
         events: u32,
-    ) -> Result<Option<Stretch>, StoreError> {
+    ) -> Result<Option<StreamRange>, StoreError> {
         let (kind, id) = after.map_or(("", ""), |it| (it.kind.as_str(), it.id.as_str()));
         let stretch: Option<(String, String, i64)> = self
             .connections
@@ -149,7 +149,7 @@ impl Rebuild for PostgresStore {
             return Ok(None);
         };
         let after = if name == kind { id } else { "" };
-        Ok(Some(Stretch {
+        Ok(Some(StreamRange {
             kind: AggregateKind::from_stored(&name).ok_or_else(|| unreadable(UnknownKind(name)))?,
             after: after.to_owned(),
             last,
@@ -157,8 +157,8 @@ impl Rebuild for PostgresStore {
         }))
     }
 
-    async fn rebuild(&self, stretch: &Stretch, now: Timestamp) -> Result<(), StoreError> {
-        let Stretch {
+    async fn rebuild(&self, stretch: &StreamRange, now: Timestamp) -> Result<(), StoreError> {
+        let StreamRange {
             kind, after, last, ..
         } = stretch;
         // There is no read model of these.

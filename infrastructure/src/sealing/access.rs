@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use authlog_application::ports::{
     Account, CredentialRecord, Entropy, OpaqueTokenRecord, PasswordHash, SessionRecord,
-    SessionStanding, SignInRecord,
+    SessionWithAccount, SignInRecord,
 };
 use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
@@ -142,8 +142,8 @@ impl AccessSeals {
     }
 
     /// Accepts a session and its account as [`Self::accept`] does; `None` unless both are accepted.
-    pub(crate) fn accept_standing(&self, stored: StoredStanding) -> Option<SessionStanding> {
-        Some(SessionStanding {
+    pub(crate) fn accept_standing(&self, stored: StoredStanding) -> Option<SessionWithAccount> {
+        Some(SessionWithAccount {
             session: self.accept(stored.session)?,
             account: self.accept(stored.account)?,
         })

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Account, Directory, Identifier, IdentifierKind, LiveSessions, SessionStanding, SignInRecord,
+    Account, Directory, Identifier, IdentifierKind, LiveSessions, SessionWithAccount, SignInRecord,
     StoreError, TokenDigest,
 };
 use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
@@ -129,7 +129,7 @@ impl Directory for SqliteStore {
         readable_rows(rows)
     }
 
-    async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError> {
+    async fn session(&self, session: SessionId) -> Result<Option<SessionWithAccount>, StoreError> {
         let sql = format!(
             "SELECT {SESSION}, {ACCOUNT} FROM sessions AS s JOIN accounts AS a ON a.user_id = s.user_id
              WHERE s.session_id = ?"
@@ -209,7 +209,7 @@ impl Directory for SqliteStore {
         &self,
         digest: &TokenDigest,
         now: Timestamp,
-    ) -> Result<Option<SessionStanding>, StoreError> {
+    ) -> Result<Option<SessionWithAccount>, StoreError> {
         let sql = format!(
             "SELECT t.session_id, t.expires_at, t.mac, {SESSION}, {ACCOUNT} FROM opaque_tokens AS t
              JOIN sessions AS s ON s.session_id = t.session_id

@@ -21,9 +21,9 @@ impl Housekeeping for SqliteStore {
             .await
     }
 
-    async fn remove_over_sessions(
+    async fn remove_ended_sessions(
         &self,
-        over_before: Timestamp,
+        ended_before: Timestamp,
         after: Option<SessionId>,
         limit: u32,
     ) -> Result<Option<SweptSessions>, StoreError> {
@@ -32,7 +32,7 @@ impl Housekeeping for SqliteStore {
         // Most batches have nothing to remove, and then cost the writer nothing.
         let batch = self
             .readers
-            .read(move |connection| over_sessions(connection, over_before, &read_after, limit))
+            .read(move |connection| over_sessions(connection, ended_before, &read_after, limit))
             .await?;
         let Some((last, over)) = batch else {
             return Ok(None);
@@ -49,7 +49,7 @@ impl Housekeeping for SqliteStore {
                     connection
                         .prepare_cached(DELETE)
                         .and_then(|mut delete| {
-                            delete.execute(params![after, until, over_before.unix_millis()])
+                            delete.execute(params![after, until, ended_before.unix_millis()])
                         })
                         .map_err(store_error)
                 })
@@ -100,7 +100,7 @@ fn newest_mark(connection: &Connection) -> Answer<LogMark> {
 /// The last of the next sessions, and how many of them are over; `None` where there is none.
 fn over_sessions(
     connection: &Connection,
-    over_before: Timestamp,
+    ended_before: Timestamp,
     after: &str,
     limit: u32,
 ) -> Answer<Option<(SessionId, i64)>> {
@@ -108,7 +108,7 @@ fn over_sessions(
         SELECT max(session_id), count(*) FILTER (WHERE min(ifnull(ended_at, expires_at), expires_at) <= ?)
         FROM (SELECT * FROM sessions WHERE session_id > ? ORDER BY session_id LIMIT ?)";
     connection.prepare_cached(SELECT)?.query_row(
-        params![over_before.unix_millis(), after, limit],
+        params![ended_before.unix_millis(), after, limit],
         |row| {
             let last: Option<String> = row.get(0)?;
             let Some(last) = last else {

@@ -1,7 +1,7 @@
 //! Rebuilding the read models from the log, in small steps between which others read and write.
 
 use async_trait::async_trait;
-use authlog_application::ports::{Rebuild, StoreError, StreamId, Stretch};
+use authlog_application::ports::{Rebuild, StoreError, StreamId, StreamRange};
 use authlog_domain::{AggregateKind, Timestamp};
 use authlog_projections::{Account, Row as ModelRow, SessionRecord};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
@@ -31,18 +31,18 @@ impl Rebuild for SqliteStore {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    async fn stretch_after(
+    async fn range_after(
         &self,
         after: Option<&StreamId>,
         events: u32,
-    ) -> Answer<Option<Stretch>> {
+    ) -> Answer<Option<StreamRange>> {
         let after = after.cloned();
         self.readers
-            .read(move |connection| stretch_after(connection, after.as_ref(), events))
+            .read(move |connection| range_after(connection, after.as_ref(), events))
             .await
     }
 
-    async fn rebuild(&self, stretch: &Stretch, now: Timestamp) -> Answer<()> {
+    async fn rebuild(&self, stretch: &StreamRange, now: Timestamp) -> Answer<()> {
         if model_of(stretch.kind).is_none() {
             return Ok(());
         }
@@ -122,11 +122,11 @@ impl SqliteStore {
 }
 
 /// The streams of the next events, up to the first stream of another kind.
-fn stretch_after(
+fn range_after(
     connection: &Connection,
     after: Option<&StreamId>,
     events: u32,
-) -> Result<Option<Stretch>> {
+) -> Result<Option<StreamRange>> {
     const SELECT: &str = "
         SELECT aggregate_type, max(aggregate_id), count(*) FILTER (WHERE sequence = 1)
         FROM (
@@ -141,7 +141,7 @@ fn stretch_after(
         .query_row(params![kind, id, events], |row| {
             let name = row.get_ref(0)?.as_str()?;
             let after = if name == kind { id } else { "" };
-            Ok(Stretch {
+            Ok(StreamRange {
                 kind: AggregateKind::from_stored(name)
                     .ok_or_else(|| malformed(0, format!("no aggregate is a {name:?}")))?,
                 after: after.to_owned(),
@@ -152,12 +152,12 @@ fn stretch_after(
         .optional()
 }
 
-fn streams_within(connection: &Connection, stretch: &Stretch) -> Result<Vec<StreamId>> {
+fn streams_within(connection: &Connection, stretch: &StreamRange) -> Result<Vec<StreamId>> {
     const SELECT: &str = "
         SELECT aggregate_id FROM events
         WHERE aggregate_type = ? AND aggregate_id > ? AND aggregate_id <= ? AND sequence = 1
         ORDER BY aggregate_id";
-    let Stretch {
+    let StreamRange {
         kind, after, last, ..
     } = stretch;
     connection

@@ -137,7 +137,12 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
         key: Option<&SubjectKey>,
     ) -> Result<MailEntry, StoreError> {
         let entropy = &*self.vault.entropy;
-        let mut entry = MailEntry::new(entropy.random_uuid(), user, notifiable.notice.into(), notifiable.at);
+        let mut entry = MailEntry::new(
+            entropy.random_uuid(),
+            user,
+            notifiable.notice.into(),
+            notifiable.at,
+        );
         if let Some(address) = &notifiable.address {
             entry.mailbox = self.vault.pepper.mailbox(address).to_vec();
             let sealed = key.map(|key| key.seal_address(user, address, entropy));

@@ -53,7 +53,7 @@ impl ProvenLog {
 
     async fn hashes(&self, claim: Claim) -> Result<Vec<[u8; 32]>, ProofError> {
         let proof = prove(&*self.store, claim).await.map_err(StoreError::from)?;
-        let proof = proof.ok_or(ProofError::Senseless)?;
+        let proof = proof.ok_or(ProofError::InvalidRange)?;
         Ok(proof.into_iter().map(|hash| hash.0).collect())
     }
 }
@@ -82,7 +82,7 @@ impl TransparencyLog for ProvenLog {
         if log_index > tree_size {
             return Err(ProofError::Beyond { reached: tree_size });
         }
-        let index = log_index.checked_sub(1).ok_or(ProofError::Senseless)?;
+        let index = log_index.checked_sub(1).ok_or(ProofError::InvalidRange)?;
         let claim = Claim::Inclusion {
             index,
             size: tree_size,
@@ -103,7 +103,7 @@ impl TransparencyLog for ProvenLog {
     async fn prove_consistency(&self, from: u64, to: u64) -> Result<ConsistencyProof, ProofError> {
         let claim = Claim::Consistency { from, to };
         if from == 0 || from > to {
-            return Err(ProofError::Senseless);
+            return Err(ProofError::InvalidRange);
         }
         self.covered(Some(to)).await?;
         let hashes = self.hashes(claim).await?;

@@ -98,7 +98,7 @@ async fn a_rebuild_leaves_a_later_row_alone() {
     world
         .execute("UPDATE sessions SET version = 5, generation = 4")
         .await;
-    let stretch = world.store.stretch_after(None, 10).await.unwrap().unwrap();
+    let stretch = world.store.range_after(None, 10).await.unwrap().unwrap();
     world.store.rebuild(&stretch, now()).await.unwrap();
     let rows = world.store.live_sessions(ada.user, now(), None, 10).await;
     let row = &rows.unwrap().sessions[0];

@@ -541,7 +541,7 @@ pub async fn a_rebuild_removes_what_an_interrupted_erasure_left(world: &impl Wor
 /// Rebuilds everything without looking for orphans.
 async fn rebuild(store: &dyn Store) {
     let mut reached = None;
-    while let Some(stretch) = store.stretch_after(reached.as_ref(), 500).await.unwrap() {
+    while let Some(stretch) = store.range_after(reached.as_ref(), 500).await.unwrap() {
         store.rebuild(&stretch, now()).await.unwrap();
         reached = Some(stretch.end());
     }

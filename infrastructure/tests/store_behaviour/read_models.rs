@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use authlog_application::ports::{
-    Account, Append, AppendError, Check, OVER_SESSIONS_KEPT, SessionStanding, StreamId, Stretch,
+    Account, Append, AppendError, Check, SESSION_ROW_RETENTION, SessionWithAccount, StreamId,
+    StreamRange,
 };
 use authlog_domain::refused_logins::{LoginRefusalReason, RecordRefusedLogin};
 use authlog_domain::session::{Limits, LogOut, RefreshSession, SessionCommand};
@@ -209,7 +210,7 @@ pub async fn rebuild_repairs_damaged_rows_and_removes_orphans_while_appends_go_o
 
 pub async fn a_rebuild_visits_every_stream_once(world: &impl World) {
     let store = world.store();
-    assert_eq!(store.stretch_after(None, 10).await.unwrap(), None);
+    assert_eq!(store.range_after(None, 10).await.unwrap(), None);
     let mut streams = HashSet::new();
     for number in 0..7 {
         let person = Person::called(&format!("person{number}"));
@@ -226,7 +227,7 @@ pub async fn a_rebuild_visits_every_stream_once(world: &impl World) {
     assert_eq!(visited, 21);
     assert!(stretches.iter().all(|it| streams.contains(&it.end())));
     let every = rebuild(&*store, 1).await;
-    let visited: HashSet<_> = every.iter().map(Stretch::end).collect();
+    let visited: HashSet<_> = every.iter().map(StreamRange::end).collect();
     assert_eq!((every.len(), visited), (21, streams));
 }
 
@@ -339,7 +340,7 @@ pub async fn a_person_with_everything(store: &dyn Store) -> (Person, SessionId) 
     (ada, session)
 }
 
-fn assert_everything_differs(SessionStanding { session, account }: &SessionStanding) {
+fn assert_everything_differs(SessionWithAccount { session, account }: &SessionWithAccount) {
     let reset = account.pending_reset.unwrap();
     let verification = account.pending_verification.as_ref().unwrap();
     let instants = HashSet::from([
@@ -536,10 +537,10 @@ pub async fn sessions_that_are_over_are_removed_in_batches_and_nothing_brings_th
     for session in &ended {
         ada.signs_out(&*store, *session).await;
     }
-    let sweep = async |over_before, limit| {
+    let sweep = async |ended_before, limit| {
         let (mut after, mut batches, mut removed) = (None, 0, 0);
         while let Some(swept) = store
-            .remove_over_sessions(over_before, after, limit)
+            .remove_ended_sessions(ended_before, after, limit)
             .await
             .unwrap()
         {
@@ -565,7 +566,7 @@ pub async fn sessions_that_are_over_are_removed_in_batches_and_nothing_brings_th
     assert_eq!(sweep(now().plus(minute), 2).await, (3, 3));
     assert_eq!((are_there(&live).await, are_there(&ended).await), (3, 0));
     // At the current time the rows are missing. Two days later they are not expected, and a rebuild writes none.
-    let later = now().plus(OVER_SESSIONS_KEPT).plus(minute);
+    let later = now().plus(SESSION_ROW_RETENTION).plus(minute);
     assert_eq!((missing(now()).await, missing(later).await), (3, 0));
     rebuild_at(&*store, 10, later).await;
     assert_eq!((are_there(&live).await, are_there(&ended).await), (3, 0));
@@ -573,27 +574,27 @@ pub async fn sessions_that_are_over_are_removed_in_batches_and_nothing_brings_th
     assert_eq!(are_there(&ended).await, 3);
     // The clock of the node that removed them may have been fast.
     assert_eq!(sweep(now().plus(minute), 100).await, (1, 3));
-    let early = began.plus(OVER_SESSIONS_KEPT).minus(30 * minute);
+    let early = began.plus(SESSION_ROW_RETENTION).minus(30 * minute);
     assert_eq!(missing(early).await, 0);
     // Sessions that were not ended are over once they have expired.
     let expired = now().plus(LIFETIME).plus(minute);
     assert_eq!(sweep(expired, 100).await, (1, 3));
-    assert_eq!(missing(expired.plus(OVER_SESSIONS_KEPT)).await, 0);
-    rebuild_at(&*store, 10, expired.plus(OVER_SESSIONS_KEPT)).await;
+    assert_eq!(missing(expired.plus(SESSION_ROW_RETENTION)).await, 0);
+    rebuild_at(&*store, 10, expired.plus(SESSION_ROW_RETENTION)).await;
     assert_eq!(world.count("sessions").await, 0);
 }
 
 /// Rebuilds everything in stretches of `events` events, or the rest of a stream more.
-pub async fn rebuild(store: &dyn Store, events: u32) -> Vec<Stretch> {
+pub async fn rebuild(store: &dyn Store, events: u32) -> Vec<StreamRange> {
     rebuild_at(store, events, now()).await
 }
 
 /// Rebuilds everything with this as the current time.
-async fn rebuild_at(store: &dyn Store, events: u32, clock: Timestamp) -> Vec<Stretch> {
-    let mut stretches: Vec<Stretch> = Vec::new();
+async fn rebuild_at(store: &dyn Store, events: u32, clock: Timestamp) -> Vec<StreamRange> {
+    let mut stretches: Vec<StreamRange> = Vec::new();
     loop {
-        let after = stretches.last().map(Stretch::end);
-        let Some(stretch) = store.stretch_after(after.as_ref(), events).await.unwrap() else {
+        let after = stretches.last().map(StreamRange::end);
+        let Some(stretch) = store.range_after(after.as_ref(), events).await.unwrap() else {
             return stretches;
         };
         assert!(stretch.streams <= u64::from(events));

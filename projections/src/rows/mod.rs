@@ -4,4 +4,4 @@ mod account;
 mod session;
 
 pub use account::Account;
-pub use session::{OVER_SESSIONS_KEPT, SessionRecord};
+pub use session::{SESSION_ROW_RETENTION, SessionRecord};

@@ -39,7 +39,7 @@ pub struct SessionRecord {
 /// How long the row of a session is kept once the session is over. After that, every access token of the session has expired:
 /// access tokens live for a day at most. The second day allows for clocks that differ, and for nodes that issued a token
 /// before they knew that the session had ended.
-pub const OVER_SESSIONS_KEPT: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+pub const SESSION_ROW_RETENTION: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 /// How much the clock of the node that removed a row may differ from that of the node that expects it.
 const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60 * 60);
@@ -54,7 +54,7 @@ impl SessionRecord {
     /// Whether the session has a row at `now`. Housekeeping removes the row later, and a rebuild must not write it again. The
     /// answer depends only on the session's events and the clock.
     pub fn has_row(&self, now: Timestamp) -> bool {
-        now < self.over_at().plus(OVER_SESSIONS_KEPT)
+        now < self.over_at().plus(SESSION_ROW_RETENTION)
     }
 
     /// Whether a missing row is no damage, because housekeeping may have removed it by the clock of any node.

@@ -141,7 +141,7 @@ fn unproven(error: ProofError) -> Response {
                 "The requested proof is beyond the end of the tree or of its checkpoints, which is {reached}."
             ),
         ),
-        ProofError::Senseless => problem(StatusCode::BAD_REQUEST, USAGE),
+        ProofError::InvalidRange => problem(StatusCode::BAD_REQUEST, USAGE),
         ProofError::Store(error) => refused(Refusal::from(error)),
     }
 }

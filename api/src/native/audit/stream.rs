@@ -159,7 +159,7 @@ impl Reading {
     }
 
     async fn is_still_authorized(&mut self) -> bool {
-        if !self.right.is_in_doubt() && self.checked_at.elapsed() < CHECK_EVERY {
+        if !self.right.must_be_checked() && self.checked_at.elapsed() < CHECK_EVERY {
             return true;
         }
         self.checked_at = Instant::now();
