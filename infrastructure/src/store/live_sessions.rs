@@ -27,7 +27,8 @@ pub(crate) fn live_page(
     // A kept session after the last examined one belongs to a later page.
     found.extend(kept.filter(|kept| looked_at.is_none_or(|last| kept.id < last)));
     found.sort_by_key(|session| session.id);
-    found.retain(|session| session.ended_at.is_none() && now < session.expires_at);
+    // The statement has chosen them by the epoch that counts.
+    found.retain(|session| session.state().is_live(session.epoch, now));
     let is_full = found.len() >= limit;
     found.truncate(limit);
     let last = found.last().map(|last| last.id);

@@ -11,6 +11,7 @@ pub mod directory;
 pub mod erasure;
 pub mod event_log;
 pub mod event_store;
+pub mod live_sessions;
 pub mod mail;
 pub mod mailboxes;
 pub mod people;
@@ -135,6 +136,10 @@ macro_rules! store_behaviour {
             of_two_concurrent_commands_on_a_session_one_conflicts_and_other_sessions_are_not_affected,
             the_streams_of_one_append_become_visible_together,
             every_acknowledged_append_is_seen_at_once_by_every_node,
+        ]);
+        store_behaviour!($open, live_sessions: [
+            the_sessions_that_count_by_sql_are_those_that_count_by_the_domain,
+            the_rows_that_are_removed_are_those_that_are_over_by_the_domain,
         ]);
         store_behaviour!($open, predecessors: [
             an_event_without_its_predecessor_is_a_conflict_and_leaves_nothing,
