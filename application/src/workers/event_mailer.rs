@@ -175,7 +175,7 @@ impl EventMailJob {
             to: to.clone(),
             subject: "Confirm your e-mail address".to_owned(),
             text: format!(
-                "Someone, hopefully you, gave this address for {which} {when}.\n\
+                "Someone, hopefully you, gave this address {when} for {which}.\n\
                  To confirm that it is yours, open this link within {hours} hours:\n\
                  \n\
                  {page}?token={token}\n\
@@ -205,10 +205,10 @@ fn which_account(account: &Account) -> String {
     let registered = account.created_at.to_the_minute();
     match &account.username {
         Some(username) => format!(
-            "the account \"{}\", registered at {registered},",
+            "the account \"{}\", which was registered at {registered}",
             username.as_str()
         ),
-        None => format!("an account that was registered at {registered},"),
+        None => format!("an account that was registered at {registered}"),
     }
 }
 

@@ -39,8 +39,7 @@ const ENDS_SESSIONS: &str = revoking_types!(ends_sessions);
 fn statement(index: &str, condition: &str, order: &str) -> String {
     format!(
         "SELECT position, aggregate_type, event_type, aggregate_id, payload, recorded_at FROM events INDEXED BY {index}
-         WHERE ({}) AND {condition} ORDER BY {order}",
-        ENDS_SESSIONS
+         WHERE ({ENDS_SESSIONS}) AND {condition} ORDER BY {order}"
     )
 }
 

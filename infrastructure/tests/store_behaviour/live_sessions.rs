@@ -153,7 +153,7 @@ async fn owners(store: &dyn Store, random_step: &mut Seeded) -> Vec<Owner> {
         }
         owners.push(owner);
     }
-    owners.last().unwrap().person.is_erased(store).await;
+    owners.last().unwrap().person.erases_account(store).await;
     owners
 }
 
@@ -212,10 +212,10 @@ pub async fn the_rows_that_are_removed_are_those_that_are_over_by_the_domain(wor
     let store = world.store();
     let mut random_step = Seeded(72);
     let owners = owners(&*store, &mut random_step).await;
-    let over_before = now().plus(MINUTE * 30);
+    let ended_before = now().plus(MINUTE * 30);
     let mut after = None;
     while let Some(swept) = store
-        .remove_over_sessions(over_before, after, 10)
+        .remove_ended_sessions(ended_before, after, 10)
         .await
         .unwrap()
     {
@@ -225,7 +225,7 @@ pub async fn the_rows_that_are_removed_are_those_that_are_over_by_the_domain(wor
     for owner in owners {
         let (account, sessions) = owner.folded(&*store).await;
         for session in sessions {
-            let remains = account.is_some() && over_before < session.over_at();
+            let remains = account.is_some() && ended_before < session.over_at();
             let found = store.session(session.id).await.unwrap();
             assert_eq!(found.is_some(), remains, "{session:?}");
             left += usize::from(remains);
