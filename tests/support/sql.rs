@@ -49,6 +49,28 @@ impl Settings {
         }
     }
 
+    /// The rows of a table, in order.
+    pub fn rows(&self, table: &str) -> Vec<String> {
+        let mut rows = match self.get("AUTHLOG_DATABASE_URL") {
+            Some(url) => Postgres::ask(url, &format!("SELECT t::text FROM {table} t")),
+            None => {
+                let connection = self.connect();
+                let mut select = connection
+                    .prepare(&format!("SELECT * FROM {table}"))
+                    .expect("a table");
+                let columns = select.column_count();
+                let read = select.query_map([], |row| {
+                    let values = (0..columns).map(|column| row.get_ref(column));
+                    Ok(format!("{:?}", values.collect::<Result<Vec<_>, _>>()?))
+                });
+                let read = read.expect("rows").collect::<Result<Vec<_>, _>>();
+                read.expect("rows")
+            }
+        };
+        rows.sort_unstable();
+        rows
+    }
+
     /// Whether the store is a file.
     pub fn is_sqlite(&self) -> bool {
         self.get("AUTHLOG_DATABASE_URL").is_none()
