@@ -162,6 +162,10 @@ async fn a_person_lists_their_sessions_and_ends_single_ones(store: Store) {
         assert_fits(&json!(NOW_MILLIS), &on_phone[instant], instant);
     }
     assert!(on_phone["expires_at"].as_str() > on_phone["started_at"].as_str());
+    assert_eq!(on_phone["amr"], json!(["pwd"]));
+    assert_eq!(on_phone["acr"], "urn:authlog:aal1");
+    assert_eq!(on_phone["auth_time"], on_phone["started_at"]);
+    assert_eq!(on_phone.get("factor"), None);
     // Page by page.
     let page = service.send(own::SESSIONS).query("limit=2");
     let page = page.bearer(&desk.access).await.json();

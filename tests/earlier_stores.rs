@@ -45,9 +45,21 @@ async fn a_store_with_every_event_is_verified_rebuilt_and_served_without_a_diffe
     assert!(logged.iter().all(|entry| log.contains(entry)));
 }
 
-/// The rows of the read models, and the identifiers that accounts claim.
+/// The rows of the read models, and the identifiers that accounts claim. Empty columns at the end are left out: a migration may
+/// have added them.
 fn read_models(settings: &Settings) -> [Vec<String>; 3] {
-    ["accounts", "sessions", "identifier_claims"].map(|table| settings.rows(table))
+    ["accounts", "sessions", "identifier_claims"].map(|table| {
+        let rows = settings.rows(table).into_iter();
+        rows.map(|row| {
+            let (without, end) = if settings.is_sqlite() {
+                (row.trim_end_matches(']'), ", Null")
+            } else {
+                (row.trim_end_matches(')'), ",")
+            };
+            without.trim_end_matches(end).to_owned()
+        })
+        .collect()
+    })
 }
 
 /// The store holds what its log says, and the log is the one that was signed.

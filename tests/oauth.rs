@@ -62,7 +62,14 @@ async fn a_service_introspects_every_kind_of_token(store: Store) {
             "active": true, "token_type": "Bearer", "username": "ann", "role": "user",
             "sub": member("sub"), "sid": member("sid"), "iat": member("iat"), "exp": member("exp"),
             "iss": member("iss"), "aud": member("aud"), "jti": member("jti"),
+            "amr": ["pwd"], "acr": "urn:authlog:aal1", "auth_time": member("auth_time"),
         });
+        // The session began with this token.
+        assert_eq!(claims["auth_time"], claims["iat"]);
+        assert_eq!(
+            (&claims["amr"], &claims["acr"]),
+            (&expected["amr"], &expected["acr"])
+        );
         answer.is(200, &expected);
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         // A wrong or unknown hint does not hide a token.
@@ -88,6 +95,10 @@ async fn a_service_introspects_every_kind_of_token(store: Store) {
     let body = ask(&http, &asker, &[("token", &opaque)]).await.json();
     assert_eq!(body["active"], true);
     assert_eq!(body["username"], "ann");
+    assert_eq!(
+        (&body["acr"], &body["auth_time"]),
+        (&json!("urn:authlog:aal1"), &body["iat"])
+    );
     let lifetime = body["exp"].as_i64().unwrap() - body["iat"].as_i64().unwrap();
     assert_eq!(lifetime, 24 * 60 * 60);
     assert_eq!(body.get("jti"), None);

@@ -325,6 +325,7 @@ mod tests {
             epoch,
             issued_at: Timestamp::from_unix_millis(0),
             expires_at: Timestamp::from_unix_millis(1_000_000),
+            authentication: None,
         }
     }
 

@@ -310,7 +310,7 @@ fn strict_validators_accept_every_schema() {
 }
 
 fn assert_strict(schema: &Value, name: &Value) {
-    const WORDS: [&str; 17] = [
+    const WORDS: [&str; 18] = [
         "$defs",
         "$id",
         "$ref",
@@ -319,6 +319,7 @@ fn assert_strict(schema: &Value, name: &Value) {
         "const",
         "description",
         "format",
+        "items",
         "maximum",
         "minimum",
         "oneOf",
@@ -329,9 +330,10 @@ fn assert_strict(schema: &Value, name: &Value) {
         "type",
         "examples",
     ];
-    const OF_TYPES: [(&str, &str); 6] = [
+    const OF_TYPES: [(&str, &str); 7] = [
         ("properties", "object"),
         ("required", "object"),
+        ("items", "array"),
         ("pattern", "string"),
         ("format", "string"),
         ("minimum", "integer"),
@@ -367,6 +369,7 @@ fn assert_strict(schema: &Value, name: &Value) {
         .filter_map(|word| schema[word].as_object());
     let parts = alternatives
         .flatten()
+        .chain(schema.get("items"))
         .chain(described.flat_map(|parts| parts.values()));
     for part in parts {
         assert_strict(part, name);

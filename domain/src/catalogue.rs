@@ -197,7 +197,7 @@ catalogue! {
     }
     LoggedIn {
         aggregate: Session,
-        version: 1,
+        version: 2,
         public_name: "logged-in",
         summary: "Someone signed in: a session started.",
         personal: [],

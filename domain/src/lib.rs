@@ -20,6 +20,7 @@
 //! | verification | the proof, by a mailed link, that an e-mail address belongs to the account |
 //! | lock | prevents sign-in to an account until an administrator removes it |
 //! | erasure | the deletion of an account and of all personal data about its owner; the events remain in the log |
+//! | level | how strongly the person in a session was authenticated: [`AuthenticationLevel`] |
 //! | refusal | the reason why a command is not carried out |
 //! | log index | the place of an event in the one order of all events, from 1 without gaps |
 //! | deny list | the ended sessions whose access tokens may not have expired yet; each node has it in memory |
@@ -51,7 +52,8 @@ pub use refused_logins::RefusedLogins;
 pub use session::{RevocationReason, Rotation, Session};
 pub use user::User;
 pub use values::{
-    AccountNumber, CLOCK_DIFFERENCE, ContractName, CredentialId, Email, Flaw, Identifier,
-    IdentifierKind, PersonName, Phone, ResetId, Role, SessionId, Timestamp, UserId, Username,
-    VerificationId,
+    AccountNumber, Authentication, AuthenticationLevel, AuthenticationMethod,
+    AuthenticationMethods, CLOCK_DIFFERENCE, ContractName, CredentialId, Email, FactorId, Flaw,
+    Identifier, IdentifierKind, PersonName, Phone, ResetId, Role, SessionId, Timestamp, UserId,
+    Username, VerificationId,
 };

@@ -23,8 +23,8 @@ use authlog_domain::user::{
     ResetPassword, RevokeSessions, Unlock, UserCommand, UserEvent, UserRefusal, VerificationLink,
 };
 use authlog_domain::{
-    AccountNumber, CredentialId, Email, RefusedLogins, ResetId, RevocationReason, Role, Rotation,
-    Session, SessionId, Timestamp, User, UserId, VerificationId,
+    AccountNumber, Authentication, CredentialId, Email, RefusedLogins, ResetId, RevocationReason,
+    Role, Rotation, Session, SessionId, Timestamp, User, UserId, VerificationId,
 };
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
@@ -160,6 +160,7 @@ fn started(rotation: Option<Rotation>) -> Session {
             epoch: 0,
             rotation,
             expires_at: second(0).plus(LIFETIME),
+            authentication: Authentication::by_password(second(0)),
         }),
     )
     .unwrap();
@@ -895,6 +896,7 @@ impl Story {
             epoch: 0,
             rotation: Some(rotation),
             expires_at: second(0).plus(LIFETIME),
+            authentication: Authentication::by_password(second(0)),
         });
         let session_events = execute(&mut session, start).unwrap();
         Self {

@@ -15,9 +15,9 @@ use authlog_domain::user::{
     UserLocked, UserRegistered, UserUnlocked,
 };
 use authlog_domain::{
-    AccountNumber, AggregateKind, CredentialId, Email, EventKind, PersonName, Personal, Phone,
-    ResetId, RevocationReason, Role, Rotation, SessionId, Timestamp, UserId, Username,
-    VerificationId,
+    AccountNumber, AggregateKind, Authentication, AuthenticationLevel, AuthenticationMethods,
+    CredentialId, Email, EventKind, FactorId, PersonName, Personal, Phone, ResetId,
+    RevocationReason, Role, Rotation, SessionId, Timestamp, UserId, Username, VerificationId,
 };
 use cqrs_es::DomainEvent;
 use serde_json::Value;
@@ -118,6 +118,10 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             epoch: 0,
             rotation: Some(Rotation::Rotating),
             expires_at: at(),
+            amr: Some(AuthenticationMethods::PASSWORD_AND_CODE),
+            acr: Some(AuthenticationLevel::Aal2),
+            auth_time: Some(at()),
+            factor: Some(FactorId::new(id(8))),
         }),
         SessionEvent::TokenRefreshed(TokenRefreshed {
             at: at(),
@@ -188,6 +192,21 @@ fn every_stored_version_of_every_event_is_read_and_loses_nothing() {
     for (kind, name, payload) in files {
         assert_eq!(reread(kind, payload.clone()), payload, "{kind:?} {name}");
     }
+}
+
+#[test]
+fn a_login_of_version_1_was_by_password_alone_at_its_time() {
+    let files = golden_files();
+    let (.., payload) = files
+        .iter()
+        .find(|(_, name, _)| name == "LoggedIn.v1")
+        .unwrap();
+    let event: SessionEvent = serde_json::from_value(payload.clone()).unwrap();
+    assert_eq!(event.event_version(), "1");
+    let SessionEvent::LoggedIn(event) = event else {
+        panic!("{event:?}");
+    };
+    assert_eq!(event.authentication(), Authentication::by_password(at()));
 }
 
 #[test]

@@ -7,7 +7,8 @@ use authlog_domain::session::{
     LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, TokenRefreshed,
 };
 use authlog_domain::{
-    AggregateKind, RevocationReason, Rotation, Session, SessionId, Timestamp, UserId,
+    AggregateKind, AuthenticationLevel, AuthenticationMethods, FactorId, RevocationReason,
+    Rotation, Session, SessionId, Timestamp, UserId,
 };
 use authlog_projections::{Base, RecordedEvent, Row, StagedStream, StreamId, row_after, session};
 use cqrs_es::{Aggregate, DomainEvent};
@@ -36,6 +37,10 @@ fn life() -> impl Strategy<Value = Vec<SessionEvent>> {
             epoch: 3,
             rotation: Some(rotation),
             expires_at: at(60),
+            amr: rotates.then_some(AuthenticationMethods::PASSWORD_AND_CODE),
+            acr: rotates.then_some(AuthenticationLevel::Aal2),
+            auth_time: rotates.then_some(at(0)),
+            factor: rotates.then_some(FactorId::new(Uuid::from_u128(2))),
         })];
         let (mut minute, mut generation) = (0, 0);
         for (replaces, pause) in refreshes {

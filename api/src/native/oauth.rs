@@ -6,7 +6,9 @@ use std::sync::Arc;
 use authlog_application::{
     ActiveToken, CallerProof, ExpectedToken, RequestContext, TokenInspector,
 };
-use authlog_domain::{Role, SessionId, UserId};
+use authlog_domain::{
+    Authentication, AuthenticationLevel, AuthenticationMethods, Role, SessionId, UserId,
+};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -47,6 +49,32 @@ struct ActiveOut<'a> {
     aud: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<Uuid>,
+    #[serde(flatten)]
+    authentication: Option<AuthenticationOut>,
+}
+
+/// How the person was authenticated (RFC 9470 §6.2).
+#[derive(Serialize)]
+struct AuthenticationOut {
+    amr: AuthenticationMethods,
+    acr: AuthenticationLevel,
+    auth_time: i64,
+}
+
+impl AuthenticationOut {
+    fn of(authentication: Authentication) -> Self {
+        let Authentication {
+            amr,
+            acr,
+            auth_time,
+            factor: _,
+        } = authentication;
+        Self {
+            amr,
+            acr,
+            auth_time: auth_time.unix_seconds(),
+        }
+    }
 }
 
 /// The error response (RFC 6749 §5.2), to which both RFCs refer.
@@ -114,6 +142,7 @@ fn active_out<'a>(
         iss,
         aud,
         jti: token.token,
+        authentication: token.authentication.map(AuthenticationOut::of),
     }
 }
 

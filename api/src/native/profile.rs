@@ -3,8 +3,8 @@
 use authlog_application::ports::Account;
 use authlog_application::{LiveSession, SessionPage};
 use authlog_domain::{
-    AccountNumber, ContractName, Email, PersonName, Phone, Role, SessionId, Timestamp, UserId,
-    Username,
+    AccountNumber, Authentication, ContractName, Email, PersonName, Phone, Role, SessionId,
+    Timestamp, UserId, Username,
 };
 use serde::Serialize;
 
@@ -63,6 +63,9 @@ struct SessionOut {
     started_at: Timestamp,
     last_used_at: Timestamp,
     expires_at: Timestamp,
+    /// `amr`, `acr`, `auth_time` and, if there is one, `factor`.
+    #[serde(flatten)]
+    authentication: Authentication,
     /// Whether this is the caller's session.
     current: bool,
 }
@@ -83,6 +86,7 @@ impl SessionsOut {
                 started_at: session.started_at,
                 last_used_at: session.last_used_at,
                 expires_at: session.expires_at,
+                authentication: session.authentication,
                 current: asking == Some(session.id),
             }
         });

@@ -1,6 +1,6 @@
 //! The entries of an account's history, as auditors read them.
 
-use authlog_domain::{AggregateKind, EventKind, Personal, Timestamp};
+use authlog_domain::{AggregateKind, AuthenticationLevel, EventKind, Personal, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -133,6 +133,9 @@ fn in_words(event_type: &str, data: &Value) -> String {
         EventKind::EmailVerified => "confirmed the e-mail address",
         EventKind::EmailChanged => "got another e-mail address",
         EventKind::UserErased => "was erased with all personal data",
+        EventKind::LoggedIn if data["acr"] == AuthenticationLevel::Aal2.as_str() => {
+            "signed in with a second factor"
+        }
         EventKind::LoggedIn => "signed in",
         EventKind::TokenRefreshed => "refreshed a token",
         EventKind::RefreshTokenReused => "used a copied refresh token, which ended the session",

@@ -52,5 +52,8 @@ fn session(session: &SessionRecord) -> Value {
         "started_at": session.started_at,
         "last_used_at": session.last_used_at,
         "expires_at": session.expires_at,
+        "amr": session.authentication.amr,
+        "acr": session.authentication.acr,
+        "auth_time": session.authentication.auth_time,
     })
 }

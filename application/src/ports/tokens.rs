@@ -1,7 +1,9 @@
 //! Creation and verification of tokens.
 
 use async_trait::async_trait;
-use authlog_domain::{ContractName, ResetId, SessionId, Timestamp, UserId, VerificationId};
+use authlog_domain::{
+    Authentication, ContractName, ResetId, SessionId, Timestamp, UserId, VerificationId,
+};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -36,6 +38,8 @@ pub struct TokenClaims {
     pub issued_at: Timestamp,
     /// When it expires (`exp`).
     pub expires_at: Timestamp,
+    /// `amr`, `acr` and `auth_time` of an access token (RFC 9068 §2.2.1).
+    pub authentication: Option<Authentication>,
     /// Further claims for the contract's clients. Registered claims override members of the same name.
     pub extra: Map<String, Value>,
 }
@@ -57,6 +61,8 @@ pub struct VerifiedToken {
     pub issued_at: Timestamp,
     /// When it expires.
     pub expires_at: Timestamp,
+    /// How the person was authenticated. Only access tokens say it, and those of earlier versions do not.
+    pub authentication: Option<Authentication>,
 }
 
 /// Why a token could not be signed.

@@ -2,6 +2,7 @@
 //!
 //! The comments of members are published: they are the descriptions in the JSON Schemas.
 
+use authlog_domain::Authentication;
 use authlog_domain::refused_logins::LoginRefused;
 use authlog_domain::session::SessionEvent;
 use authlog_domain::user::UserEvent;
@@ -146,6 +147,16 @@ pub struct LoggedIn {
     /// When it ends unless it is refreshed (RFC 3339).
     #[schemars(extend("format" = "date-time"))]
     pub expires_at: String,
+    /// How the person was authenticated (RFC 8176): `pwd` for a password, `otp` for a code, `mfa` for two factors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amr: Option<Vec<String>>,
+    /// How strong that is: `urn:authlog:aal1` for one factor, `urn:authlog:aal2` for two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// When the person was authenticated (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub auth_time: Option<String>,
 }
 
 /// The session was refreshed.
@@ -237,12 +248,27 @@ impl Data {
     pub(super) fn of_session(event: SessionEvent, session: &str, contract: Option<&str>) -> Self {
         let session_id = session.to_owned();
         match event {
-            SessionEvent::LoggedIn(event) => Self::LoggedIn(LoggedIn {
-                session_id,
-                session_epoch: event.epoch,
-                contract: contract.map(str::to_owned),
-                expires_at: event.expires_at.to_string(),
-            }),
+            SessionEvent::LoggedIn(event) => {
+                let Authentication {
+                    amr,
+                    acr,
+                    auth_time,
+                    factor: _,
+                } = event.authentication();
+                Self::LoggedIn(LoggedIn {
+                    session_id,
+                    session_epoch: event.epoch,
+                    contract: contract.map(str::to_owned),
+                    expires_at: event.expires_at.to_string(),
+                    amr: Some(
+                        amr.iter()
+                            .map(|method| method.as_str().to_owned())
+                            .collect(),
+                    ),
+                    acr: Some(acr.as_str().to_owned()),
+                    auth_time: Some(auth_time.to_string()),
+                })
+            }
             SessionEvent::TokenRefreshed(event) => Self::TokenRefreshed(TokenRefreshed {
                 session_id,
                 generation: event.generation,

@@ -95,6 +95,7 @@ fn make_strict(member: &mut Value) {
         let words: &[&str] = match kind.as_str() {
             Some("string") => &["format", "pattern"],
             Some("integer") => &["minimum", "maximum"],
+            Some("array") => &["items"],
             _ => &[],
         };
         let words = words
@@ -104,7 +105,7 @@ fn make_strict(member: &mut Value) {
         Value::Object(alternative)
     };
     let alternatives: Vec<Value> = types.into_iter().map(of_type).collect();
-    for word in ["type", "format", "pattern", "minimum", "maximum"] {
+    for word in ["type", "format", "pattern", "minimum", "maximum", "items"] {
         member.remove(word);
     }
     member.insert("anyOf".to_owned(), alternatives.into());

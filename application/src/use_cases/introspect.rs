@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authlog_domain::{SessionId, Timestamp};
+use authlog_domain::{Authentication, SessionId, Timestamp};
 use uuid::Uuid;
 
 use crate::access::LiveAccess;
@@ -30,6 +30,8 @@ pub struct ActiveToken {
     pub issued_at: Timestamp,
     /// When it expires.
     pub expires_at: Timestamp,
+    /// How the person was authenticated. `None` for a signed token of an earlier version, which does not say it.
+    pub authentication: Option<Authentication>,
 }
 
 impl ActiveToken {
@@ -41,6 +43,7 @@ impl ActiveToken {
             token: claims.map(|claims| claims.token),
             issued_at: claims.map_or(session.started_at, |claims| claims.issued_at),
             expires_at: claims.map_or(session.expires_at, |claims| claims.expires_at),
+            authentication: Some(session.authentication),
             account: Arc::new(account),
         }
     }
@@ -104,6 +107,7 @@ impl Authlog {
             token: Some(claims.token),
             issued_at: claims.issued_at,
             expires_at: claims.expires_at,
+            authentication: claims.authentication,
         }))
     }
 }

@@ -1,7 +1,7 @@
 //! Starting a session and issuing its tokens, by the terms of the contract.
 
 use authlog_domain::session::{SessionCommand, StartSession};
-use authlog_domain::{Session, SessionId, Timestamp, UserId};
+use authlog_domain::{Authentication, Session, SessionId, Timestamp, UserId};
 
 use crate::ports::{Account, OpaqueToken, OpaqueTokenRecord, TokenClaims, TokenKind};
 use crate::session_terms::IssuedAt;
@@ -16,6 +16,15 @@ pub(crate) struct NewSession {
     id: SessionId,
     command: StartSession,
     opaque: Option<(OpaqueToken, OpaqueTokenRecord)>,
+}
+
+/// What an access token says of its session.
+#[derive(Clone, Copy)]
+pub(crate) struct SessionFacts {
+    pub(crate) id: SessionId,
+    /// The account's session epoch under which the session started.
+    pub(crate) epoch: u32,
+    pub(crate) authentication: Authentication,
 }
 
 impl NewSession {
@@ -44,14 +53,15 @@ impl NewSession {
 }
 
 impl Authlog {
-    /// A new session of `user`, who was authenticated under the account's session epoch `epoch`.
+    /// A new session of `user`, who was authenticated now under the account's session epoch `epoch`.
     pub(crate) fn new_session(
         &self,
         user: UserId,
         epoch: u32,
         terms: &SessionTerms,
-        now: Timestamp,
+        authentication: Authentication,
     ) -> NewSession {
+        let now = authentication.auth_time;
         let id = SessionId::new(self.parts.entropy.time_ordered_uuid(now));
         let ends_at = now.plus(self.settings.session_limits.lifetime);
         let access_expires_at = now.plus(terms.access_lifetime).min(ends_at);
@@ -78,6 +88,7 @@ impl Authlog {
                 epoch,
                 rotation: terms.refresh.map(|refresh| refresh.rotation),
                 expires_at,
+                authentication,
             },
             opaque,
         }
@@ -98,7 +109,12 @@ impl Authlog {
             },
             None => {
                 let until = session.command.expires_at;
-                self.access_token(&account, session.id, epoch, terms, at, until)?
+                let facts = SessionFacts {
+                    id: session.id,
+                    epoch,
+                    authentication: session.command.authentication,
+                };
+                self.access_token(&account, facts, terms, at, until)?
             }
         };
         let refresh = terms
@@ -124,8 +140,7 @@ impl Authlog {
     pub(crate) fn access_token(
         &self,
         account: &Account,
-        session: SessionId,
-        epoch: u32,
+        session: SessionFacts,
         terms: &SessionTerms,
         now: Timestamp,
         session_expires_at: Timestamp,
@@ -142,11 +157,12 @@ impl Authlog {
             kind: TokenKind::Access,
             token: self.parts.entropy.random_uuid(),
             user: account.id,
-            session,
+            session: session.id,
             client: Some(terms.contract),
-            epoch,
+            epoch: session.epoch,
             issued_at: issued.issued_at,
             expires_at: issued.expires_at,
+            authentication: Some(session.authentication),
             extra,
         })
     }
@@ -170,6 +186,7 @@ impl Authlog {
             epoch,
             issued_at: issued.issued_at,
             expires_at: issued.expires_at,
+            authentication: None,
             extra: (terms.claims)(account, issued),
         })
     }

@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use authlog_domain::Timestamp;
 use authlog_domain::session::{RefreshSession, SessionCommand, SessionEvent};
+use authlog_domain::{Authentication, Timestamp};
 
+use super::issue_tokens::SessionFacts;
 use crate::ports::{Account, Attempt, Revocation, SessionWithAccount, TokenKind, VerifiedToken};
 use crate::session_terms::IssuedAt;
 use crate::unit_of_work::CommandError;
@@ -66,7 +67,8 @@ impl Authlog {
             generation,
             replacement_expires_at: replacement.map(|terms| now.plus(terms.lifetime)),
         };
-        let (account, outcome) = self.record_refresh(&token, request, context).await?;
+        let (account, authentication, outcome) =
+            self.record_refresh(&token, request, context).await?;
         match outcome {
             Outcome::Reused => {
                 self.revocation_list
@@ -78,14 +80,12 @@ impl Authlog {
                 generation,
                 expires_at,
             } => {
-                let access = self.access_token(
-                    &account,
-                    token.session,
-                    token.epoch,
-                    terms,
-                    now,
-                    expires_at,
-                )?;
+                let session = SessionFacts {
+                    id: token.session,
+                    epoch: token.epoch,
+                    authentication,
+                };
+                let access = self.access_token(&account, session, terms, now, expires_at)?;
                 let issued = IssuedAt {
                     issued_at: now,
                     expires_at,
@@ -162,7 +162,7 @@ impl Authlog {
         token: &VerifiedToken,
         request: RefreshRequest,
         context: &RequestContext,
-    ) -> Result<(Account, Outcome), Refusal> {
+    ) -> Result<(Account, Authentication, Outcome), Refusal> {
         let is_admitted = &AtomicBool::new(false);
         self.executor
             .execute(&token.session.to_string(), |work| async move {
@@ -173,6 +173,7 @@ impl Authlog {
                 if account.id != token.user || self.sign_in_block(&account).is_some() {
                     return Err(Refusal::InvalidRefreshToken.into());
                 }
+                let authentication = session.authentication;
                 let presents_current = session.generation == request.generation;
                 let unanswered = &self.unanswered_refreshes;
                 let grace = if unanswered.has(token.session, request.generation) {
@@ -215,7 +216,7 @@ impl Authlog {
                     under_way.answered();
                 }
                 committed?;
-                Ok((account, outcome))
+                Ok((account, authentication, outcome))
             })
             .await
             .map_err(|refusal| match refusal {

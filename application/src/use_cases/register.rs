@@ -1,7 +1,9 @@
 //! Registration of accounts.
 
 use authlog_domain::user::{RegisterUser, UserCommand};
-use authlog_domain::{CredentialId, Email, Flaw, PersonName, Phone, Role, User, UserId, Username};
+use authlog_domain::{
+    Authentication, CredentialId, Email, Flaw, PersonName, Phone, Role, User, UserId, Username,
+};
 
 use super::issue_tokens::NewSession;
 use super::sign_in::too_many;
@@ -212,7 +214,8 @@ impl Authlog {
         let now = self.parts.clock.now();
         let user = UserId::new(self.parts.entropy.time_ordered_uuid(now));
         let credential = CredentialId::new(self.parts.entropy.random_uuid());
-        let session = terms.map(|terms| self.new_session(user, 0, terms, now));
+        let authentication = Authentication::by_password(now);
+        let session = terms.map(|terms| self.new_session(user, 0, terms, authentication));
         let verification = self.settings.verifies_email.then(|| self.new_link(now));
         // The number is drawn again for each attempt, because it may have caused the conflict.
         let numbered = |number| RegisterUser {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use authlog_domain::refused_logins::LoginRefusalReason;
-use authlog_domain::{Email, Flaw, Username};
+use authlog_domain::{Authentication, Email, Flaw, Username};
 
 use super::issue_tokens::NewSession;
 use crate::ports::{Account, Attempt, Guess, HashingError, Identifier, Reservation, SignInRecord};
@@ -111,7 +111,8 @@ impl Authlog {
         reserved.was_right();
 
         let now = self.parts.clock.now();
-        let session = self.new_session(account.id, account.session_epoch, terms, now);
+        let authentication = Authentication::by_password(now);
+        let session = self.new_session(account.id, account.session_epoch, terms, authentication);
         self.record_session(&session, context).await?;
 
         self.remember_sign_in(&account, context);

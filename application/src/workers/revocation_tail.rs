@@ -201,6 +201,7 @@ mod tests {
             epoch: 0,
             issued_at: Now.now(),
             expires_at: Now.now(),
+            authentication: None,
         };
         list.standing(&token, Now.now())
     }

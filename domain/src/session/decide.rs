@@ -6,7 +6,7 @@ use super::{
     LoggedIn, LoggedOut, RefreshTokenReused, Session, SessionEvent, SessionRevoked, Started,
     TokenRefreshed,
 };
-use crate::{RevocationReason, Rotation, Timestamp, UserId};
+use crate::{Authentication, RevocationReason, Rotation, Timestamp, UserId};
 
 /// A command to the `Session` aggregate.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub enum SessionCommand {
     Revoke(RevokeSession),
 }
 
-/// Start a session. The password has been checked.
+/// Start a session. The person was authenticated.
 #[derive(Clone, Copy, Debug)]
 pub struct StartSession {
     /// The current time.
@@ -34,6 +34,8 @@ pub struct StartSession {
     pub rotation: Option<Rotation>,
     /// When the last of the tokens that are issued now expires.
     pub expires_at: Timestamp,
+    /// How the person was authenticated.
+    pub authentication: Authentication,
 }
 
 /// Refresh a session with a token whose signature has been checked.
@@ -129,6 +131,10 @@ fn start(command: StartSession) -> SessionEvent {
         epoch: command.epoch,
         rotation: command.rotation,
         expires_at: command.expires_at,
+        amr: Some(command.authentication.amr),
+        acr: Some(command.authentication.acr),
+        auth_time: Some(command.authentication.auth_time),
+        factor: command.authentication.factor,
     })
 }
 

@@ -1,9 +1,13 @@
 //! The events of the `Session` aggregate. They are stored forever: names and fields never change their meaning.
 
+use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::{catalogued, stored_in_current_versions};
-use crate::{RevocationReason, Rotation, Timestamp, UserId};
+use crate::catalogue::catalogued;
+use crate::{
+    Authentication, AuthenticationLevel, AuthenticationMethods, FactorId, RevocationReason,
+    Rotation, Timestamp, UserId,
+};
 
 /// An event of the `Session` aggregate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +37,32 @@ pub struct LoggedIn {
     pub rotation: Option<Rotation>,
     /// The instant from which no token of the session is valid, unless it is refreshed before.
     pub expires_at: Timestamp,
+    /// By which methods the person was authenticated. Version 1 has none of this and the following members: its sessions
+    /// were all started with a password alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amr: Option<AuthenticationMethods>,
+    /// The level of the authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<AuthenticationLevel>,
+    /// When the person was authenticated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<Timestamp>,
+    /// The second factor that was used, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<FactorId>,
+}
+
+impl LoggedIn {
+    /// How the person was authenticated. Version 1 reads as a password alone.
+    pub fn authentication(&self) -> Authentication {
+        let by_password = Authentication::by_password(self.at);
+        Authentication {
+            amr: self.amr.unwrap_or(by_password.amr),
+            acr: self.acr.unwrap_or(by_password.acr),
+            auth_time: self.auth_time.unwrap_or(by_password.auth_time),
+            factor: self.factor,
+        }
+    }
 }
 
 /// The refresh token was replaced or used.
@@ -73,4 +103,16 @@ pub struct SessionRevoked {
 
 catalogued!(SessionEvent: LoggedIn, TokenRefreshed, RefreshTokenReused, LoggedOut, SessionRevoked);
 
-stored_in_current_versions!(SessionEvent);
+impl DomainEvent for SessionEvent {
+    fn event_type(&self) -> String {
+        self.kind().stored_type().to_owned()
+    }
+
+    fn event_version(&self) -> String {
+        let version = match self {
+            Self::LoggedIn(event) if event.acr.is_none() => 1,
+            _ => self.kind().version(),
+        };
+        version.to_string()
+    }
+}

@@ -14,7 +14,7 @@ pub use event::{
     LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, TokenRefreshed,
 };
 
-use crate::{Timestamp, UserId};
+use crate::{Authentication, Timestamp, UserId};
 
 /// Whether a refresh token works once or until it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,6 +78,8 @@ pub struct Started {
     pub expires_at: Timestamp,
     /// When the session was ended, if that was before it expired.
     pub ended_at: Option<Timestamp>,
+    /// How the person was authenticated.
+    pub authentication: Authentication,
 }
 
 impl Session {
@@ -103,6 +105,7 @@ impl Started {
             rotated_at: event.at,
             expires_at: event.expires_at,
             ended_at: None,
+            authentication: event.authentication(),
         }
     }
 

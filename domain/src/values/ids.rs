@@ -56,6 +56,11 @@ uuid_id! {
     CredentialId
 }
 
+uuid_id! {
+    /// The id of a second factor.
+    FactorId
+}
+
 /// The number of an account, for contracts that identify accounts by number. Unique and never reused; gaps have no
 /// meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! Value types. A value that exists is valid.
 
+mod authentication;
 mod contract;
 mod email;
 mod identifier;
@@ -10,10 +11,13 @@ mod role;
 mod timestamp;
 mod username;
 
+pub use authentication::{
+    Authentication, AuthenticationLevel, AuthenticationMethod, AuthenticationMethods,
+};
 pub use contract::ContractName;
 pub use email::Email;
 pub use identifier::{Identifier, IdentifierKind};
-pub use ids::{AccountNumber, CredentialId, ResetId, SessionId, UserId, VerificationId};
+pub use ids::{AccountNumber, CredentialId, FactorId, ResetId, SessionId, UserId, VerificationId};
 pub use person_name::PersonName;
 pub use phone::Phone;
 pub use role::Role;

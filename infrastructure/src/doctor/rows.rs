@@ -57,6 +57,7 @@ pub(super) fn session_differences(expected: &SessionRecord, stored: &SessionReco
         last_used_at,
         rotated_at,
         expires_at,
-        ended_at
+        ended_at,
+        authentication
     )
 }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::instants::StoredInstant;
 use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, StoredStanding, WithMac};
+use crate::session_authentication::{authentication_from, authentication_text};
 use crate::store::unreadable;
 
 /// A row of `accounts`. The members stand in the order of the columns.
@@ -71,6 +72,7 @@ pub(super) struct SessionRow {
     rotated_at: StoredInstant,
     #[serde(rename = "mac", serialize_with = "as_bytea")]
     session_mac: Option<Vec<u8>>,
+    authentication: Option<String>,
 }
 
 /// A statement with its parameters.
@@ -120,7 +122,7 @@ macro_rules! sessions {
     ($($with:tt)+) => {
         $($with)+!(
             sessions s: session_id, version, user_id, contract, epoch, rotation, generation, started_at, last_used_at,
-            expires_at, ended_at, rotated_at, mac
+            expires_at, ended_at, rotated_at, mac, authentication
         )
     };
 }
@@ -236,13 +238,13 @@ macro_rules! upsert_sessions {
     };
 }
 
-/// Writes one session, whose members are the parameters from `$1` to `$13`. [`SessionRow::bound_to`] binds them.
+/// Writes one session, whose members are the parameters from `$1` to `$14`. [`SessionRow::bound_to`] binds them.
 macro_rules! upsert_session {
     () => {
         concat!(
             "INSERT INTO sessions (",
             $crate::postgres::rows::sessions!($crate::store::column_list),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             $crate::postgres::rows::sessions!($crate::store::update_on_conflict)
         )
     };
@@ -381,6 +383,7 @@ impl SessionRow {
             .bind(self.ended_at)
             .bind(self.rotated_at)
             .bind(self.session_mac)
+            .bind(self.authentication)
     }
 }
 
@@ -400,6 +403,7 @@ impl From<&WithMac<SessionRecord>> for SessionRow {
             ended_at: session.ended_at.map(StoredInstant::from),
             rotated_at: session.rotated_at.into(),
             session_mac: Some(mac.to_vec()),
+            authentication: authentication_text(session),
         }
     }
 }
@@ -412,6 +416,7 @@ impl TryFrom<SessionRow> for Stored<SessionRecord> {
             None => None,
             Some(name) => Some(rotation(name).ok_or_else(|| foreign("sessions.rotation"))?),
         };
+        let started_at = row.started_at.known()?;
         let session = SessionRecord {
             id: SessionId::new(row.session_id),
             version: row.session_version.cast_unsigned(),
@@ -424,11 +429,13 @@ impl TryFrom<SessionRow> for Stored<SessionRecord> {
             rotation,
             generation: u32::try_from(row.generation)
                 .map_err(|_| foreign("sessions.generation"))?,
-            started_at: row.started_at.known()?,
+            started_at,
             last_used_at: row.last_used_at.known()?,
             expires_at: row.expires_at.known()?,
             ended_at: row.ended_at.map(StoredInstant::known).transpose()?,
             rotated_at: row.rotated_at.known()?,
+            authentication: authentication_from(row.authentication.as_deref(), started_at)
+                .map_err(|_| foreign("sessions.authentication"))?,
         };
         Ok(Self {
             row: session,

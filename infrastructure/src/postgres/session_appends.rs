@@ -27,10 +27,10 @@ const APPEND: &str = concat!(
     upsert_session!(),
     r" RETURNING 1), event AS (
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions)
-        VALUES ('session', $14, $15, $16, $17, $18::text::json, $19::text::json, $20)
+        VALUES ('session', $15, $16, $17, $18, $19::text::json, $20::text::json, $21)
         RETURNING 1
     )
-    SELECT begin_append(ARRAY[$21::uuid], $22, $23, $24, $25) AS server_time,
+    SELECT begin_append(ARRAY[$22::uuid], $23, $24, $25, $26) AS server_time,
            require_rows(ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session)], ARRAY[1, 1]::bigint[])",
 );
 

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use super::errors::malformed;
 use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, WithMac};
+use crate::session_authentication::{authentication_from, authentication_text};
 use crate::store::{aliased_columns, column_list, update_on_conflict};
 
 /// Declares a table of read-model rows by the list of its columns, each with the value that is written to it.
@@ -102,11 +103,12 @@ table! {
         ended_at: row.ended_at.map(Timestamp::unix_millis),
         rotated_at: row.rotated_at.unix_millis(),
         mac: mac,
+        authentication: authentication_text(row),
     }
 }
 
 /// The number of columns of [`SESSION`].
-pub(super) const SESSION_COLUMNS: usize = 14;
+pub(super) const SESSION_COLUMNS: usize = 15;
 
 /// The account whose [`ACCOUNT`] columns begin at `first`.
 pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Stored<Account>> {
@@ -160,6 +162,8 @@ pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Stored<Account>> {
 /// The session whose [`SESSION`] columns begin at `first`.
 pub(super) fn session(row: &Row<'_>, first: usize) -> Result<Stored<SessionRecord>> {
     let ended_at: Option<i64> = row.get(first + 10)?;
+    let started_at = timestamp(row, first + 7)?;
+    let authentication = row.get_ref(first + 13)?.as_str_or_null()?;
     let session = SessionRecord {
         id: id(row, first, SessionId::parse)?,
         version: version(row, first + 1)?,
@@ -168,16 +172,18 @@ pub(super) fn session(row: &Row<'_>, first: usize) -> Result<Stored<SessionRecor
         epoch: row.get(first + 4)?,
         rotation: optional(row, first + 5, by_name)?,
         generation: row.get(first + 6)?,
-        started_at: timestamp(row, first + 7)?,
+        started_at,
         last_used_at: timestamp(row, first + 8)?,
         expires_at: timestamp(row, first + 9)?,
         ended_at: ended_at.map(Timestamp::from_unix_millis),
         rotated_at: timestamp(row, first + 11)?,
+        authentication: authentication_from(authentication, started_at)
+            .map_err(|error| malformed(first + 13, error))?,
     };
     Ok(Stored {
         row: session,
         mac: row.get(first + 12)?,
-        is_behind: row.get(first + 13)?,
+        is_behind: row.get(first + 14)?,
     })
 }
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use authlog_application::ports::{TokenClaims, TokenError, TokenKind, Tokens, VerifiedToken};
 use authlog_application::{LONGEST_ACCESS_TOKEN, LONGEST_TOKEN};
-use authlog_domain::{CLOCK_DIFFERENCE, SessionId, Timestamp, UserId};
+use authlog_domain::{
+    Authentication, AuthenticationLevel, AuthenticationMethods, CLOCK_DIFFERENCE, SessionId,
+    Timestamp, UserId,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Validation;
@@ -68,6 +71,21 @@ struct Claims {
     nbf: Option<i64>,
     epoch: u32,
     generation: Option<u32>,
+    amr: Option<AuthenticationMethods>,
+    acr: Option<AuthenticationLevel>,
+    auth_time: Option<i64>,
+}
+
+impl Claims {
+    /// How the person was authenticated, if the token says it.
+    fn authentication(&self) -> Option<Authentication> {
+        Some(Authentication {
+            amr: self.amr?,
+            acr: self.acr?,
+            auth_time: from_seconds(self.auth_time?)?,
+            factor: None,
+        })
+    }
 }
 
 impl JwtTokens {
@@ -84,7 +102,10 @@ impl JwtTokens {
     fn payload(&self, claims: &TokenClaims) -> Map<String, Value> {
         let mut payload = claims.extra.clone();
         // A contract cannot override the registered claims.
-        payload.retain(|name, _| !matches!(&**name, "nbf" | "generation" | "client_id"));
+        payload.retain(|name, _| {
+            let reserved = ["nbf", "generation", "client_id", "amr", "acr", "auth_time"];
+            !reserved.contains(&&**name)
+        });
         let own = [
             ("iss", json!(self.issuer)),
             ("sub", json!(claims.user)),
@@ -102,6 +123,17 @@ impl JwtTokens {
         }
         if let Some(client) = claims.client {
             payload.insert("client_id".to_owned(), json!(client.as_str()));
+        }
+        if let Some(Authentication {
+            amr,
+            acr,
+            auth_time,
+            ..
+        }) = claims.authentication
+        {
+            payload.insert("amr".to_owned(), json!(amr));
+            payload.insert("acr".to_owned(), json!(acr));
+            payload.insert("auth_time".to_owned(), json!(auth_time.unix_seconds()));
         }
         payload
     }
@@ -151,6 +183,7 @@ impl JwtTokens {
                 epoch: claims.epoch,
                 issued_at: from_seconds(claims.iat)?,
                 expires_at: from_seconds(claims.exp)?,
+                authentication: claims.authentication(),
             },
         })
     }

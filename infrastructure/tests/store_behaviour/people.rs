@@ -16,8 +16,9 @@ use authlog_domain::user::{
     UserRefusal,
 };
 use authlog_domain::{
-    AccountNumber, AggregateKind, CredentialId, Email, PersonName, Phone, RefusedLogins, ResetId,
-    Role, Rotation, Session, SessionId, User, UserId, Username,
+    AccountNumber, AggregateKind, Authentication, AuthenticationLevel, AuthenticationMethods,
+    CredentialId, Email, FactorId, PersonName, Phone, RefusedLogins, ResetId, Role, Rotation,
+    Session, SessionId, User, UserId, Username,
 };
 use authlog_infrastructure::Store;
 use authlog_projections::{Row, row};
@@ -166,15 +167,26 @@ impl Person {
         staged.unwrap()
     }
 
-    /// The start of a session under this epoch.
+    /// The start of a session under this epoch: under the first with a password alone, under later ones with a second factor.
     pub async fn login(&self, session: SessionId, epoch: u32) -> StagedStream {
         let at = now();
+        let authentication = if epoch == 0 {
+            Authentication::by_password(at)
+        } else {
+            Authentication {
+                amr: AuthenticationMethods::PASSWORD_AND_CODE,
+                acr: AuthenticationLevel::Aal2,
+                auth_time: at,
+                factor: Some(FactorId::new(random())),
+            }
+        };
         let command = SessionCommand::Start(StartSession {
             at,
             user: self.user,
             epoch,
             rotation: Some(Rotation::Rotating),
             expires_at: at.plus(LIFETIME),
+            authentication,
         });
         let staged = decide::<Session>(session_stream(session), vec![], self.user, command).await;
         staged.unwrap()

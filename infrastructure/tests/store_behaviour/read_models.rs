@@ -16,8 +16,8 @@ use authlog_domain::user::{
     UserCommand, VerificationLink,
 };
 use authlog_domain::{
-    AggregateKind, CredentialId, Email, RefusedLogins, ResetId, Role, SessionId, Timestamp, UserId,
-    VerificationId,
+    AggregateKind, AuthenticationLevel, CredentialId, Email, RefusedLogins, ResetId, Role,
+    SessionId, Timestamp, UserId, VerificationId,
 };
 use authlog_infrastructure::Store;
 use authlog_projections::{account, session};
@@ -364,6 +364,8 @@ fn assert_everything_differs(SessionWithAccount { session, account }: &SessionWi
     assert!(verification.email.is_some() && verification.email != account.email);
     assert!(account.username.is_some() && account.name.is_some() && account.phone.is_some());
     assert!(session.contract.is_some() && session.rotation.is_some());
+    assert_eq!(session.authentication.acr, AuthenticationLevel::Aal2);
+    assert!(session.authentication.factor.is_some());
 }
 
 /// A rebuild that has read a stream just before an append must not undo what the append wrote.

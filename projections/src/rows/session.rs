@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use authlog_domain::session::Started;
-use authlog_domain::{ContractName, Rotation, SessionId, Timestamp, UserId};
+use authlog_domain::{Authentication, ContractName, Rotation, SessionId, Timestamp, UserId};
 
 use super::Account;
 
@@ -34,6 +34,8 @@ pub struct SessionRecord {
     pub expires_at: Timestamp,
     /// When it was ended, if that was before it expired.
     pub ended_at: Option<Timestamp>,
+    /// How the person was authenticated.
+    pub authentication: Authentication,
 }
 
 /// How long the row of a session is kept once the session is over. After that, every access token of the session has expired:
@@ -79,6 +81,7 @@ impl SessionRecord {
             rotated_at,
             expires_at,
             ended_at,
+            authentication,
         } = state;
         Self {
             id,
@@ -93,6 +96,7 @@ impl SessionRecord {
             rotated_at,
             expires_at,
             ended_at,
+            authentication,
         }
     }
 
@@ -109,6 +113,7 @@ impl SessionRecord {
             rotated_at: self.rotated_at,
             expires_at: self.expires_at,
             ended_at: self.ended_at,
+            authentication: self.authentication,
         }
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_domain::{ContractName, Timestamp};
+use authlog_domain::{
+    Authentication, AuthenticationLevel, AuthenticationMethods, ContractName, Timestamp,
+};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -76,6 +78,12 @@ fn claims(kind: TokenKind) -> TokenClaims {
         epoch: 4,
         issued_at: now(),
         expires_at: now().plus(seconds(300)),
+        authentication: (kind == TokenKind::Access).then(|| Authentication {
+            amr: AuthenticationMethods::PASSWORD_AND_CODE,
+            acr: AuthenticationLevel::Aal2,
+            auth_time: Timestamp::from_unix_millis(1_699_999_000_000),
+            factor: None,
+        }),
         extra: Map::new(),
     }
 }
@@ -118,6 +126,7 @@ fn a_signed_token_is_verified_with_every_algorithm() {
                     epoch: 4,
                     issued_at: Timestamp::from_unix_millis(1_700_000_000_000),
                     expires_at: Timestamp::from_unix_millis(1_700_000_300_000),
+                    authentication: claims(kind).authentication,
                 },
                 "{algorithm}"
             );
@@ -172,6 +181,23 @@ fn an_access_token_names_its_contract_as_the_client_and_one_without_it_is_good()
 }
 
 #[test]
+fn an_access_token_says_how_the_person_was_authenticated_and_one_without_it_is_good() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    let token = tokens.sign(&access()).unwrap();
+    let mut payload = part(&token, 1);
+    assert_eq!(payload["amr"], json!(["pwd", "otp", "mfa"]));
+    assert_eq!(payload["acr"], "urn:authlog:aal2");
+    assert_eq!(payload["auth_time"], 1_699_999_000);
+    // Issued before there were such claims.
+    for name in ["amr", "acr", "auth_time"] {
+        payload.as_object_mut().unwrap().remove(name);
+    }
+    let former = forge(&tokens.current, &part(&token, 0), &payload);
+    let verified = tokens.verify(&former, now()).unwrap();
+    assert_eq!(verified.authentication, None);
+}
+
+#[test]
 fn a_contract_cannot_override_the_registered_claims() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     let mut signed = access();
@@ -187,6 +213,9 @@ fn a_contract_cannot_override_the_registered_claims() {
         "epoch",
         "generation",
         "client_id",
+        "amr",
+        "acr",
+        "auth_time",
     ] {
         signed.extra.insert(name.to_owned(), json!("mallory"));
     }

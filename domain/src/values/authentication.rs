@@ -1,0 +1,177 @@
+//! How a person proved to be the owner of an account, and how strong that proof is.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{FactorId, Timestamp};
+
+/// A method of authentication, named as in RFC 8176 (`amr`). Those of passkeys are known here so that programs of this
+/// version can read what later ones record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuthenticationMethod {
+    /// `pwd`: a password.
+    Pwd,
+    /// `otp`: a one-time password: a code of an authenticator app, or a recovery code.
+    Otp,
+    /// `swk`: a key that is kept in software.
+    Swk,
+    /// `hwk`: a key that is kept in hardware.
+    Hwk,
+    /// `user`: the presence of the person was tested.
+    User,
+    /// `mfa`: more than one factor.
+    Mfa,
+}
+
+impl AuthenticationMethod {
+    /// Every method, in the order in which they are listed.
+    const ALL: [Self; 6] = [
+        Self::Pwd,
+        Self::Otp,
+        Self::Swk,
+        Self::Hwk,
+        Self::User,
+        Self::Mfa,
+    ];
+
+    /// The name in RFC 8176.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pwd => "pwd",
+            Self::Otp => "otp",
+            Self::Swk => "swk",
+            Self::Hwk => "hwk",
+            Self::User => "user",
+            Self::Mfa => "mfa",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// The methods by which a person was authenticated. Each occurs at most once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AuthenticationMethods(u8);
+
+impl AuthenticationMethods {
+    /// A password alone.
+    pub const PASSWORD: Self = Self(AuthenticationMethod::Pwd.bit());
+
+    /// A password and a one-time password.
+    pub const PASSWORD_AND_CODE: Self = Self(
+        AuthenticationMethod::Pwd.bit()
+            | AuthenticationMethod::Otp.bit()
+            | AuthenticationMethod::Mfa.bit(),
+    );
+
+    /// The methods in their order.
+    pub fn iter(self) -> impl Iterator<Item = AuthenticationMethod> {
+        AuthenticationMethod::ALL
+            .into_iter()
+            .filter(move |method| self.0 & method.bit() != 0)
+    }
+}
+
+impl FromIterator<AuthenticationMethod> for AuthenticationMethods {
+    fn from_iter<T: IntoIterator<Item = AuthenticationMethod>>(methods: T) -> Self {
+        Self(methods.into_iter().fold(0, |set, it| set | it.bit()))
+    }
+}
+
+impl std::fmt::Debug for AuthenticationMethods {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for AuthenticationMethods {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for AuthenticationMethods {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<AuthenticationMethod>::deserialize(deserializer).map(Self::from_iter)
+    }
+}
+
+/// How strong an authentication is, in terms of NIST SP 800-63B-4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum AuthenticationLevel {
+    /// One factor.
+    #[serde(rename = "urn:authlog:aal1")]
+    Aal1,
+    /// Two different factors.
+    #[serde(rename = "urn:authlog:aal2")]
+    Aal2,
+}
+
+impl AuthenticationLevel {
+    /// The name, as in the claim `acr`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Aal1 => "urn:authlog:aal1",
+            Self::Aal2 => "urn:authlog:aal2",
+        }
+    }
+}
+
+/// How and when the person in a session was authenticated. The members are named as the claims of tokens (RFC 9068
+/// §2.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Authentication {
+    /// The methods.
+    pub amr: AuthenticationMethods,
+    /// The level.
+    pub acr: AuthenticationLevel,
+    /// When the person was authenticated.
+    pub auth_time: Timestamp,
+    /// The second factor that was used. `None` for none, and for a recovery code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<FactorId>,
+}
+
+impl Authentication {
+    /// An authentication by password alone.
+    pub const fn by_password(auth_time: Timestamp) -> Self {
+        Self {
+            amr: AuthenticationMethods::PASSWORD,
+            acr: AuthenticationLevel::Aal1,
+            auth_time,
+            factor: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_written_once_each_in_one_order_and_unknown_ones_are_refused() {
+        let read: AuthenticationMethods =
+            serde_json::from_str(r#"["mfa","pwd","otp","pwd"]"#).unwrap();
+        assert_eq!(read, AuthenticationMethods::PASSWORD_AND_CODE);
+        assert_eq!(
+            serde_json::to_string(&read).unwrap(),
+            r#"["pwd","otp","mfa"]"#
+        );
+        assert!(serde_json::from_str::<AuthenticationMethods>(r#"["face"]"#).is_err());
+        for method in AuthenticationMethod::ALL {
+            let alone: AuthenticationMethods = [method].into_iter().collect();
+            assert_eq!(alone.iter().collect::<Vec<_>>(), [method]);
+            assert_eq!(serde_json::to_value(method).unwrap(), method.as_str());
+        }
+    }
+
+    #[test]
+    fn a_level_is_stored_under_its_name() {
+        for level in [AuthenticationLevel::Aal1, AuthenticationLevel::Aal2] {
+            assert_eq!(serde_json::to_value(level).unwrap(), level.as_str());
+        }
+        assert!(AuthenticationLevel::Aal1 < AuthenticationLevel::Aal2);
+    }
+}

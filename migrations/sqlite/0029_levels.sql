@@ -1,0 +1,2 @@
+-- How the person in a session was authenticated. NULL is a password alone, at the start of the session.
+ALTER TABLE sessions ADD COLUMN authentication TEXT;
