@@ -22,7 +22,7 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
 }
 
-needed=(postgresql pgbouncer nats-server python3-aiosmtpd)
+needed=(postgresql pgbouncer nats-server python3-aiosmtpd oathtool)
 # Tests that need a browser, a Python library or one of these proxies print a note and do nothing if it is missing.
 optional=(chromium nginx haproxy apache2 python3-jwt python3-cryptography python3-jose python3-authlib)
 

@@ -85,6 +85,8 @@ pub(crate) enum UserCommand {
     Lock(AccountName),
     /// Unlock an account
     Unlock(AccountName),
+    /// Remove every second factor of an account whose owner has lost them
+    RemoveFactors(AccountName),
     /// List all accounts, ordered by number
     List,
     /// Import accounts and their password hashes from another service, one account per line (docs/importing.md)

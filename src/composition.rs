@@ -20,7 +20,7 @@ use authlog_infrastructure::limits::{GcraAttemptLimiter, Update};
 use authlog_infrastructure::mail::MailFolder;
 use authlog_infrastructure::nats::{EventPublisher, PublisherSettings};
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
-use authlog_infrastructure::tokens::{JwtTokens, Keys};
+use authlog_infrastructure::tokens::{HmacSecretTokens, JwtTokens, KeyedFactorSecrets, Keys};
 use tokio::sync::{mpsc, watch};
 use url::Url;
 
@@ -30,7 +30,7 @@ pub(crate) use mail::mailer;
 pub(crate) use master_keys::keys_of_rotation;
 pub(crate) use store::{ClusterWorkers, OpenStore, migrate, open_store, open_store_with};
 pub(crate) use tokens::token_keys;
-use tokens::{AUDIENCE, issuer, secret_tokens};
+use tokens::{AUDIENCE, issuer, shared_secret};
 
 /// The clock of this machine.
 pub(crate) fn clock() -> Arc<dyn Clock> {
@@ -77,6 +77,7 @@ pub(crate) async fn assemble(
         mailer,
     } = adapters;
     let tokens = JwtTokens::new(issuer(settings), AUDIENCE, keys);
+    let secret = shared_secret(&*store, &*entropy).await?;
     let parts = Parts {
         events: store.clone(),
         log: store.clone(),
@@ -93,7 +94,8 @@ pub(crate) async fn assemble(
         mail_gate: store.clone(),
         hasher: Arc::new(hasher),
         tokens: Arc::new(tokens),
-        secrets: Arc::new(secret_tokens(&*store, &*entropy).await?),
+        secrets: Arc::new(HmacSecretTokens::new(&secret)),
+        factor_secrets: Arc::new(KeyedFactorSecrets::new(&secret, Arc::clone(&entropy))?),
         mailer,
         local_mail: Arc::new(MailFolder::new(settings.storage.data_dir.join("mail"))),
         limiter,
@@ -121,6 +123,7 @@ fn application_settings(settings: &Settings, reachable_at: &Url) -> authlog_appl
         },
         verifies_email: settings.accounts.verify_email || settings.accounts.require_verified_email,
         requires_verified_email: settings.accounts.require_verified_email,
+        accepts_password_with_code: settings.accounts.password_with_code,
         verification_lifetime: VERIFICATION_LIFETIME,
         verification_page: format!("{base}/verify-email"),
         reset_page: format!("{base}/reset-password"),

@@ -10,7 +10,10 @@ mod routing;
 use std::time::Duration;
 
 use authlog_application::ports::{Account, IdentifierKind};
-use authlog_application::{Field, IssuedAt, IssuedToken, Refusal, SignedIn, Violation};
+use authlog_application::{
+    Field, IssuedAt, IssuedToken, Refusal, SecondFactorRefusal, SignedIn, Violation,
+};
+use authlog_domain::user::SecondFactors;
 use authlog_domain::{
     AccountNumber, CredentialId, Email, Flaw, PersonName, Role, SessionId, Timestamp, UserId,
     Username,
@@ -67,6 +70,7 @@ pub(crate) fn an_account() -> Account {
         pending_reset: None,
         pending_verification: None,
         recent_requests: None,
+        second_factors: SecondFactors::default(),
         created_at: at("2025-11-23T21:38:00Z"),
         updated_at: at("2025-11-23T21:39:00Z"),
     }
@@ -99,6 +103,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
         Refusal::IdentifierTaken(vec![IdentifierKind::Username]),
         Refusal::WrongCredentials {
             password_too_short: None,
+            challenge: None,
         },
         Refusal::InvalidAccessToken,
         Refusal::Forbidden,
@@ -108,6 +113,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
         Refusal::InvalidVerificationToken,
         Refusal::UnknownAccount,
         Refusal::UnknownSession,
+        Refusal::SecondFactor(SecondFactorRefusal::Expired),
         Refusal::LastAdministrator,
         Refusal::TooManyAttempts { retry_after },
         Refusal::Overloaded { retry_after },

@@ -124,6 +124,7 @@ mod tests {
             pending_reset: None,
             pending_verification: None,
             recent_requests: None,
+            second_factors: authlog_domain::user::SecondFactors::default(),
             created_at: at,
             updated_at: at,
         }

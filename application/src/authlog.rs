@@ -10,7 +10,8 @@ use crate::account_cache::AccountCache;
 use crate::ports::{
     AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, History, Housekeeping,
     LocalMail, LogIntegrity, MailGate, MailQueue, Mailer, PasswordHasher, Publication,
-    ResetRequests, RevocationSource, SecretTokens, StoreError, Tokens, TransparencyLog,
+    ResetRequests, RevocationSource, SecondFactorSecrets, SecretTokens, StoreError, Tokens,
+    TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::CommandExecutor;
@@ -55,6 +56,8 @@ pub struct Parts {
     pub tokens: Arc<dyn Tokens>,
     /// Creates and parses the tokens of mailed links, and computes the digests of opaque tokens.
     pub secrets: Arc<dyn SecretTokens>,
+    /// Computes codes of second factors and seals what a client keeps of them.
+    pub factor_secrets: Arc<dyn SecondFactorSecrets>,
     /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
     /// Mail that this node keeps as files.
@@ -82,6 +85,8 @@ pub struct Settings {
     pub verifies_email: bool,
     /// Whether signing in requires a verified e-mail address.
     pub requires_verified_email: bool,
+    /// Whether a login of an account with an authenticator app accepts the code after the password, in the same field.
+    pub accepts_password_with_code: bool,
     /// How long a verification link is valid.
     pub verification_lifetime: Duration,
     /// The URL of the page that confirms an e-mail address. The token is appended as the query parameter `token`.

@@ -43,15 +43,16 @@ pub use context::RequestContext;
 pub use deadline::Deadline;
 pub use password::{NewPassword, Password, PasswordPolicy};
 pub use recent_outcomes::{Outcomes, RecentOutcomes};
-pub use refusal::{Field, Refusal, Violation};
+pub use refusal::{Field, Refusal, SecondFactorRefusal, Violation};
 pub use revocation_list::{RevocationList, TokenStatus};
 pub use session_terms::{
     AccessFormat, ClaimsOf, IssuedAt, IssuedToken, LONGEST_ACCESS_TOKEN, LONGEST_TOKEN,
     RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    AccountState, ActiveToken, Behind, ExpectedToken, ImportForm, Imported, Lag, Link, LinkOffer,
-    LinkProof, LiveSession, NotIdentified, NotImported, RebuildProgress, RegistrationForm,
-    SessionPage, SignInForm, StateAt, identify, rebuild_read_models,
+    AccountState, ActiveToken, BegunTotp, Behind, CHALLENGE_LIFETIME, ENROLMENT_LIFETIME,
+    ExpectedToken, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof, LiveSession,
+    NotIdentified, NotImported, PendingSignIn, RebuildProgress, RegistrationForm,
+    SecondFactorProof, SessionPage, SignInForm, StateAt, identify, rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

@@ -6,6 +6,9 @@ use authlog_domain::Flaw;
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
+/// Digits of a code that follows a password in the same field.
+const CODE_DIGITS: usize = 6;
+
 /// A password as typed, normalised by RFC 8265 §4.2 (`OpaqueString`). It is wiped when dropped and has neither `Debug`
 /// nor `Serialize`.
 #[derive(Clone)]
@@ -43,6 +46,17 @@ impl Password {
         let mut normalised = Zeroizing::new(String::with_capacity(3 * text.len()));
         normalised.extend(text.chars().map(as_ascii_space).nfc());
         Ok(Self(normalised))
+    }
+
+    /// The password and the code after it, if the text ends in six digits and does not consist of them alone.
+    pub(crate) fn split_code(&self) -> Option<(Self, Zeroizing<String>)> {
+        let at = self.0.len().checked_sub(CODE_DIGITS)?;
+        let (password, code) = self.0.split_at_checked(at)?;
+        let is_code = !password.is_empty() && code.bytes().all(|letter| letter.is_ascii_digit());
+        is_code.then(|| {
+            let password = Zeroizing::new(password.to_owned());
+            (Self(password), Zeroizing::new(code.to_owned()))
+        })
     }
 
     /// The bytes to hash. Only for password hashers.
@@ -138,6 +152,28 @@ impl NewPassword {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_is_the_last_six_digits_after_a_password() {
+        let split = |text: &str| {
+            let (password, code) = Password::parse(text).unwrap().split_code()?;
+            Some((password.0.to_string(), code.to_string()))
+        };
+        let of = |password: &str, code: &str| Some((password.to_owned(), code.to_owned()));
+        assert_eq!(split("rahasia123456"), of("rahasia", "123456"));
+        assert_eq!(split("rahasia 7123456"), of("rahasia 7", "123456"));
+        assert_eq!(split("päß123456"), of("päß", "123456"));
+        for text in [
+            "123456",
+            "rahasia",
+            "rahasia12345",
+            "a12345é",
+            "1234567x",
+            "é",
+        ] {
+            assert_eq!(split(text), None, "{text}");
+        }
+    }
 
     const POLICY: PasswordPolicy = PasswordPolicy {
         min_length: 7,

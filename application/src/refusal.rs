@@ -48,6 +48,8 @@ pub enum Refusal {
     WrongCredentials {
         /// The minimum length that the policy requires, if the password is shorter.
         password_too_short: Option<usize>,
+        /// A challenge to finish the login with a second factor. Only a login with the right password has one.
+        challenge: Option<String>,
     },
     /// The access token is missing or not valid.
     #[error("the access token is not valid")]
@@ -73,6 +75,9 @@ pub enum Refusal {
     /// The account has no such live session.
     #[error("there is no such session")]
     UnknownSession,
+    /// A request about second factors is refused.
+    #[error("{0}")]
+    SecondFactor(SecondFactorRefusal),
     /// The command would leave no administrator who can sign in.
     #[error("no other account is an administrator's")]
     LastAdministrator,
@@ -93,7 +98,38 @@ pub enum Refusal {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// Why a request about second factors is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecondFactorRefusal {
+    /// The challenge or the enrolment is not valid, has expired, or its account has changed since.
+    #[error("what was begun is not valid any more")]
+    Expired,
+    /// The code is wrong.
+    #[error("the code is wrong")]
+    WrongCode,
+    /// The code was used before.
+    #[error("the code was used before")]
+    CodeUsed,
+    /// The account has no such second factor.
+    #[error("the account has no such second factor")]
+    Unknown,
+    /// The account has as many second factors as it can have.
+    #[error("the account has too many second factors")]
+    TooMany,
+    /// The account has no second factor.
+    #[error("the account has no second factor")]
+    Missing,
+}
+
 impl Refusal {
+    /// The refusal of a wrong password where its length is not mentioned.
+    pub(crate) const fn wrong_password() -> Self {
+        Self::WrongCredentials {
+            password_too_short: None,
+            challenge: None,
+        }
+    }
+
     /// The refusal of a password with this flaw.
     pub(crate) fn of_password(flaw: Flaw) -> Self {
         Self::Invalid(vec![Violation {
@@ -140,9 +176,11 @@ impl From<UserRefusal> for Refusal {
             | UserRefusal::AddressChanged
             | UserRefusal::TooManyResetRequests => Self::InvalidResetToken,
             // The password was changed or the session was ended after it was checked.
-            UserRefusal::EpochPassed => Self::WrongCredentials {
-                password_too_short: None,
-            },
+            UserRefusal::EpochPassed => Self::wrong_password(),
+            UserRefusal::NoSuchFactor => Self::SecondFactor(SecondFactorRefusal::Unknown),
+            UserRefusal::TooManyFactors => Self::SecondFactor(SecondFactorRefusal::TooMany),
+            UserRefusal::NoSecondFactor => Self::SecondFactor(SecondFactorRefusal::Missing),
+            UserRefusal::NoSuchRecoveryCode => Self::SecondFactor(SecondFactorRefusal::WrongCode),
             UserRefusal::VerificationNotPending => Self::InvalidVerificationToken,
             UserRefusal::TooManyVerificationRequests => Self::TooManyAttempts {
                 retry_after: VERIFICATION_REQUEST_WINDOW,

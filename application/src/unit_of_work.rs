@@ -19,12 +19,13 @@ use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::Refusal;
 use crate::deadline::Deadline;
 use crate::ports::{
-    Account, Append, AppendError, Base, CredentialRecord, Directory, EventStore, OpaqueTokenRecord,
-    RecordedEvent, SessionRecord, SessionWithAccount, StagedStream, StoreError, StreamId,
+    Account, Append, AppendError, Base, CredentialRecord, Directory, EventStore, FactorChange,
+    OpaqueTokenRecord, RecordedEvent, SessionRecord, SessionWithAccount, StagedStream, StoreError,
+    StreamId,
 };
+use crate::{Refusal, SecondFactorRefusal};
 
 /// The largest number of attempts of a command. After the first conflict, a command waits for its turn on this node. So a
 /// further attempt can only lose to another node, of which there are few, or to a command that had started before. If
@@ -69,6 +70,9 @@ impl From<AppendError> for CommandError {
             }
             AppendError::AccountErased => Self::Refused(Refusal::UnknownAccount),
             AppendError::LastAdministrator => Self::Refused(Refusal::LastAdministrator),
+            AppendError::CodeUsed => {
+                Self::Refused(Refusal::SecondFactor(SecondFactorRefusal::CodeUsed))
+            }
             AppendError::Store(error) => Self::Refused(error.into()),
         }
     }
@@ -387,6 +391,11 @@ impl UnitOfWork {
     /// Stores the digest of an opaque token with the events.
     pub(crate) fn attach_opaque_token(&self, token: OpaqueTokenRecord) {
         lock(&self.staged).opaque_token = Some(token);
+    }
+
+    /// Changes what is stored of second factors with the events.
+    pub(crate) fn attach_factor_change(&self, change: FactorChange) {
+        lock(&self.staged).factors = Some(change);
     }
 
     /// Makes the commit conditional on another administrator who can sign in. It has no effect if the row of `user`, as

@@ -29,6 +29,12 @@ pub enum Notice {
     RefreshTokenReused,
     /// A link that verifies an e-mail address.
     VerificationLink,
+    /// A second factor was added.
+    SecondFactorAdded,
+    /// A second factor was removed.
+    SecondFactorRemoved,
+    /// Recovery codes were made, or one was used.
+    RecoveryCodes,
 }
 
 macro_rules! catalogue {
@@ -185,6 +191,42 @@ catalogue! {
         personal: ["email"],
         ends_sessions: false,
         notice: Some(Notice::EmailChanged),
+    }
+    TotpEnrolled {
+        aggregate: User,
+        version: 1,
+        public_name: "totp-enrolled",
+        summary: "An authenticator app was enrolled as a second factor of the account.",
+        personal: [],
+        ends_sessions: false,
+        notice: Some(Notice::SecondFactorAdded),
+    }
+    FactorRemoved {
+        aggregate: User,
+        version: 1,
+        public_name: "factor-removed",
+        summary: "A second factor of the account was removed.",
+        personal: [],
+        ends_sessions: false,
+        notice: Some(Notice::SecondFactorRemoved),
+    }
+    RecoveryCodesIssued {
+        aggregate: User,
+        version: 1,
+        public_name: "recovery-codes-issued",
+        summary: "Recovery codes were made for the account. Earlier ones are invalid.",
+        personal: [],
+        ends_sessions: false,
+        notice: Some(Notice::RecoveryCodes),
+    }
+    RecoveryCodeUsed {
+        aggregate: User,
+        version: 1,
+        public_name: "recovery-code-used",
+        summary: "A recovery code was used to sign in, and is invalid now.",
+        personal: [],
+        ends_sessions: false,
+        notice: Some(Notice::RecoveryCodes),
     }
     UserErased {
         aggregate: User,

@@ -11,6 +11,8 @@
 //! | identifier | a username or an e-mail address: what a person types to sign in |
 //! | credential | a stored password hash. Events refer to it by [`CredentialId`] and never contain it |
 //! | session | one sign-in and everything derived from it. Decided by the [`Session`] aggregate |
+//! | second factor | what a person needs to sign in besides the password, such as an authenticator app |
+//! | recovery code | a code that replaces the second factor once |
 //! | session epoch | a number of the account; a session that started under an earlier epoch has ended |
 //! | kept session | the one session that does not end when the epoch is raised |
 //! | generation | how often a session's refresh token has been replaced; each token belongs to one generation |
@@ -54,6 +56,6 @@ pub use user::User;
 pub use values::{
     AccountNumber, Authentication, AuthenticationLevel, AuthenticationMethod,
     AuthenticationMethods, CLOCK_DIFFERENCE, ContractName, CredentialId, Email, FactorId, Flaw,
-    Identifier, IdentifierKind, PersonName, Phone, ResetId, Role, SessionId, Timestamp, UserId,
-    Username, VerificationId,
+    Identifier, IdentifierKind, PersonName, Phone, RecoverySetId, ResetId, Role, SessionId,
+    Timestamp, TotpAlgorithm, TotpParameters, UserId, Username, VerificationId,
 };

@@ -63,6 +63,12 @@ pub enum LoginRefusalReason {
     AccountLocked,
     /// The password was right, and the e-mail address has not been verified.
     EmailNotVerified,
+    /// The password was right, and the second factor was not given.
+    SecondFactorMissing,
+    /// The password was right, and the code of the second factor was wrong.
+    SecondFactorWrong,
+    /// The password was right, and the code of the second factor had been used before.
+    SecondFactorReplayed,
 }
 
 impl LoginRefusalReason {
@@ -72,6 +78,9 @@ impl LoginRefusalReason {
             Self::WrongPassword => "wrong-password",
             Self::AccountLocked => "account-locked",
             Self::EmailNotVerified => "email-not-verified",
+            Self::SecondFactorMissing => "second-factor-missing",
+            Self::SecondFactorWrong => "second-factor-wrong",
+            Self::SecondFactorReplayed => "second-factor-replayed",
         }
     }
 }

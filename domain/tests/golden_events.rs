@@ -10,14 +10,16 @@ use authlog_domain::session::{
     LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, TokenRefreshed,
 };
 use authlog_domain::user::{
-    EmailChanged, EmailVerificationRequested, EmailVerified, PasswordChanged, PasswordRehashed,
-    PasswordReset, PasswordResetRequested, RoleChanged, SessionsRevoked, UserErased, UserEvent,
-    UserLocked, UserRegistered, UserUnlocked,
+    EmailChanged, EmailVerificationRequested, EmailVerified, FactorRemoved, PasswordChanged,
+    PasswordRehashed, PasswordReset, PasswordResetRequested, RecoveryCodeUsed, RecoveryCodesIssued,
+    RoleChanged, SessionsRevoked, TotpEnrolled, UserErased, UserEvent, UserLocked, UserRegistered,
+    UserUnlocked,
 };
 use authlog_domain::{
     AccountNumber, AggregateKind, Authentication, AuthenticationLevel, AuthenticationMethods,
-    CredentialId, Email, EventKind, FactorId, PersonName, Personal, Phone, ResetId,
-    RevocationReason, Role, Rotation, SessionId, Timestamp, UserId, Username, VerificationId,
+    CredentialId, Email, EventKind, FactorId, PersonName, Personal, Phone, RecoverySetId, ResetId,
+    RevocationReason, Role, Rotation, SessionId, Timestamp, TotpAlgorithm, UserId, Username,
+    VerificationId,
 };
 use cqrs_es::DomainEvent;
 use serde_json::Value;
@@ -105,6 +107,28 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             at: at(),
             verification: VerificationId::new(id(7)),
             email: Personal::Known(Email::parse("solih@gmail.com").unwrap()),
+        }),
+        UserEvent::TotpEnrolled(TotpEnrolled {
+            at: at(),
+            factor: FactorId::new(id(8)),
+            algorithm: TotpAlgorithm::Sha1,
+            digits: 6,
+            period: 30,
+        }),
+        UserEvent::FactorRemoved(FactorRemoved {
+            at: at(),
+            factor: FactorId::new(id(8)),
+            reason: RevocationReason::Administrator,
+        }),
+        UserEvent::RecoveryCodesIssued(RecoveryCodesIssued {
+            at: at(),
+            set: RecoverySetId::new(id(9)),
+            count: 10,
+        }),
+        UserEvent::RecoveryCodeUsed(RecoveryCodeUsed {
+            at: at(),
+            set: RecoverySetId::new(id(9)),
+            left: 9,
         }),
         UserEvent::UserErased(UserErased {
             at: at(),

@@ -22,6 +22,7 @@ pub mod postgres;
 mod recent_requests;
 pub mod seal_upgrade;
 pub mod sealing;
+mod second_factors;
 mod session_authentication;
 pub mod sqlite;
 mod store;

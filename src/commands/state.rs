@@ -112,6 +112,7 @@ fn in_text(document: &Value) -> String {
                 "kept_session",
                 "pending_reset",
                 "pending_verification",
+                "second_factors",
                 "created_at",
                 "updated_at",
             ] {

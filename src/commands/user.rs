@@ -26,6 +26,7 @@ pub(crate) async fn user(command: UserCommand, settings: &Settings) -> anyhow::R
         UserCommand::Role(_)
         | UserCommand::Lock(_)
         | UserCommand::Unlock(_)
+        | UserCommand::RemoveFactors(_)
         | UserCommand::Erase(_) => StoreAccess::Change,
     };
     let (authlog, operator) = &assemble(settings, access).await?;
@@ -34,6 +35,7 @@ pub(crate) async fn user(command: UserCommand, settings: &Settings) -> anyhow::R
         UserCommand::Role(command) => change_role(authlog, operator, &command).await,
         UserCommand::Lock(name) => lock(authlog, operator, &name).await,
         UserCommand::Unlock(name) => unlock(authlog, operator, &name).await,
+        UserCommand::RemoveFactors(name) => remove_factors(authlog, operator, &name).await,
         UserCommand::List => list(authlog, operator).await,
         UserCommand::Import(command) => import(authlog, operator, &command).await,
         UserCommand::Erase(command) => erase(authlog, operator, &command).await,
@@ -89,6 +91,19 @@ async fn unlock(authlog: &Authlog, operator: &Operator, name: &AccountName) -> a
         .await
         .map_err(refusal_error)?;
     print(&format!("unlocked {}", account.id))
+}
+
+async fn remove_factors(
+    authlog: &Authlog,
+    operator: &Operator,
+    name: &AccountName,
+) -> anyhow::Result<()> {
+    let user = resolve_account(authlog, operator, &name.account).await?;
+    let removed = authlog
+        .remove_factors_of(operator, user, &request_context())
+        .await
+        .map_err(refusal_error)?;
+    print(&format!("removed {removed} second factors of {user}"))
 }
 
 async fn list(authlog: &Authlog, operator: &Operator) -> anyhow::Result<()> {

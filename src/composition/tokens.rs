@@ -6,7 +6,7 @@ use anyhow::Context;
 use authlog_application::ports::Entropy;
 use authlog_infrastructure::Store;
 use authlog_infrastructure::tokens::{
-    HmacSecretTokens, JwtAlgorithm, KeySet, KeyWatch, Keys, SigningKey, ensure_signing_key,
+    JwtAlgorithm, KeySet, KeyWatch, Keys, SigningKey, ensure_signing_key,
 };
 
 use super::clock;
@@ -60,15 +60,13 @@ pub(crate) async fn token_keys(
     Ok(KeyWatch::new(store, clock(), first))
 }
 
-/// The tokens of mailed links, with the key that all nodes share.
-pub(super) async fn secret_tokens(
+/// The secret that all nodes share, from which the keys of mailed links and of second factors are derived.
+pub(super) async fn shared_secret(
     store: &dyn Store,
     entropy: &dyn Entropy,
-) -> anyhow::Result<HmacSecretTokens> {
+) -> anyhow::Result<[u8; 32]> {
     let mut candidate = [0; 32];
     entropy.fill(&mut candidate);
     let key = store.shared_secret("reset-token-key", &candidate).await?;
-    let key = <[u8; 32]>::try_from(key.as_slice())
-        .context("the stored key of reset tokens is not 32 bytes")?;
-    Ok(HmacSecretTokens::new(&key))
+    <[u8; 32]>::try_from(key.as_slice()).context("the stored key of reset tokens is not 32 bytes")
 }

@@ -19,6 +19,8 @@ settings! {
         verify_email: bool = SWITCH.default("off"),
         /// Whether to refuse logins until that link was followed: on or off
         require_verified_email: bool = SWITCH.default("off"),
+        /// Whether a code of an authenticator app is accepted after the password, in the same field: on or off
+        password_with_code: bool = SWITCH.default("on"),
         /// Maximum lifetime of a session, however often it is refreshed
         // NIST SP 800-63B-4 §2.1.3 asks for no more than 30 days at AAL1.
         session_lifetime: Duration = LIFETIME.default("30d"),

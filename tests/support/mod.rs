@@ -13,6 +13,7 @@
 )]
 
 pub mod administered_account;
+pub mod authenticator;
 pub mod contract;
 pub mod document;
 pub mod earlier_account;

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::contract::Tokens;
 use super::mail::{Mail, mail_to, new_mail_to};
-use super::{Contract, Endpoint, Person, Program, api_auth, eventually, own, staff, users};
+use super::{
+    Contract, Endpoint, Person, Program, api_auth, authenticator, eventually, own, staff, users,
+};
 
 /// What happened in [`everything_happens`].
 pub struct Story {
@@ -143,11 +145,43 @@ async fn comes_and_is_erased(service: &Program, name: &str, events: &mut Vec<Eve
     let of_guest = Contract::Users.signs_in(&http, &guest).await;
     events.extend([EventKind::UserRegistered, EventKind::LoggedIn]);
     let guest = changes_everything(service, &guest, &of_guest.access, events).await;
+    uses_a_second_factor(service, &guest, &of_guest.access, events).await;
     let of_guest = Contract::Users.signs_in(&http, &guest).await;
     let request = service.send(own::ERASE).bearer(&of_guest.access);
     let answer = request.json(&json!({"password": guest.password})).await;
     assert_eq!(answer.status, 204, "{answer}");
     events.extend([EventKind::LoggedIn, EventKind::UserErased]);
+}
+
+/// The person who is signed in with `access` enrols an authenticator app, signs in with a recovery code, and removes the app.
+async fn uses_a_second_factor(
+    service: &Program,
+    person: &Person,
+    access: &str,
+    events: &mut Vec<EventKind>,
+) {
+    let http = service.http();
+    let app = authenticator::enrol(&http, access, person).await;
+    let body = json!({"password": person.password});
+    let request = service.send(own::RECOVERY_CODES).bearer(access);
+    let codes = request.json(&body).await.json();
+    let code = codes["codes"][0].as_str().expect("a recovery code");
+    let refused = Contract::Users.sign_in(&http, person).await;
+    let challenge = authenticator::challenge(&refused);
+    let answer = authenticator::finish(&http, &challenge, "recovery_code", code).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let path = format!("/account/factors/{}", app.id);
+    let request = service.send(Endpoint::at("DELETE", path.leak()));
+    let answer = request.bearer(access).json(&body).await;
+    assert_eq!(answer.status, 204, "{answer}");
+    events.extend([
+        EventKind::TotpEnrolled,
+        EventKind::RecoveryCodesIssued,
+        EventKind::LoginRefused,
+        EventKind::RecoveryCodeUsed,
+        EventKind::LoggedIn,
+        EventKind::FactorRemoved,
+    ]);
 }
 
 /// A person is imported with a bcrypt hash and signs in, whereupon the service hashes the password with Argon2.

@@ -5,6 +5,11 @@ mod api_auth;
 mod users;
 mod v1_auth;
 
+use authlog_application::{SessionTerms, SignedIn};
+use authlog_domain::ContractName;
+use axum::response::Response;
+
+use crate::Api;
 use crate::http::Surface;
 
 /// Every contract.
@@ -14,3 +19,21 @@ pub(crate) static ALL: [&Surface; 4] = [
     &api::SURFACE,
     &v1_auth::SURFACE,
 ];
+
+/// How a contract signs in: the terms of its sessions, and the response to a login.
+pub(crate) struct SignIn {
+    pub(crate) terms: SessionTerms,
+    pub(crate) response: fn(&Api, &SignedIn) -> Response,
+}
+
+/// How the contract signs in; `None` for other interfaces, which do not.
+pub(crate) fn sign_in_of(contract: ContractName) -> Option<SignIn> {
+    let (terms, response): (_, fn(&Api, &SignedIn) -> Response) = match contract {
+        ContractName::ApiAuth => (api_auth::TERMS, api_auth::signed_in_response),
+        ContractName::Users => (users::TERMS, users::signed_in_response),
+        ContractName::Api => (api::TERMS, api::signed_in_response),
+        ContractName::V1Auth => (v1_auth::TERMS, v1_auth::signed_in_response),
+        ContractName::Authlog | ContractName::Cli => return None,
+    };
+    Some(SignIn { terms, response })
+}

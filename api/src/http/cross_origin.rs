@@ -15,11 +15,14 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::{AllowHeaders, CorsLayer};
 use url::Url;
 
+use super::SECOND_FACTOR;
+
 /// How long a browser may cache the answer to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// Response headers that scripts of these sites may read, in addition to those that every script may read.
-const EXPOSED: [HeaderName; 5] = [
+const EXPOSED: [HeaderName; 6] = [
+    SECOND_FACTOR,
     RETRY_AFTER,
     WWW_AUTHENTICATE,
     ALLOW,

@@ -28,6 +28,15 @@ impl JsonField {
         }
     }
 
+    /// The code that the client sent. A value of another type is a wrong one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::NotString => Some(""),
+            Self::Absent => None,
+        }
+    }
+
     /// Whether the client sent a value other than `null`.
     pub fn was_sent(&self) -> bool {
         !matches!(self, Self::Absent)

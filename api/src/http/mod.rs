@@ -14,6 +14,7 @@ mod process_request;
 mod refusals;
 mod request_context;
 mod request_error;
+mod second_factor;
 mod strict_transport;
 mod surface;
 
@@ -35,5 +36,6 @@ pub(crate) use outage::{overloaded, retry_later, unavailable};
 pub(crate) use process_request::process_request;
 pub(crate) use refusals::Refusals;
 pub(crate) use request_error::RequestError;
+pub(crate) use second_factor::{SECOND_FACTOR, refuse_sign_in};
 pub use strict_transport::StrictTransport;
 pub(crate) use surface::{Endpoints, Surface};

@@ -125,7 +125,7 @@ pub(super) fn bad_request(detail: &str) -> Response {
 }
 
 /// The response to a refusal. Its detail says what the person has to change.
-fn explain(refusal: Refusal) -> Response {
+pub(super) fn explain(refusal: Refusal) -> Response {
     match refusal {
         Refusal::Invalid(violations) => {
             let sentences: Vec<String> = violations.into_iter().map(sentence).collect();

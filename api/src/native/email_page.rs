@@ -181,6 +181,7 @@ fn refused(refusal: Refusal, offer: Option<&LinkOffer>, token: &str, nonce: &Non
         | Refusal::InvalidResetToken
         | Refusal::UnknownAccount
         | Refusal::UnknownSession
+        | Refusal::SecondFactor(_)
         | Refusal::LastAdministrator => {
             let content = r#"<p role="alert">This link is not valid, has expired, or was used before.</p>
 <p>Ask for a new one where you are signed in. Only the newest link works.</p>"#;
@@ -227,7 +228,7 @@ mod tests {
         assert_eq!(
             statuses,
             [
-                400, 409, 403, 400, 400, 400, 400, 400, 400, 400, 400, 400, 429, 503, 503
+                400, 409, 403, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 429, 503, 503
             ]
         );
     }

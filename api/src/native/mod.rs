@@ -6,6 +6,7 @@ mod audit;
 mod caller;
 mod email_page;
 mod erasure;
+mod factors;
 pub(crate) mod forward_auth;
 mod health;
 mod history;
@@ -20,6 +21,7 @@ mod profile;
 mod query;
 mod reset_page;
 mod schemas;
+mod second_factor;
 
 use std::sync::Arc;
 
@@ -67,6 +69,19 @@ fn routes() -> Router<Arc<Api>> {
             "/account/email/verification",
             post(account::request_verification),
         )
+        .route("/account/factors", get(factors::factors))
+        .route("/account/factors/totp", post(factors::begin_totp))
+        .route(
+            "/account/factors/totp/{id}/confirm",
+            post(factors::confirm_totp),
+        )
+        .route("/account/factors/{id}", delete(factors::remove))
+        .route("/account/factors/{id}/remove", post(factors::remove))
+        .route(
+            "/account/recovery-codes",
+            post(factors::issue_recovery_codes),
+        )
+        .route("/sign-in/second-factor", post(second_factor::finish))
         .route(
             "/verify-email",
             get(email_page::show).post(email_page::submit),
@@ -79,6 +94,7 @@ fn routes() -> Router<Arc<Api>> {
         .route("/admin/users/{id}/role", put(admin::change_role))
         .route("/admin/users/{id}/lock", post(admin::lock))
         .route("/admin/users/{id}/unlock", post(admin::unlock))
+        .route("/admin/users/{id}/factors", delete(factors::remove_all))
         .route(
             "/admin/users/{id}/sessions",
             get(admin::sessions).delete(admin::end_sessions),

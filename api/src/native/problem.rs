@@ -1,6 +1,6 @@
 //! The errors of the native endpoints: problem details (RFC 9457).
 
-use authlog_application::Refusal;
+use authlog_application::{Refusal, SecondFactorRefusal};
 use authlog_domain::Timestamp;
 use axum::Json;
 use axum::http::StatusCode;
@@ -91,6 +91,7 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         }
         Refusal::UnknownAccount => problem(StatusCode::NOT_FOUND, "There is no such account."),
         Refusal::UnknownSession => problem(StatusCode::NOT_FOUND, "There is no such session."),
+        Refusal::SecondFactor(refusal) => second_factor(refusal),
         Refusal::LastAdministrator => problem(
             StatusCode::CONFLICT,
             "This account is the last administrator. It cannot be demoted, locked or erased.",
@@ -114,6 +115,26 @@ pub(super) fn refused(refusal: Refusal) -> Response {
             &*cause,
         ),
     }
+}
+
+fn second_factor(refusal: SecondFactorRefusal) -> Response {
+    let (status, detail) = match refusal {
+        SecondFactorRefusal::Expired => (
+            StatusCode::BAD_REQUEST,
+            "This is not valid or has expired. Begin again.",
+        ),
+        SecondFactorRefusal::WrongCode | SecondFactorRefusal::CodeUsed => (
+            StatusCode::FORBIDDEN,
+            "The code is wrong or was used before.",
+        ),
+        SecondFactorRefusal::Unknown => (StatusCode::NOT_FOUND, "There is no such second factor."),
+        SecondFactorRefusal::TooMany => (
+            StatusCode::CONFLICT,
+            "The account has as many second factors as it can have.",
+        ),
+        SecondFactorRefusal::Missing => (StatusCode::CONFLICT, "The account has no second factor."),
+    };
+    problem(status, detail)
 }
 
 const fn detail(failure: RequestError) -> &'static str {

@@ -14,6 +14,7 @@ use authlog_domain::{
     AccountNumber, Email, Flaw, ResetId, SessionId, Timestamp, UserId, VerificationId,
 };
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use crate::Api;
 
@@ -62,6 +63,7 @@ fn api_over(ports: NullPorts) -> Api {
         hasher: ports.clone(),
         tokens: ports.clone(),
         secrets: ports.clone(),
+        factor_secrets: ports.clone(),
         mailer: ports.clone(),
         local_mail: ports.clone(),
         limiter: ports.clone(),
@@ -81,6 +83,7 @@ fn api_over(ports: NullPorts) -> Api {
         },
         verifies_email: false,
         requires_verified_email: false,
+        accepts_password_with_code: true,
         verification_lifetime: Duration::from_secs(1),
         verification_page: "ports".to_owned(),
         reset_page: String::new(),
@@ -160,6 +163,24 @@ impl SecretTokens for NullPorts {
 
     fn digest(&self, _: &OpaqueToken) -> TokenDigest {
         unreachable!()
+    }
+}
+
+impl SecondFactorSecrets for NullPorts {
+    fn matching_step(&self, _: &TotpSecret, _: &str, _: Timestamp) -> Option<u64> {
+        None
+    }
+
+    fn recovery_digest(&self, _: UserId, _: &str) -> RecoveryDigest {
+        unreachable!()
+    }
+
+    fn seal(&self, _: SealedFor, _: &[u8]) -> Option<String> {
+        None
+    }
+
+    fn open(&self, _: SealedFor, _: &str) -> Option<Zeroizing<Vec<u8>>> {
+        None
     }
 }
 
@@ -272,6 +293,10 @@ impl Directory for NullPorts {
     }
 
     async fn account(&self, _: UserId) -> Result<Option<Account>, StoreError> {
+        unreachable!()
+    }
+
+    async fn authenticator_apps(&self, _: UserId) -> Result<Vec<StoredTotp>, StoreError> {
         unreachable!()
     }
 

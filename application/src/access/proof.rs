@@ -66,6 +66,15 @@ fn epoch_of(account: &Account) -> ProvedEpoch {
 }
 
 impl Authlog {
+    /// The proof that was made when a value was sealed that names this epoch. Only this service seals values.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the epoch was read together with what was proved, and sealed"
+    )]
+    pub(crate) fn proved_when_sealed(epoch: u32) -> ProvedEpoch {
+        ProvedEpoch::new(epoch)
+    }
+
     /// The caller's session and its account, if the session is still live.
     pub(crate) async fn session_of(&self, caller: Caller) -> Result<ProvedSession, Refusal> {
         let standing = self.parts.directory.session(caller.session()).await?;
@@ -117,9 +126,7 @@ impl Authlog {
             }
             (reserved, false) => {
                 reserved.was_wrong();
-                Err(Refusal::WrongCredentials {
-                    password_too_short: None,
-                })
+                Err(Refusal::wrong_password())
             }
         }
     }
@@ -134,9 +141,7 @@ impl Authlog {
         self.prove(account, password, context)
             .await
             .map_err(|refusal| match refusal {
-                Refusal::Invalid(_) => Refusal::WrongCredentials {
-                    password_too_short: None,
-                },
+                Refusal::Invalid(_) => Refusal::wrong_password(),
                 other => other,
             })
     }

@@ -132,6 +132,14 @@ fn in_words(event_type: &str, data: &Value) -> String {
         EventKind::EmailVerificationRequested => "asked for another e-mail address",
         EventKind::EmailVerified => "confirmed the e-mail address",
         EventKind::EmailChanged => "got another e-mail address",
+        EventKind::TotpEnrolled => "enrolled an authenticator app",
+        EventKind::FactorRemoved => {
+            return format!("had a second factor removed by the {}", member("reason"));
+        }
+        EventKind::RecoveryCodesIssued => "made new recovery codes",
+        EventKind::RecoveryCodeUsed => {
+            return format!("used a recovery code, of which {} are left", member("left"));
+        }
         EventKind::UserErased => "was erased with all personal data",
         EventKind::LoggedIn if data["acr"] == AuthenticationLevel::Aal2.as_str() => {
             "signed in with a second factor"

@@ -37,6 +37,7 @@ fn account(account: &Account) -> Value {
         "kept_session": account.kept_session,
         "pending_reset": account.pending_reset,
         "pending_verification": account.pending_verification,
+        "second_factors": account.second_factors,
         "created_at": account.created_at,
         "updated_at": account.updated_at,
         "version": account.version,

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use authlog_domain::{AccountNumber, Identifier, IdentifierKind, SessionId, Timestamp, UserId};
 use authlog_projections::{Account, SessionRecord};
 
-use super::{PasswordHash, StoreError, TokenDigest};
+use super::{PasswordHash, StoreError, StoredTotp, TokenDigest};
 
 /// A page of an account's live sessions.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,6 +57,9 @@ pub trait Directory: Send + Sync {
 
     /// The account with this identifier.
     async fn find_account(&self, identifier: &Identifier) -> Result<Option<Account>, StoreError>;
+
+    /// The authenticator apps of the account, with their secrets; none for an account that was erased.
+    async fn authenticator_apps(&self, user: UserId) -> Result<Vec<StoredTotp>, StoreError>;
 
     /// The account with this id.
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError>;

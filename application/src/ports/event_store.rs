@@ -5,7 +5,7 @@ use authlog_domain::{CredentialId, IdentifierKind, SessionId, Timestamp, UserId}
 use authlog_projections::{RecordedEvent, StagedStream, StreamId};
 use tokio::time::Instant;
 
-use super::{PasswordHash, TokenDigest};
+use super::{FactorChange, PasswordHash, TokenDigest};
 
 /// A password hash, to be stored with the event that names its id.
 #[derive(Clone)]
@@ -38,6 +38,8 @@ pub struct Append {
     pub credential: Option<CredentialRecord>,
     /// The opaque token of the session that the events start, if it has one.
     pub opaque_token: Option<OpaqueTokenRecord>,
+    /// The change of an account's second factors that the events are about, or that a login depends on, if any.
+    pub factors: Option<FactorChange>,
     /// Makes the append conditional on an administrator other than this account who can sign in.
     pub requires_other_admin_than: Option<UserId>,
     /// The deadline, after which the append must not take effect; `None` if it may wait for any time.
@@ -84,6 +86,9 @@ pub enum AppendError {
     /// The append would leave no administrator who can sign in.
     #[error("no other account is an administrator's")]
     LastAdministrator,
+    /// The code of a second factor was used before, or its factor was removed.
+    #[error("the code was used before")]
+    CodeUsed,
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

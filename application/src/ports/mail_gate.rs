@@ -25,6 +25,12 @@ pub enum MailKind {
     VerificationLink,
     /// A link that resets the password.
     ResetLink,
+    /// A second factor was added.
+    SecondFactorAdded,
+    /// A second factor was removed.
+    SecondFactorRemoved,
+    /// Recovery codes were made, or one was used.
+    RecoveryCodes,
 }
 
 /// The limit of links: as many as the domain permits to one account, five in half an hour. So a request that the domain
@@ -44,13 +50,13 @@ const NOTICES: MailQuota = MailQuota {
 /// The limit of all kinds together: 48 mails a day in the long run, which is one per lifetime of a reset link. So regardless
 /// of how many links a stranger requests, the newest one that the owner received is valid.
 const ALL_KINDS: MailQuota = MailQuota {
-    at_once: 30,
+    at_once: 40,
     then_one_per: Duration::from_secs(30 * 60),
 };
 
 impl MailKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::PasswordChanged,
         Self::EmailChanged,
         Self::AccountLocked,
@@ -58,6 +64,9 @@ impl MailKind {
         Self::AddressWanted,
         Self::VerificationLink,
         Self::ResetLink,
+        Self::SecondFactorAdded,
+        Self::SecondFactorRemoved,
+        Self::RecoveryCodes,
     ];
 
     /// The stored name.
@@ -70,6 +79,9 @@ impl MailKind {
             Self::AddressWanted => "address-wanted",
             Self::VerificationLink => "verification-link",
             Self::ResetLink => "reset-link",
+            Self::SecondFactorAdded => "second-factor-added",
+            Self::SecondFactorRemoved => "second-factor-removed",
+            Self::RecoveryCodes => "recovery-codes",
         }
     }
 
@@ -86,14 +98,17 @@ impl MailKind {
             | Self::EmailChanged
             | Self::AccountLocked
             | Self::RefreshTokenReused
-            | Self::AddressWanted => NOTICES,
+            | Self::AddressWanted
+            | Self::SecondFactorAdded
+            | Self::SecondFactorRemoved
+            | Self::RecoveryCodes => NOTICES,
         }
     }
 
-    /// How much of the common limit of all kinds this kind may use. The common limit is thirty mails at once.
+    /// How much of the common limit of all kinds this kind may use. The common limit is forty mails at once.
     ///
     /// Anyone with an account can cause [`Self::AddressWanted`], which may use ten. Anyone at all can cause
-    /// [`Self::ResetLink`]; links may use twenty. So ten are reserved for links, and ten more for notices about the account
+    /// [`Self::ResetLink`]; links may use twenty. So ten are reserved for links, and twenty more for notices about the account
     /// itself: the first three of each kind are sent, regardless of how many links strangers requested.
     pub const fn quota_of_all(self) -> MailQuota {
         let at_once = match self {
@@ -102,7 +117,10 @@ impl MailKind {
             Self::PasswordChanged
             | Self::EmailChanged
             | Self::AccountLocked
-            | Self::RefreshTokenReused => ALL_KINDS.at_once,
+            | Self::RefreshTokenReused
+            | Self::SecondFactorAdded
+            | Self::SecondFactorRemoved
+            | Self::RecoveryCodes => ALL_KINDS.at_once,
         };
         MailQuota {
             at_once,
@@ -125,6 +143,9 @@ impl From<Notice> for MailKind {
             Notice::AccountLocked => Self::AccountLocked,
             Notice::RefreshTokenReused => Self::RefreshTokenReused,
             Notice::VerificationLink => Self::VerificationLink,
+            Notice::SecondFactorAdded => Self::SecondFactorAdded,
+            Notice::SecondFactorRemoved => Self::SecondFactorRemoved,
+            Notice::RecoveryCodes => Self::RecoveryCodes,
         }
     }
 }
@@ -211,7 +232,7 @@ mod tests {
     #[test]
     fn the_longest_use_of_all_kinds_is_the_one_in_the_schema() {
         let now = Timestamp::from_unix_millis(0);
-        let in_admit_mail = now.plus(30 * ALL_KINDS.then_one_per);
+        let in_admit_mail = now.plus(40 * ALL_KINDS.then_one_per);
         assert_eq!(MailKind::longest_use_of_all(now), in_admit_mail);
     }
 
@@ -236,7 +257,7 @@ mod tests {
             .sum();
         let reserve = MailKind::PasswordChanged.quota_of_all().at_once
             - MailKind::ResetLink.quota_of_all().at_once;
-        // An administrator causes the notice of a lock. A thief can cause the three others.
+        // An administrator causes the notice of a lock. A thief can cause the others.
         assert!(reserve >= first_notices - MailKind::AccountLocked.quota().at_once);
     }
 }

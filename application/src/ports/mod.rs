@@ -24,6 +24,7 @@ mod publication;
 mod rebuild;
 mod reset_requests;
 mod revocations;
+mod second_factors;
 mod tokens;
 mod transparency;
 
@@ -61,6 +62,10 @@ pub use publication::Publication;
 pub use rebuild::{Rebuild, StreamRange};
 pub use reset_requests::{ResetRequest, ResetRequests};
 pub use revocations::{RevocationReader, RevocationSink, RevocationSource};
+pub use second_factors::{
+    FactorChange, FactorChangeKind, RecoveryDigest, SealedFor, SecondFactorSecrets, StoredTotp,
+    TotpSecret,
+};
 pub use tokens::{
     OpaqueToken, SecretTokens, TokenClaims, TokenDigest, TokenError, TokenKind, Tokens,
     VerifiedToken,

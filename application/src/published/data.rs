@@ -33,6 +33,12 @@ pub enum Data {
     EmailVerificationRequested(EmailVerificationRequested),
     /// Of `user.unlocked`, `user.email-verified` and `user.email-changed`.
     Nothing(Nothing),
+    /// Of `user.totp-enrolled`.
+    TotpEnrolled(TotpEnrolled),
+    /// Of `user.factor-removed`.
+    FactorRemoved(FactorRemoved),
+    /// Of `user.recovery-codes-issued` and `user.recovery-code-used`.
+    RecoveryCodes(RecoveryCodes),
     /// Of `user.erased`.
     Erased(Erased),
     /// Of `session.logged-in`.
@@ -121,6 +127,31 @@ pub struct EmailVerificationRequested {
     /// From this instant on the link is no good (RFC 3339).
     #[schemars(extend("format" = "date-time"))]
     pub expires_at: String,
+}
+
+/// An authenticator app was enrolled.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct TotpEnrolled {
+    /// The second factor.
+    #[schemars(extend("format" = "uuid"))]
+    pub factor_id: String,
+}
+
+/// A second factor was removed.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct FactorRemoved {
+    /// The second factor.
+    #[schemars(extend("format" = "uuid"))]
+    pub factor_id: String,
+    /// Who requested it: `owner` or `administrator`.
+    pub reason: String,
+}
+
+/// Recovery codes were made, or one was used.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct RecoveryCodes {
+    /// How many recovery codes the account has now.
+    pub left: u32,
 }
 
 /// The data of an event that has no members of its own. A consumer queries the API for the profile.
@@ -239,6 +270,19 @@ impl Data {
             UserEvent::UserUnlocked(_)
             | UserEvent::EmailVerified(_)
             | UserEvent::EmailChanged(_) => Self::Nothing(Nothing {}),
+            UserEvent::TotpEnrolled(event) => Self::TotpEnrolled(TotpEnrolled {
+                factor_id: event.factor.to_string(),
+            }),
+            UserEvent::FactorRemoved(event) => Self::FactorRemoved(FactorRemoved {
+                factor_id: event.factor.to_string(),
+                reason: event.reason.as_str().to_owned(),
+            }),
+            UserEvent::RecoveryCodesIssued(event) => {
+                Self::RecoveryCodes(RecoveryCodes { left: event.count })
+            }
+            UserEvent::RecoveryCodeUsed(event) => {
+                Self::RecoveryCodes(RecoveryCodes { left: event.left })
+            }
             UserEvent::UserErased(event) => Self::Erased(Erased {
                 session_epoch: event.session_epoch,
             }),

@@ -6,9 +6,10 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::data::{
-    EmailVerificationRequested, Erased, Locked, LoggedIn, Nothing, PasswordChanged,
-    PasswordRehashed, PasswordReset, PasswordResetRequested, RefusedLogin, Registered, RoleChanged,
-    SessionEnded, SessionRevoked, SessionsRevoked, TokenRefreshed,
+    EmailVerificationRequested, Erased, FactorRemoved, Locked, LoggedIn, Nothing, PasswordChanged,
+    PasswordRehashed, PasswordReset, PasswordResetRequested, RecoveryCodes, RefusedLogin,
+    Registered, RoleChanged, SessionEnded, SessionRevoked, SessionsRevoked, TokenRefreshed,
+    TotpEnrolled,
 };
 use super::{cloud_event_type, subject};
 
@@ -47,6 +48,11 @@ pub fn schema(kind: EventKind) -> Value {
             schema_of::<Nothing>()
         }
         EventKind::SessionRevoked => schema_of::<SessionRevoked>(),
+        EventKind::TotpEnrolled => schema_of::<TotpEnrolled>(),
+        EventKind::FactorRemoved => schema_of::<FactorRemoved>(),
+        EventKind::RecoveryCodesIssued | EventKind::RecoveryCodeUsed => {
+            schema_of::<RecoveryCodes>()
+        }
         EventKind::UserErased => schema_of::<Erased>(),
         EventKind::LoggedIn => schema_of::<LoggedIn>(),
         EventKind::TokenRefreshed => schema_of::<TokenRefreshed>(),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use authlog_domain::user::{ChangeRole, Lock, Unlock, UserCommand, UserEvent};
 use authlog_domain::{AccountNumber, Role, Timestamp, UserId};
 
-use crate::ports::{Account, CredentialRecord, Identifier, Revocation};
+use crate::ports::{Account, CredentialRecord, FactorChange, Identifier, Revocation};
 use crate::{Authlog, ManagesAccounts, Refusal, RequestContext};
 
 /// What is committed together with the events of an account.
@@ -13,6 +13,8 @@ use crate::{Authlog, ManagesAccounts, Refusal, RequestContext};
 pub(crate) struct AppendOptions {
     /// The password hash to which the events refer.
     pub(crate) credential: Option<CredentialRecord>,
+    /// The change of second factors that the events are about.
+    pub(crate) factors: Option<FactorChange>,
     /// Whether the commit requires another administrator who can sign in, in case this account is an administrator's.
     pub(crate) requires_other_admin: bool,
 }
@@ -138,6 +140,9 @@ impl Authlog {
                     .await?;
                 if let Some(credential) = &options.credential {
                     work.attach_credential(credential.clone());
+                }
+                if let Some(change) = &options.factors {
+                    work.attach_factor_change(change.clone());
                 }
                 if options.requires_other_admin {
                     work.require_other_admin_than(user);

@@ -3,6 +3,7 @@
 mod accounts;
 mod change_password;
 mod erase;
+mod factors;
 mod history;
 mod identify;
 mod import;
@@ -15,17 +16,20 @@ mod refresh;
 mod register;
 mod reset_password;
 mod revoke;
+mod second_factor;
 mod sessions;
 mod sign_in;
 mod time_travel;
 mod verify_email;
 
+pub use factors::{BegunTotp, ENROLMENT_LIFETIME};
 pub use identify::{NotIdentified, identify};
 pub use import::{ImportForm, Imported, NotImported};
 pub use introspect::{ActiveToken, ExpectedToken};
 pub use lag::{Behind, Lag};
 pub use rebuild::{RebuildProgress, rebuild_read_models};
 pub use register::RegistrationForm;
+pub use second_factor::{CHALLENGE_LIFETIME, PendingSignIn, SecondFactorProof};
 pub use sessions::{LiveSession, SessionPage};
 pub use sign_in::SignInForm;
 pub(crate) use sign_in::checked;

@@ -6,7 +6,10 @@ use authlog_domain::refused_logins::LoginRefusalReason;
 use authlog_domain::{Authentication, Email, Flaw, Username};
 
 use super::issue_tokens::NewSession;
-use crate::ports::{Account, Attempt, Guess, HashingError, Identifier, Reservation, SignInRecord};
+use super::second_factor::CheckedCode;
+use crate::ports::{
+    Account, Attempt, FactorChange, Guess, HashingError, Identifier, Reservation, SignInRecord,
+};
 use crate::workers::RefusedLogin;
 use crate::{Authlog, Field, Password, Refusal, RequestContext, SessionTerms, SignedIn, Violation};
 
@@ -20,6 +23,8 @@ pub struct SignInForm<'a> {
     pub identifier_field: Field,
     /// The password.
     pub password: Option<&'a str>,
+    /// The code of the second factor, if the client sends it separately.
+    pub code: Option<&'a str>,
 }
 
 /// A login whose fields are valid. `identifier` is `None` for text that cannot name an account.
@@ -92,6 +97,8 @@ impl Authlog {
         };
         let (reserved, found) = self.look_up(reserved, identifier.as_ref()).await?;
 
+        let account = found.as_ref().map(|record| &record.account);
+        let (typed, (password, code)) = (&password, self.split_code(account, &password, form.code));
         let hash = found.as_ref().and_then(|record| record.hash.clone());
         let verified = place.verify(password.clone(), hash.clone()).await;
         let (reserved, matches) = checked(reserved, verified)?;
@@ -105,15 +112,46 @@ impl Authlog {
                 if let Some((record, reason)) = found.zip(reason) {
                     self.note_refusal(&record.account, reason, context);
                 }
-                return Err(self.wrong_credentials(&password));
+                return Err(self.wrong_credentials(typed, None));
             }
         };
-        reserved.was_right();
 
-        let now = self.parts.clock.now();
-        let authentication = Authentication::by_password(now);
-        let session = self.new_session(account.id, account.session_epoch, terms, authentication);
-        self.record_session(&session, context).await?;
+        let session = if account.second_factors.is_empty() {
+            reserved.was_right();
+            let authentication = Authentication::by_password(self.parts.clock.now());
+            let (user, epoch) = (account.id, account.session_epoch);
+            let session = self.new_session(user, epoch, terms, authentication);
+            self.record_session(&session, None, context).await?;
+            session
+        } else {
+            let code = code.as_ref().map(|code| code.as_str());
+            let checked = match self.check_code(&account, code).await {
+                Ok(checked) => checked,
+                Err(unavailable) => {
+                    reserved.give_back();
+                    return Err(unavailable.into());
+                }
+            };
+            match checked {
+                CheckedCode::Right(authentication, change) => self
+                    .start_with_code(reserved, &account, authentication, &change, terms, context)
+                    .await
+                    .map_err(|refusal| self.as_wrong_credentials(refusal, typed))?,
+                CheckedCode::Refused(LoginRefusalReason::SecondFactorMissing) => {
+                    reserved.was_right();
+                    let reason = LoginRefusalReason::SecondFactorMissing;
+                    self.note_refusal(&account, reason, context);
+                    let name = name.as_deref().unwrap_or_default();
+                    let challenge = self.challenge(&account, name, terms.contract);
+                    return Err(self.wrong_credentials(typed, challenge));
+                }
+                CheckedCode::Refused(reason) => {
+                    reserved.was_wrong();
+                    self.note_refusal(&account, reason, context);
+                    return Err(self.wrong_credentials(typed, None));
+                }
+            }
+        };
 
         self.remember_sign_in(&account, context);
         if let Some(hash) = &hash {
@@ -134,7 +172,7 @@ impl Authlog {
     }
 
     /// Queues the event of a refused login, with a verification link if the address is the reason.
-    fn note_refusal(
+    pub(super) fn note_refusal(
         &self,
         account: &Account,
         reason: LoginRefusalReason,
@@ -151,29 +189,66 @@ impl Authlog {
         });
     }
 
-    fn wrong_credentials(&self, password: &Password) -> Refusal {
-        let policy = &self.settings.password_policy;
-        Refusal::WrongCredentials {
-            password_too_short: policy.is_too_short(password).then_some(policy.min_length),
+    /// Starts a session with a code that was right. It counts once the code is known to be used for this login.
+    async fn start_with_code(
+        &self,
+        reserved: Reservation,
+        account: &Account,
+        authentication: Authentication,
+        change: &FactorChange,
+        terms: &SessionTerms,
+        context: &RequestContext,
+    ) -> Result<NewSession, Refusal> {
+        let (user, epoch) = (account.id, account.session_epoch);
+        let session = self.new_session(user, epoch, terms, authentication);
+        match self.record_session(&session, Some(change), context).await {
+            Err(refusal @ Refusal::SecondFactor(_)) => {
+                reserved.was_wrong();
+                let reason = LoginRefusalReason::SecondFactorReplayed;
+                self.note_refusal(account, reason, context);
+                Err(refusal)
+            }
+            recorded => {
+                reserved.was_right();
+                recorded.map(|()| session)
+            }
         }
     }
 
-    async fn record_session(
+    /// A code that was used meanwhile is answered like a wrong password.
+    fn as_wrong_credentials(&self, refusal: Refusal, typed: &Password) -> Refusal {
+        match refusal {
+            Refusal::SecondFactor(_) => self.wrong_credentials(typed, None),
+            other => other,
+        }
+    }
+
+    fn wrong_credentials(&self, password: &Password, challenge: Option<String>) -> Refusal {
+        let policy = &self.settings.password_policy;
+        Refusal::WrongCredentials {
+            password_too_short: policy.is_too_short(password).then_some(policy.min_length),
+            challenge,
+        }
+    }
+
+    pub(super) async fn record_session(
         &self,
         session: &NewSession,
+        factor: Option<&FactorChange>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         self.executor
             .execute(&session.id(), |work| async move {
                 session.start(&work, context).await?;
+                if let Some(change) = factor {
+                    work.attach_factor_change(change.clone());
+                }
                 work.commit().await
             })
             .await
             .map_err(|refusal| match refusal {
                 // The account was erased while its password was being checked.
-                Refusal::UnknownAccount => Refusal::WrongCredentials {
-                    password_too_short: None,
-                },
+                Refusal::UnknownAccount => Refusal::wrong_password(),
                 other => other,
             })
     }

@@ -222,9 +222,7 @@ impl Authlog {
                 let session = async { self.session_of(self.authenticate(token).await?).await };
                 match session.await {
                     Ok(session) if is_own(&session) => Ok((session.epoch(), Some(session.id()))),
-                    Ok(_) | Err(Refusal::InvalidAccessToken) => Err(Refusal::WrongCredentials {
-                        password_too_short: None,
-                    }),
+                    Ok(_) | Err(Refusal::InvalidAccessToken) => Err(Refusal::wrong_password()),
                     Err(refusal) => Err(refusal),
                 }
             }

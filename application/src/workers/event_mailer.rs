@@ -131,6 +131,9 @@ impl EventMailJob {
             MailKind::AccountLocked => locked,
             MailKind::RefreshTokenReused => reused,
             MailKind::AddressWanted => wanted,
+            MailKind::SecondFactorAdded => factor_added,
+            MailKind::SecondFactorRemoved => factor_removed,
+            MailKind::RecoveryCodes => recovery_codes,
             MailKind::VerificationLink => return self.link(due, &account).await,
             // Reset links have a queue of their own.
             MailKind::ResetLink => return Ok(None),
@@ -249,6 +252,45 @@ fn reused(due: &DueMail, to: Email) -> Mail {
     );
     let to_do = "Sign in again. If this happens more than once, change your password.";
     notice(due, to, "You were signed out, to be safe", &happened, to_do)
+}
+
+fn factor_added(due: &DueMail, to: Email) -> Mail {
+    let happened = format!(
+        "An authenticator app was added to your account {}. Signing in now needs a code of the app.",
+        when(due)
+    );
+    let to_do = "If it was not you, ask the people who run this service to remove it, and change your password.";
+    notice(due, to, "An authenticator app was added", &happened, to_do)
+}
+
+fn factor_removed(due: &DueMail, to: Email) -> Mail {
+    let happened = format!(
+        "An authenticator app was removed from your account {}.",
+        when(due)
+    );
+    let to_do = "If it was not you and you did not ask for it, change your password at once and add the app again.";
+    notice(
+        due,
+        to,
+        "An authenticator app was removed",
+        &happened,
+        to_do,
+    )
+}
+
+fn recovery_codes(due: &DueMail, to: Email) -> Mail {
+    let happened = format!(
+        "Recovery codes of your account were made or used {}.",
+        when(due)
+    );
+    let to_do = "If it was not you, change your password at once and make new recovery codes.";
+    notice(
+        due,
+        to,
+        "Your recovery codes were made or used",
+        &happened,
+        to_do,
+    )
 }
 
 fn wanted(due: &DueMail, to: Email) -> Mail {

@@ -250,7 +250,10 @@ impl MailDelivery {
                 | MailKind::EmailChanged
                 | MailKind::AccountLocked
                 | MailKind::RefreshTokenReused
-                | MailKind::AddressWanted => Err(Delay::MailboxFull { until }),
+                | MailKind::AddressWanted
+                | MailKind::SecondFactorAdded
+                | MailKind::SecondFactorRemoved
+                | MailKind::RecoveryCodes => Err(Delay::MailboxFull { until }),
             },
         }
     }

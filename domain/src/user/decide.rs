@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use super::second_factors::{
+    EnrolTotp, IssueRecoveryCodes, RemoveFactor, UseRecoveryCode, enrol_totp, issue_recovery_codes,
+    remove_factor, use_recovery_code,
+};
 use super::{
     EmailChanged, EmailVerificationRequested, EmailVerified, PasswordChanged, PasswordRehashed,
     PasswordReset, PasswordResetRequested, ProvedEpoch, Registered, RoleChanged, SessionsRevoked,
@@ -52,6 +56,14 @@ pub enum UserCommand {
     RequestEmailVerification(RequestEmailVerification),
     /// Confirm the e-mail address that such a link verifies.
     ConfirmEmail(ConfirmEmail),
+    /// Enrol an authenticator app.
+    EnrolTotp(EnrolTotp),
+    /// Remove second factors.
+    RemoveFactor(RemoveFactor),
+    /// Replace the recovery codes.
+    IssueRecoveryCodes(IssueRecoveryCodes),
+    /// Use a recovery code.
+    UseRecoveryCode(UseRecoveryCode),
     /// Erase the account and all personal data about its owner.
     Erase(Erase),
 }
@@ -148,14 +160,14 @@ pub enum Authority {
 
 impl Authority {
     /// Refuses an owner whose proof is of an earlier epoch.
-    fn check(self, account: &Registered) -> Result<(), UserRefusal> {
+    pub(super) fn check(self, account: &Registered) -> Result<(), UserRefusal> {
         match self {
             Self::Owner(proved) => check_epoch(account, proved),
             Self::Administrator => Ok(()),
         }
     }
 
-    const fn reason(self) -> RevocationReason {
+    pub(super) const fn reason(self) -> RevocationReason {
         match self {
             Self::Owner(_) => RevocationReason::Owner,
             Self::Administrator => RevocationReason::Administrator,
@@ -261,6 +273,18 @@ pub enum UserRefusal {
     /// The limit of [`MAX_VERIFICATION_REQUESTS`] is reached.
     #[error("too many verifications were requested")]
     TooManyVerificationRequests,
+    /// The account has as many second factors as it can have.
+    #[error("the account has too many second factors")]
+    TooManyFactors,
+    /// The account has no such second factor.
+    #[error("the account has no such second factor")]
+    NoSuchFactor,
+    /// The account has no second factor.
+    #[error("the account has no second factor")]
+    NoSecondFactor,
+    /// The account has no recovery code that was not used.
+    #[error("the account has no recovery code left")]
+    NoSuchRecoveryCode,
     /// The proof is of an earlier session epoch: the owner has taken the account back since.
     #[error("the session epoch was raised after the proof")]
     EpochPassed,
@@ -329,13 +353,25 @@ fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefus
         (User::Registered(account), UserCommand::ConfirmEmail(command)) => {
             confirm_email(account, command)
         }
+        (User::Registered(account), UserCommand::EnrolTotp(command)) => {
+            enrol_totp(account, command)
+        }
+        (User::Registered(account), UserCommand::RemoveFactor(command)) => {
+            remove_factor(account, command)
+        }
+        (User::Registered(account), UserCommand::IssueRecoveryCodes(command)) => {
+            issue_recovery_codes(account, command)
+        }
+        (User::Registered(account), UserCommand::UseRecoveryCode(command)) => {
+            use_recovery_code(account, command)
+        }
     }
 }
 
 /// Refuses a proof of an earlier epoch. A person who was signed in before the owner took the account back must not act
 /// on it afterwards, regardless of how late the command arrives. Otherwise that person could name an ended session as the
 /// kept one, which would make it live again.
-fn check_epoch(account: &Registered, proved: ProvedEpoch) -> Result<(), UserRefusal> {
+pub(super) fn check_epoch(account: &Registered, proved: ProvedEpoch) -> Result<(), UserRefusal> {
     if proved.epoch() == account.session_epoch {
         Ok(())
     } else {

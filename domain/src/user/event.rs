@@ -3,6 +3,7 @@
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
+use super::{FactorRemoved, RecoveryCodeUsed, RecoveryCodesIssued, TotpEnrolled};
 use crate::catalogue::catalogued;
 use crate::{
     AccountNumber, CredentialId, Email, PersonName, Personal, Phone, ResetId, RevocationReason,
@@ -36,6 +37,14 @@ pub enum UserEvent {
     EmailVerified(EmailVerified),
     /// The e-mail address was changed to another one, which is verified.
     EmailChanged(EmailChanged),
+    /// An authenticator app was enrolled.
+    TotpEnrolled(TotpEnrolled),
+    /// A second factor was removed.
+    FactorRemoved(FactorRemoved),
+    /// Recovery codes were made.
+    RecoveryCodesIssued(RecoveryCodesIssued),
+    /// A recovery code was used.
+    RecoveryCodeUsed(RecoveryCodeUsed),
     /// The account was erased.
     UserErased(UserErased),
 }
@@ -193,7 +202,8 @@ pub struct UserErased {
 
 catalogued!(
     UserEvent: UserRegistered, PasswordResetRequested, PasswordReset, PasswordRehashed, PasswordChanged, SessionsRevoked,
-    RoleChanged, UserLocked, UserUnlocked, EmailVerificationRequested, EmailVerified, EmailChanged, UserErased,
+    RoleChanged, UserLocked, UserUnlocked, EmailVerificationRequested, EmailVerified, EmailChanged, TotpEnrolled,
+    FactorRemoved, RecoveryCodesIssued, RecoveryCodeUsed, UserErased,
 );
 
 /// The session epoch of an account was raised: sessions that started under an earlier one ended, except for at most
@@ -222,7 +232,11 @@ impl UserEvent {
             | Self::UserUnlocked(_)
             | Self::EmailVerificationRequested(_)
             | Self::EmailVerified(_)
-            | Self::EmailChanged(_) => return None,
+            | Self::EmailChanged(_)
+            | Self::TotpEnrolled(_)
+            | Self::FactorRemoved(_)
+            | Self::RecoveryCodesIssued(_)
+            | Self::RecoveryCodeUsed(_) => return None,
         };
         Some(RaisedEpoch {
             epoch,

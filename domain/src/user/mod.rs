@@ -3,6 +3,7 @@
 mod decide;
 mod event;
 mod proof;
+mod second_factors;
 
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
@@ -20,10 +21,19 @@ pub use event::{
     UserEvent, UserLocked, UserRegistered, UserUnlocked,
 };
 pub use proof::ProvedEpoch;
+pub use second_factors::{
+    EnrolTotp, EnrolledTotp, FactorRemoved, IssueRecoveryCodes, MAX_FACTORS, RECOVERY_CODES,
+    RecoveryCodeUsed, RecoveryCodes, RecoveryCodesIssued, RemoveFactor, SecondFactors,
+    TotpEnrolled, UseRecoveryCode,
+};
 
 use crate::{CredentialId, Email, EventKind, ResetId, Role, SessionId, Timestamp, VerificationId};
 
 /// The state of an account.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a command has one aggregate, which is nearly always a registered account"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum User {
     /// No account with this id is registered.
@@ -58,6 +68,8 @@ pub struct Registered {
     pub pending_verification: Option<PendingVerification>,
     /// The latest requests for mailed links, which limit further requests.
     pub recent_requests: RecentRequests,
+    /// The second factors.
+    pub second_factors: SecondFactors,
 }
 
 /// The latest requests for mailed links. They limit how many links are sent for an account.
@@ -205,6 +217,7 @@ impl Registered {
             pending_reset: None,
             pending_verification: None,
             recent_requests: RecentRequests::default(),
+            second_factors: SecondFactors::default(),
         }
     }
 
@@ -217,8 +230,15 @@ impl Registered {
             self.cancel_address_change();
         }
         self.recent_requests.apply(&event);
+        self.second_factors.apply(&event);
         match event {
-            UserEvent::UserRegistered(_) | UserEvent::UserErased(_) => {}
+            // Those about second factors were applied above.
+            UserEvent::UserRegistered(_)
+            | UserEvent::UserErased(_)
+            | UserEvent::TotpEnrolled(_)
+            | UserEvent::FactorRemoved(_)
+            | UserEvent::RecoveryCodesIssued(_)
+            | UserEvent::RecoveryCodeUsed(_) => {}
             UserEvent::PasswordResetRequested(event) => {
                 self.pending_reset = Some(PendingReset {
                     reset: event.reset,

@@ -144,6 +144,16 @@ impl Authentication {
             factor: None,
         }
     }
+
+    /// An authentication by password and a code: of the authenticator app `factor`, or a recovery code.
+    pub const fn by_password_and_code(auth_time: Timestamp, factor: Option<FactorId>) -> Self {
+        Self {
+            amr: AuthenticationMethods::PASSWORD_AND_CODE,
+            acr: AuthenticationLevel::Aal2,
+            auth_time,
+            factor,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -60,6 +60,10 @@ uuid_id! {
     /// The id of a second factor.
     FactorId
 }
+uuid_id! {
+    /// The id of the recovery codes that were made together.
+    RecoverySetId
+}
 
 /// The number of an account, for contracts that identify accounts by number. Unique and never reused; gaps have no
 /// meaning.

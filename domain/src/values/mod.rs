@@ -9,6 +9,7 @@ mod person_name;
 mod phone;
 mod role;
 mod timestamp;
+mod totp;
 mod username;
 
 pub use authentication::{
@@ -17,11 +18,15 @@ pub use authentication::{
 pub use contract::ContractName;
 pub use email::Email;
 pub use identifier::{Identifier, IdentifierKind};
-pub use ids::{AccountNumber, CredentialId, FactorId, ResetId, SessionId, UserId, VerificationId};
+pub use ids::{
+    AccountNumber, CredentialId, FactorId, RecoverySetId, ResetId, SessionId, UserId,
+    VerificationId,
+};
 pub use person_name::PersonName;
 pub use phone::Phone;
 pub use role::Role;
 pub use timestamp::{CLOCK_DIFFERENCE, Timestamp};
+pub use totp::{TotpAlgorithm, TotpParameters};
 pub use username::Username;
 
 /// Why a text is not a valid value.

@@ -38,6 +38,7 @@ pub(super) fn account_differences(expected: &Account, stored: &Account) -> Vec<S
         pending_reset,
         pending_verification,
         recent_requests,
+        second_factors,
         created_at,
         updated_at
     )

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::PostgresStore;
 use super::connections::Connections;
-use super::errors::{append_error, is_too_late, violated_key};
+use super::errors::{append_error, is_code_used, is_too_late, violated_key};
 use super::rows::{AccountRow, SessionRow, upsert_accounts, upsert_sessions};
 use crate::sealing::SealedEvent;
 use crate::store::{AppendPlan, in_time};
@@ -69,7 +69,7 @@ const APPEND: &str = concat!(
         RETURNING 1
     )
     SELECT erase_account($34, $35), require_sealing_key($36), begin_append($37, $38, $39, $40, $41) AS server_time,
-           require_administrator_beside($42),
+           require_administrator_beside($42), change_factors($43),
            require_rows(
                ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session), (SELECT count(*) FROM account),
                      (SELECT count(*) FROM opaque_token), (SELECT count(*) FROM credential),
@@ -105,7 +105,11 @@ impl PostgresStore {
             Err(late) => late.into(),
             Ok(()) => match self.send(plan).await {
                 Ok(()) => return Ok(()),
-                Err(error) if violated_key(&error).is_some() || is_too_late(&error) => {
+                Err(error)
+                    if violated_key(&error).is_some()
+                        || is_too_late(&error)
+                        || is_code_used(&error) =>
+                {
                     self.reason(plan, error).await
                 }
                 Err(error) => {
@@ -187,6 +191,7 @@ impl PostgresStore {
             .bind(all(&plan.built_on, |event| event.sequence))
             .bind(not_after)
             .bind(plan.requires_other_admin_than.map(UserId::as_uuid))
+            .bind(plan.factors.as_ref().map(|it| Json(it.to_json())))
             .fetch_one(self.connections.pool())
             .await?;
         clock.learn(sent, row.try_get("server_time")?);

@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use authlog_application::ports::{
     Account, Directory, Identifier, IdentifierKind, LiveSessions, OpaqueTokenRecord, SessionRecord,
-    SessionWithAccount, SignInRecord, StoreError, TokenDigest,
+    SessionWithAccount, SignInRecord, StoreError, StoredTotp, TokenDigest,
 };
-use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
+use authlog_domain::{AccountNumber, FactorId, SessionId, Timestamp, UserId};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -17,7 +17,9 @@ use super::rows::{
 };
 use super::session_lookups::SessionLookup;
 use crate::sealing::{Stored, StoredStanding};
-use crate::store::{MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, readable_row};
+use crate::store::{
+    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, readable_row, stored_totp,
+};
 
 /// The condition that selects the claim to a spelling or, if there is none, the claim to its mailbox. Each look-up
 /// reads one entry of the primary key, independent of the statistics of the planner.
@@ -109,6 +111,22 @@ const STANDING_BY_TOKEN: &str = concat!(
      WHERE t.digest = $1 AND t.expires_at > $2"
 );
 
+/// The authenticator apps of an account, each with the account's wrapped key.
+const AUTHENTICATOR_APPS: &str = r"
+    SELECT f.factor_id, f.sealed, f.last_step, k.wrapped
+      FROM second_factors f
+      JOIN subject_keys k ON k.user_id = f.user_id
+     WHERE f.user_id = $1
+     ORDER BY f.factor_id";
+
+#[derive(FromRow)]
+struct FactorRow {
+    factor_id: Uuid,
+    sealed: Vec<u8>,
+    last_step: i64,
+    wrapped: Vec<u8>,
+}
+
 #[derive(FromRow)]
 struct SignInRow {
     #[sqlx(flatten)]
@@ -186,6 +204,24 @@ impl Directory for PostgresStore {
             })
             .await?;
         self.accepted(row)
+    }
+
+    async fn authenticator_apps(&self, user: UserId) -> Result<Vec<StoredTotp>, StoreError> {
+        let rows: Vec<FactorRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(AUTHENTICATOR_APPS)
+                    .bind(user.as_uuid())
+                    .fetch_all(pool)
+            })
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                let key = self.vault.unwrap(user, &row.wrapped)?;
+                let factor = FactorId::new(row.factor_id);
+                stored_totp(user, factor, (&row.sealed, row.last_step), &key)
+            })
+            .collect()
     }
 
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {

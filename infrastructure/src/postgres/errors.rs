@@ -57,6 +57,8 @@ pub(super) enum SchemaRefusal {
     NoPredecessor,
     /// The deadline of the command has expired by the server's clock.
     TooLate,
+    /// The code of a second factor was used.
+    CodeUsed,
 }
 
 /// The refusal of a function of the schema, if that is what the error is.
@@ -67,6 +69,7 @@ pub(super) fn refused_by_schema(error: &sqlx::Error) -> Option<SchemaRefusal> {
         "AE003" => Some(SchemaRefusal::LastAdministrator),
         "AE004" => Some(SchemaRefusal::NoPredecessor),
         "AE005" => Some(SchemaRefusal::TooLate),
+        "AE007" => Some(SchemaRefusal::CodeUsed),
         _ => None,
     }
 }
@@ -105,6 +108,7 @@ pub(super) fn append_error(error: sqlx::Error) -> AppendError {
         }
         Some(SchemaRefusal::TooLate) => return TooLate.into(),
         Some(SchemaRefusal::LastAdministrator) => return AppendError::LastAdministrator,
+        Some(SchemaRefusal::CodeUsed) => return AppendError::CodeUsed,
         None => {}
     }
     // This includes other keys, such as an account number that is drawn again after a failover has lost the last draws.
@@ -119,6 +123,11 @@ pub(super) fn append_error(error: sqlx::Error) -> AppendError {
 /// Whether the deadline of a command has expired by the server's clock.
 pub(super) fn is_too_late(error: &sqlx::Error) -> bool {
     refused_by_schema(error) == Some(SchemaRefusal::TooLate)
+}
+
+/// Whether the code of a second factor was used.
+pub(super) fn is_code_used(error: &sqlx::Error) -> bool {
+    refused_by_schema(error) == Some(SchemaRefusal::CodeUsed)
 }
 
 /// One error as the answer to several requests.

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::instants::StoredInstant;
 use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, StoredStanding, WithMac};
+use crate::second_factors::{second_factors_from, second_factors_text};
 use crate::session_authentication::{authentication_from, authentication_text};
 use crate::store::unreadable;
 
@@ -50,6 +51,7 @@ pub(super) struct AccountRow {
     recent_requests: Option<String>,
     #[serde(serialize_with = "as_bytea")]
     mac: Option<Vec<u8>>,
+    second_factors: Option<String>,
 }
 
 /// A row of `sessions`. The members stand in the order of the columns. Queries that join an account rename the columns that
@@ -112,7 +114,7 @@ macro_rules! accounts {
         $($with)+!(
             accounts a: user_id, version, number, username, email, name, phone, role, credential_id, session_epoch,
             reset_id, reset_expires_at, created_at, updated_at, email_verified, locked, kept_session, verification_id,
-            verification_email, verification_expires_at, recent_requests, mac
+            verification_email, verification_expires_at, recent_requests, mac, second_factors
         )
     };
 }
@@ -293,6 +295,7 @@ impl From<&WithMac<Account>> for AccountRow {
             verification_expires_at: verification.map(|it| it.expires_at.into()),
             recent_requests: to_stored(account),
             mac: Some(mac.to_vec()),
+            second_factors: second_factors_text(account),
         }
     }
 }
@@ -355,6 +358,8 @@ impl TryFrom<AccountRow> for Stored<Account> {
             }),
             recent_requests: from_stored(row.recent_requests.as_deref(), version)
                 .map_err(|_| foreign("accounts.recent_requests"))?,
+            second_factors: second_factors_from(row.second_factors.as_deref())
+                .map_err(|_| foreign("accounts.second_factors"))?,
             created_at: row.created_at.known()?,
             updated_at: row.updated_at.known()?,
         };

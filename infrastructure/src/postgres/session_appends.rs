@@ -115,6 +115,7 @@ impl SessionAppend {
             accounts,
             sessions,
             credential: None,
+            factors: None,
             opaque_token: None,
         } = plan
         else {

@@ -34,7 +34,8 @@ impl PostgresStore {
                 AppendError::Conflict
                 | AppendError::IdentifierTaken(_)
                 | AppendError::AccountErased
-                | AppendError::LastAdministrator,
+                | AppendError::LastAdministrator
+                | AppendError::CodeUsed,
             ) => {}
         }
         appended

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{Sealer, Unopenable};
+use crate::second_factors::second_factors_text;
 use crate::session_authentication::authentication_text;
 
 /// Bytes of a MAC: HMAC-SHA-256 truncated to 128 bits (RFC 4868 §2.1), so that rows stay small.
@@ -342,6 +343,7 @@ impl GrantsAccess for Account {
             pending_verification,
             // They only limit requests for mail, and rows of earlier versions lack them (docs/adr/0007).
             recent_requests: _,
+            second_factors: _,
             created_at,
             updated_at,
         } = self;
@@ -379,6 +381,10 @@ impl GrantsAccess for Account {
             })
             .instant(*created_at)
             .instant(*updated_at);
+        // An account without second factors adds nothing, so that its row has the same MAC as in versions before them.
+        if let Some(factors) = second_factors_text(self) {
+            message.bytes(factors.as_bytes());
+        }
     }
 }
 

@@ -31,17 +31,17 @@ pub struct Unopenable;
 
 /// A key that seals: AES-256-GCM (NIST SP 800-38D) with random nonces. One key may seal 2³² messages at the most (§8.3),
 /// which is far beyond the events of one account and the accounts under one master key.
-struct Sealer(LessSafeKey);
+pub(crate) struct Sealer(LessSafeKey);
 
 impl Sealer {
-    fn new(key: &[u8; 32]) -> Result<Self, Unopenable> {
+    pub(crate) fn new(key: &[u8; 32]) -> Result<Self, Unopenable> {
         let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| Unopenable)?;
         Ok(Self(LessSafeKey::new(key)))
     }
 
     /// Returns the nonce, followed by the ciphertext with its tag. Opening needs the same `place`, which is
     /// authenticated as associated data.
-    fn seal(
+    pub(crate) fn seal(
         &self,
         place: &str,
         plain: &[u8],
@@ -60,7 +60,11 @@ impl Sealer {
         Ok([nonce.as_slice(), sealed.as_slice()].concat())
     }
 
-    fn open(&self, place: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unopenable> {
+    pub(crate) fn open(
+        &self,
+        place: &str,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Unopenable> {
         let (nonce, sealed) = sealed.split_first_chunk().ok_or(Unopenable)?;
         let mut plain = Zeroizing::new(sealed.to_vec());
         let length = self

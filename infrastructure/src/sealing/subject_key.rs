@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use authlog_application::ports::Entropy;
-use authlog_domain::{Email, UserId};
+use authlog_application::ports::{Entropy, TotpSecret};
+use authlog_domain::{Email, FactorId, UserId};
 use quick_cache::sync::{Cache, GuardResult};
 use zeroize::Zeroizing;
 
@@ -63,6 +63,36 @@ impl SubjectKey {
         Ok(Email::from_stored(text))
     }
 
+    /// Seals the secret of an authenticator app of the account of `user`.
+    pub(crate) fn seal_totp(
+        &self,
+        user: UserId,
+        factor: FactorId,
+        secret: &TotpSecret,
+        entropy: &dyn Entropy,
+    ) -> Result<Vec<u8>, Unopenable> {
+        let plain = (secret.parameters, secret.seed.as_slice());
+        let plain = Zeroizing::new(serde_json::to_vec(&plain).map_err(|_| Unopenable)?);
+        self.sealer()?
+            .seal(&totp_place(user, factor), &plain, entropy)
+    }
+
+    /// Opens what [`Self::seal_totp`] sealed for the same account and factor.
+    pub(crate) fn open_totp(
+        &self,
+        user: UserId,
+        factor: FactorId,
+        sealed: &[u8],
+    ) -> Result<TotpSecret, Unopenable> {
+        let plain = self.sealer()?.open(&totp_place(user, factor), sealed)?;
+        let (parameters, seed): (_, Vec<u8>) =
+            serde_json::from_slice(&plain).map_err(|_| Unopenable)?;
+        Ok(TotpSecret {
+            parameters,
+            seed: Zeroizing::new(seed),
+        })
+    }
+
     pub(super) fn sealer(&self) -> Result<Sealer, Unopenable> {
         Sealer::new(&self.0)
     }
@@ -71,6 +101,10 @@ impl SubjectKey {
 /// The context that a wrapped key is bound to, so that it cannot be used for another account.
 pub(crate) fn place(user: UserId) -> String {
     format!("subject-key/{user}")
+}
+
+fn totp_place(user: UserId, factor: FactorId) -> String {
+    format!("totp/{user}/{factor}")
 }
 
 fn address_place(user: UserId) -> String {

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::erasure::{erase, is_erased};
 use super::errors::{is_duplicate, store_error};
+use super::factors::change_factors;
 use super::mail_queue::write_mail;
 use super::rotation::sealing_key;
 use super::rows::{write_account, write_session};
@@ -72,6 +73,9 @@ pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), Ap
         write_event(connection, event, &mut rows)?;
     }
     write_attachments(connection, plan, &mut rows).map_err(store_error)?;
+    if let Some(change) = &plan.factors {
+        rows.others += change_factors(connection, change)? as u64;
+    }
     // What triggers change counts as well.
     rows.require_kept(connection.total_changes() - before)?;
     Ok(())

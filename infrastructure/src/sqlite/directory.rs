@@ -3,16 +3,19 @@
 use async_trait::async_trait;
 use authlog_application::ports::{
     Account, Directory, Identifier, IdentifierKind, LiveSessions, SessionWithAccount, SignInRecord,
-    StoreError, TokenDigest,
+    StoreError, StoredTotp, TokenDigest,
 };
 use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
 use rusqlite::{OptionalExtension, Params, Row, params};
 
 use super::SqliteStore;
 use super::errors::store_error;
+use super::factors::factors_of;
 use super::rows::{ACCOUNT, SESSION, SESSION_COLUMNS, account, opaque_token, session};
 use crate::sealing::{Stored, StoredStanding};
-use crate::store::{MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, readable_row};
+use crate::store::{
+    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, readable_row, stored_totp,
+};
 
 /// The accounts after the place of the account `?1`, or of the one before it if no account ever had that number.
 fn page_of_accounts() -> String {
@@ -101,6 +104,19 @@ impl Directory for SqliteStore {
             .find(sql, self.claimed(identifier), |row| account(row, 0))
             .await?;
         Ok(found.and_then(|account| self.vault.seals.accept(account)))
+    }
+
+    async fn authenticator_apps(&self, user: UserId) -> Result<Vec<StoredTotp>, StoreError> {
+        let rows = self
+            .readers
+            .read(move |connection| factors_of(connection, user))
+            .await?;
+        rows.into_iter()
+            .map(|(row, wrapped)| {
+                let key = self.vault.unwrap(user, &wrapped)?;
+                stored_totp(user, row.factor, (&row.sealed, row.last_step), &key)
+            })
+            .collect()
     }
 
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {

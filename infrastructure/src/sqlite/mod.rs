@@ -13,6 +13,7 @@ mod erasure;
 mod errors;
 mod event_log;
 mod event_store;
+mod factors;
 mod files;
 mod history;
 mod housekeeping;

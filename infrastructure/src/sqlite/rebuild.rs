@@ -172,6 +172,10 @@ fn streams_within(connection: &Connection, stretch: &StreamRange) -> Result<Vec<
 }
 
 /// A row to write, with its MAC.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a row is written right after it was computed"
+)]
 pub(super) enum RowWithMac {
     Account(WithMac<Account>),
     Session(WithMac<SessionRecord>),

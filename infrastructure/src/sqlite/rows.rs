@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use super::errors::malformed;
 use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, WithMac};
+use crate::second_factors::{second_factors_from, second_factors_text};
 use crate::session_authentication::{authentication_from, authentication_text};
 use crate::store::{aliased_columns, column_list, update_on_conflict};
 
@@ -83,6 +84,7 @@ table! {
         verification_expires_at: row.pending_verification.as_ref().map(|pending| pending.expires_at.unix_millis()),
         recent_requests: to_stored(row),
         mac: mac,
+        second_factors: second_factors_text(row),
     }
 }
 
@@ -120,6 +122,7 @@ pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Stored<Account>> {
     let verification_expires_at: Option<i64> = row.get(first + 19)?;
     let version = version(row, first + 1)?;
     let recent_requests = row.get_ref(first + 20)?.as_str_or_null()?;
+    let second_factors = row.get_ref(first + 22)?.as_str_or_null()?;
     let account = Account {
         id: id(row, first, UserId::parse)?,
         version,
@@ -151,11 +154,13 @@ pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Stored<Account>> {
         ),
         recent_requests: from_stored(recent_requests, version)
             .map_err(|error| malformed(first + 20, error))?,
+        second_factors: second_factors_from(second_factors)
+            .map_err(|error| malformed(first + 22, error))?,
     };
     Ok(Stored {
         row: account,
         mac: row.get(first + 21)?,
-        is_behind: row.get(first + 22)?,
+        is_behind: row.get(first + 23)?,
     })
 }
 

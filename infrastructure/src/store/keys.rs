@@ -33,6 +33,11 @@ pub(crate) struct KeyVault {
 }
 
 impl KeyVault {
+    /// The key of `user` in its wrapped form.
+    pub(crate) fn unwrap(&self, user: UserId, wrapped: &[u8]) -> Result<SubjectKey, StoreError> {
+        SubjectKey::unwrap(user, wrapped, &self.master).map_err(unreadable)
+    }
+
     pub(crate) fn new(
         master: MasterKeys,
         secret: &StoreSecret,

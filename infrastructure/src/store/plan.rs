@@ -6,6 +6,7 @@ use authlog_projections::{Account, SessionRecord};
 use tokio::time::Instant;
 
 use super::claims::ClaimDigest;
+use super::factors::SealedFactorChange;
 use super::mail::MailEntry;
 use crate::sealing::{Fingerprint, SealedCredential, SealedEvent, WithMac};
 
@@ -41,6 +42,8 @@ pub(crate) struct AppendPlan {
     pub(crate) sessions: Vec<WithMac<SessionRecord>>,
     /// The password hash that the events refer to.
     pub(crate) credential: Option<SealedCredential>,
+    /// The change of second factors.
+    pub(crate) factors: Option<SealedFactorChange>,
     /// The opaque token of the session that the events start.
     pub(crate) opaque_token: Option<WithMac<OpaqueTokenRecord>>,
 }

@@ -6,6 +6,7 @@ use authlog_projections::{
     Claim, ClaimChanges, NotifiableEvent, Row, claim_changes, erased, events_to_mail, row_after,
 };
 
+use super::factors::SealedFactorChange;
 use super::keys::{KeyVault, WrappedKeys};
 use super::mail::MailEntry;
 use super::plan::{AppendPlan, Erasure, Predecessor};
@@ -33,6 +34,10 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
             .map(|credential| vault.seals.seal(&credential, &*vault.entropy))
             .transpose()
             .map_err(unreadable)?;
+        let factors = match append.factors {
+            Some(change) => Some(SealedFactorChange::seal(change, vault, stored).await?),
+            None => None,
+        };
         let plan = AppendPlan {
             events: vec![],
             subject_keys: vec![],
@@ -48,6 +53,7 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
             accounts: vec![],
             sessions: vec![],
             credential,
+            factors,
             opaque_token: append.opaque_token.map(|it| vault.seals.with_mac(it)),
         };
         let mut planner = Self {

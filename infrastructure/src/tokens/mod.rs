@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `jwt`, `token_cache` | access and refresh tokens, and the cache of verified ones |
 //! | `secret` | tokens in links of mails, and digests of opaque tokens |
+//! | `factor_secrets`, `totp` | codes of second factors, and sealed values that clients keep |
 //! | `algorithm`, `signing_key` | the algorithms, and a key of one of them |
 //! | `key_record`, `key_set` | a key with its times, and the keys of a node in memory |
 //! | `key_changes` | which keys change when one is added, rotated or retired: decisions without a store or a clock |
@@ -12,6 +13,7 @@
 //! | `key_watch` | the worker that reads the keys again while the node runs |
 
 mod algorithm;
+mod factor_secrets;
 mod jwt;
 mod key_changes;
 mod key_ledger;
@@ -23,8 +25,10 @@ mod retired_keys;
 mod secret;
 mod signing_key;
 mod token_cache;
+mod totp;
 
 pub use algorithm::{JwtAlgorithm, UnknownAlgorithm};
+pub use factor_secrets::KeyedFactorSecrets;
 pub use jwt::JwtTokens;
 pub use key_changes::{KNOWN_TO_NODES_AFTER, KeyRefusal, PUBLISHED_FOR};
 pub use key_ledger::{KeyFault, SigningKeys};

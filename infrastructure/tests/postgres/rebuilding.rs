@@ -48,7 +48,7 @@ async fn a_rebuild_writes_no_row_that_is_as_it_should_be() {
 async fn a_row_that_was_damaged_in_any_column_is_repaired() {
     let world = open_unsequenced().await;
     a_person_with_everything(&*world.store).await;
-    for (table, key, columns) in [("accounts", "user_id", 22), ("sessions", "session_id", 14)] {
+    for (table, key, columns) in [("accounts", "user_id", 23), ("sessions", "session_id", 14)] {
         let whole = rows(&world, table).await;
         let damages = format!(
             r"

@@ -12,12 +12,12 @@ use authlog_application::ports::{
 use authlog_domain::refused_logins::{LoginRefusalReason, RecordRefusedLogin};
 use authlog_domain::session::{Limits, LogOut, RefreshSession, SessionCommand};
 use authlog_domain::user::{
-    ChangePassword, ChangeRole, RequestEmailVerification, RequestPasswordReset, ResetPassword,
-    UserCommand, VerificationLink,
+    ChangePassword, ChangeRole, EnrolTotp, RequestEmailVerification, RequestPasswordReset,
+    ResetPassword, UserCommand, VerificationLink,
 };
 use authlog_domain::{
-    AggregateKind, AuthenticationLevel, CredentialId, Email, RefusedLogins, ResetId, Role,
-    SessionId, Timestamp, UserId, VerificationId,
+    AggregateKind, AuthenticationLevel, CredentialId, Email, FactorId, RefusedLogins, ResetId,
+    Role, SessionId, Timestamp, TotpParameters, UserId, VerificationId,
 };
 use authlog_infrastructure::Store;
 use authlog_projections::{account, session};
@@ -310,6 +310,12 @@ pub async fn a_person_with_everything(store: &dyn Store) -> (Person, SessionId) 
             email: Some(Email::parse("ada@elsewhere.example").unwrap()),
             proved: proved(2),
         }),
+        UserCommand::EnrolTotp(EnrolTotp {
+            at: at(8),
+            factor: FactorId::new(random()),
+            parameters: TotpParameters::DEFAULT,
+            proved: proved(2),
+        }),
     ] {
         ada.does(store, command).await.unwrap();
     }
@@ -356,7 +362,8 @@ fn assert_everything_differs(SessionWithAccount { session, account }: &SessionWi
     ]);
     assert_eq!(instants.len(), 9);
     let numbers = (account.version, account.number.get(), account.session_epoch);
-    assert_eq!(numbers, (6, 1, 2));
+    assert_eq!(numbers, (7, 1, 2));
+    assert_eq!(account.second_factors.totp.len(), 1);
     let numbers = (session.version, session.epoch, session.generation);
     assert_eq!(numbers, (5, 1, 2));
     assert_eq!((account.email_verified, account.locked), (true, false));

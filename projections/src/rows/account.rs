@@ -1,6 +1,8 @@
 //! The row of an account.
 
-use authlog_domain::user::{PendingReset, PendingVerification, RecentRequests, Registered};
+use authlog_domain::user::{
+    PendingReset, PendingVerification, RecentRequests, Registered, SecondFactors,
+};
 use authlog_domain::{
     AccountNumber, CredentialId, Email, PersonName, Phone, Role, SessionId, Timestamp, UserId,
     Username,
@@ -42,6 +44,8 @@ pub struct Account {
     /// The latest requests for mailed links; `None` in a row that an earlier version of this program wrote. Then they
     /// have to be read from the account's events.
     pub recent_requests: Option<RecentRequests>,
+    /// The second factors.
+    pub second_factors: SecondFactors,
     /// When the account was registered.
     pub created_at: Timestamp,
     /// When anything last changed that a reader of the account sees.
@@ -79,6 +83,7 @@ impl Account {
             pending_reset: self.pending_reset,
             pending_verification: self.pending_verification.clone(),
             recent_requests: self.recent_requests.clone().unwrap_or_default(),
+            second_factors: self.second_factors.clone(),
         }
     }
 
@@ -95,6 +100,7 @@ impl Account {
             pending_reset,
             pending_verification,
             recent_requests,
+            second_factors,
         } = state;
         self.role = role;
         self.credential = credential;
@@ -105,6 +111,7 @@ impl Account {
         self.email_verified = email_verified;
         self.pending_reset = pending_reset;
         self.pending_verification = pending_verification;
+        self.second_factors = second_factors;
         if let Some(known) = &mut self.recent_requests {
             *known = recent_requests;
         }

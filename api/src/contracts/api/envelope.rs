@@ -66,6 +66,7 @@ pub(super) fn refused(refusal: Refusal, sent: &AccountIn, at: Timestamp) -> Resp
         // a password.
         Refusal::WrongCredentials {
             password_too_short: Some(min),
+            ..
         } => {
             let flaw = Flaw::TooShort { min };
             let field = Field::Password;
@@ -73,6 +74,7 @@ pub(super) fn refused(refusal: Refusal, sent: &AccountIn, at: Timestamp) -> Resp
         }
         Refusal::WrongCredentials {
             password_too_short: None,
+            ..
         } => plain(StatusCode::UNAUTHORIZED, "email or password is wrong"),
         Refusal::InvalidAccessToken
         | Refusal::InvalidRefreshToken
@@ -80,7 +82,7 @@ pub(super) fn refused(refusal: Refusal, sent: &AccountIn, at: Timestamp) -> Resp
         | Refusal::InvalidResetToken
         | Refusal::InvalidVerificationToken => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
         Refusal::Forbidden => plain(StatusCode::FORBIDDEN, "Forbidden"),
-        Refusal::UnknownAccount | Refusal::UnknownSession => {
+        Refusal::UnknownAccount | Refusal::UnknownSession | Refusal::SecondFactor(_) => {
             plain(StatusCode::NOT_FOUND, "Not found")
         }
         Refusal::LastAdministrator => plain(StatusCode::CONFLICT, "Conflict"),
@@ -172,6 +174,7 @@ mod tests {
             (401, "Unauthorized"),
             (404, "Not found"),
             (404, "Not found"),
+            (404, "Not found"),
             (409, "Conflict"),
             (429, "Too many requests"),
             (503, "Service unavailable"),
@@ -213,6 +216,7 @@ mod tests {
         let sent = sent(json!({"email": "jo@example.com", "password": "short"}));
         let refusal = Refusal::WrongCredentials {
             password_too_short: Some(7),
+            challenge: None,
         };
         let response = refused(refusal, &sent, some_instant());
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);

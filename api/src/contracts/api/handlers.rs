@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authlog_application::RequestContext;
+use authlog_application::{RequestContext, SignedIn};
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
@@ -11,7 +11,7 @@ use super::envelope::{logged_in, refused, registered};
 use super::terms::TERMS;
 use super::wire::AccountIn;
 use crate::Api;
-use crate::http::JsonBody;
+use crate::http::{JsonBody, refuse_sign_in};
 
 pub(super) async fn register(
     State(api): State<Arc<Api>>,
@@ -39,6 +39,11 @@ pub(super) async fn log_in(
         .authlog
         .sign_in(form, &TERMS, &context)
         .await
-        .map_err(refused)?;
-    Ok(logged_in(&signed_in))
+        .map_err(|refusal| refuse_sign_in(refusal, refused))?;
+    Ok(signed_in_response(&api, &signed_in))
+}
+
+/// The response to a login.
+pub(in crate::contracts) fn signed_in_response(_: &Api, signed_in: &SignedIn) -> Response {
+    logged_in(signed_in)
 }

@@ -14,6 +14,9 @@ use axum::routing::post;
 use crate::Api;
 use crate::http::Surface;
 
+pub(super) use handlers::signed_in_response;
+pub(super) use terms::TERMS;
+
 /// The surface of the contract.
 pub(crate) static SURFACE: Surface = Surface {
     contract: ContractName::Api,

@@ -6,7 +6,7 @@ use authlog_application::{AccessFormat, SessionTerms};
 use authlog_domain::ContractName;
 
 /// A UUID that is valid for a day, without a refresh token.
-pub(super) const TERMS: SessionTerms = SessionTerms::new(
+pub(in crate::contracts) const TERMS: SessionTerms = SessionTerms::new(
     ContractName::Api,
     AccessFormat::Opaque,
     Duration::from_secs(24 * 60 * 60),

@@ -19,6 +19,9 @@ pub(super) struct AccountIn {
     email: JsonField,
     #[serde(default)]
     password: JsonField,
+    /// A code of the second factor. It is not part of the document, and ignored for accounts without a second factor.
+    #[serde(default)]
+    otp: JsonField,
 }
 
 impl AccountIn {
@@ -46,6 +49,7 @@ impl AccountIn {
             identifier: self.email.text(),
             identifier_field: Field::Email,
             password: self.password.text(),
+            code: self.otp.code(),
         })
     }
 

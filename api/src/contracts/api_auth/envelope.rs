@@ -154,7 +154,9 @@ pub(super) fn refused(refusal: Refusal, at: Timestamp) -> Response {
         | Refusal::InvalidResetToken
         | Refusal::InvalidVerificationToken => plain_error(StatusCode::UNAUTHORIZED, at),
         Refusal::Forbidden => plain_error(StatusCode::FORBIDDEN, at),
-        Refusal::UnknownAccount | Refusal::UnknownSession => plain_error(StatusCode::NOT_FOUND, at),
+        Refusal::UnknownAccount | Refusal::UnknownSession | Refusal::SecondFactor(_) => {
+            plain_error(StatusCode::NOT_FOUND, at)
+        }
         Refusal::LastAdministrator => plain_error(StatusCode::CONFLICT, at),
         Refusal::TooManyAttempts { retry_after } => {
             retry_later(plain_error(StatusCode::TOO_MANY_REQUESTS, at), retry_after)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authlog_application::{Refusal, RequestContext};
+use authlog_application::{Refusal, RequestContext, SignedIn};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -14,7 +14,7 @@ use super::envelope::{
 };
 use super::terms::TERMS;
 use super::wire::AccountIn;
-use crate::http::{JsonBody, cookie_values, presented_token};
+use crate::http::{JsonBody, cookie_values, presented_token, refuse_sign_in};
 use crate::{Api, ApiSettings};
 
 pub(super) async fn register(
@@ -47,9 +47,14 @@ pub(super) async fn log_in(
         .authlog
         .sign_in(form, &TERMS, &context)
         .await
-        .map_err(refused)?;
-    let response = logged_in(&signed_in, api.now());
-    Ok(with_cookie(response, &signed_in, &api.settings.cookies))
+        .map_err(|refusal| refuse_sign_in(refusal, refused))?;
+    Ok(signed_in_response(&api, &signed_in))
+}
+
+/// The response to a login.
+pub(in crate::contracts) fn signed_in_response(api: &Api, signed_in: &SignedIn) -> Response {
+    let response = logged_in(signed_in, api.now());
+    with_cookie(response, signed_in, &api.settings.cookies)
 }
 
 /// Ends the session of the access token. If that token is not valid any more, the refresh token in the cookie

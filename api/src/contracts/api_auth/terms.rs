@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 pub(super) const REFRESH_LIFETIME: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// Access tokens are valid for three hours. A refresh token works once.
-pub(super) const TERMS: SessionTerms = SessionTerms::new(
+pub(in crate::contracts) const TERMS: SessionTerms = SessionTerms::new(
     ContractName::ApiAuth,
     AccessFormat::Jwt(access_claims),
     Duration::from_secs(3 * 60 * 60),

@@ -18,6 +18,9 @@ pub(super) struct AccountIn {
     username: JsonField,
     #[serde(default)]
     password: JsonField,
+    /// A code of the second factor. It is not part of the document, and ignored for accounts without a second factor.
+    #[serde(default)]
+    otp: JsonField,
     #[serde(default)]
     confirm_password: JsonField,
 }
@@ -65,6 +68,7 @@ impl AccountIn {
             identifier: self.username.text(),
             identifier_field: Field::Username,
             password: self.password.text(),
+            code: self.otp.code(),
         })
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         Refusal::InvalidResetToken => bad_request("please provided a valid reset_password_token!"),
         Refusal::InvalidVerificationToken => bad_request("please provided a valid token!"),
         Refusal::Forbidden => error(StatusCode::FORBIDDEN, "forbidden"),
-        Refusal::UnknownAccount | Refusal::UnknownSession => {
+        Refusal::UnknownAccount | Refusal::UnknownSession | Refusal::SecondFactor(_) => {
             error(StatusCode::NOT_FOUND, "not found")
         }
         Refusal::LastAdministrator => error(StatusCode::CONFLICT, "conflict"),
@@ -169,6 +169,7 @@ mod tests {
             (400, "please provided a valid refresh_token!"),
             (400, "please provided a valid reset_password_token!"),
             (400, "please provided a valid token!"),
+            (404, "not found"),
             (404, "not found"),
             (404, "not found"),
             (409, "conflict"),

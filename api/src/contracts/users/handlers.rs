@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authlog_application::RequestContext;
+use authlog_application::{RequestContext, SignedIn};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -12,7 +12,7 @@ use super::envelope::{created, done, refused, tokens};
 use super::terms::TERMS;
 use super::wire::{CredentialsIn, ResetPasswordIn, UpdatePasswordIn};
 use crate::Api;
-use crate::http::{JsonBody, presented_token};
+use crate::http::{JsonBody, presented_token, refuse_sign_in};
 
 /// The contract's sentence, which ends in a comma.
 const RESET_REQUESTED: &str = "If the account is already registered, we have sent a password reset link to your email \
@@ -42,8 +42,13 @@ pub(super) async fn log_in(
         .authlog
         .sign_in(form, &TERMS, &context)
         .await
-        .map_err(refused)?;
-    Ok(tokens(&signed_in, "successfully login"))
+        .map_err(|refusal| refuse_sign_in(refusal, refused))?;
+    Ok(signed_in_response(&api, &signed_in))
+}
+
+/// The response to a login.
+pub(in crate::contracts) fn signed_in_response(_: &Api, signed_in: &SignedIn) -> Response {
+    tokens(signed_in, "successfully login")
 }
 
 pub(super) async fn verify_token(

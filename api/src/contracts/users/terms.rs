@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 /// Access tokens are valid for five minutes, refresh tokens for seven days. A refresh returns an access token only, so
 /// the refresh token stays valid.
-pub(super) const TERMS: SessionTerms = SessionTerms::new(
+pub(in crate::contracts) const TERMS: SessionTerms = SessionTerms::new(
     ContractName::Users,
     AccessFormat::Jwt(claims),
     Duration::from_secs(300),

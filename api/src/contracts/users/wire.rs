@@ -12,6 +12,9 @@ pub(super) struct CredentialsIn {
     username: JsonField,
     #[serde(default)]
     password: JsonField,
+    /// A code of the second factor. It is not part of the document, and ignored for accounts without a second factor.
+    #[serde(default)]
+    otp: JsonField,
 }
 
 impl CredentialsIn {
@@ -31,6 +34,7 @@ impl CredentialsIn {
             identifier: self.username.text(),
             identifier_field: Field::Username,
             password: self.password.text(),
+            code: self.otp.code(),
         })
     }
 

@@ -48,7 +48,9 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         | Refusal::InvalidResetToken
         | Refusal::InvalidVerificationToken => plain(StatusCode::UNAUTHORIZED),
         Refusal::Forbidden => plain(StatusCode::FORBIDDEN),
-        Refusal::UnknownAccount | Refusal::UnknownSession => plain(StatusCode::NOT_FOUND),
+        Refusal::UnknownAccount | Refusal::UnknownSession | Refusal::SecondFactor(_) => {
+            plain(StatusCode::NOT_FOUND)
+        }
         Refusal::LastAdministrator => plain(StatusCode::CONFLICT),
         Refusal::TooManyAttempts { retry_after } => {
             retry_later(plain(StatusCode::TOO_MANY_REQUESTS), retry_after)
@@ -128,6 +130,7 @@ mod tests {
             (401, "Unauthorized"),
             (404, "Not Found"),
             (404, "Not Found"),
+            (404, "Not Found"),
             (409, "Conflict"),
             (429, "Too Many Requests"),
             (503, "Service Unavailable"),
@@ -153,6 +156,7 @@ mod tests {
         );
         let refusal = Refusal::WrongCredentials {
             password_too_short: Some(7),
+            challenge: None,
         };
         assert_eq!(
             body(refused(refusal))["errors"],

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authlog_application::RequestContext;
+use authlog_application::{RequestContext, SignedIn};
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
@@ -11,7 +11,7 @@ use super::envelope::{refused, signed_in};
 use super::terms::TERMS;
 use super::wire::AccountIn;
 use crate::Api;
-use crate::http::JsonBody;
+use crate::http::{JsonBody, refuse_sign_in};
 
 pub(super) async fn register(
     State(api): State<Arc<Api>>,
@@ -37,6 +37,11 @@ pub(super) async fn log_in(
         .authlog
         .sign_in(form, &TERMS, &context)
         .await
-        .map_err(refused)?;
-    Ok(signed_in(&outcome))
+        .map_err(|refusal| refuse_sign_in(refusal, refused))?;
+    Ok(signed_in_response(&api, &outcome))
+}
+
+/// The response to a login.
+pub(in crate::contracts) fn signed_in_response(_: &Api, outcome: &SignedIn) -> Response {
+    signed_in(outcome)
 }

@@ -8,7 +8,7 @@ use authlog_domain::ContractName;
 use serde_json::{Map, Value, json};
 
 /// Access tokens are valid for a day. There is no refresh token.
-pub(super) const TERMS: SessionTerms = SessionTerms::new(
+pub(in crate::contracts) const TERMS: SessionTerms = SessionTerms::new(
     ContractName::V1Auth,
     AccessFormat::Jwt(claims),
     Duration::from_secs(24 * 60 * 60),

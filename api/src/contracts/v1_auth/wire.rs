@@ -15,6 +15,9 @@ pub(super) struct AccountIn {
     email: JsonField,
     #[serde(default)]
     password: JsonField,
+    /// A code of the second factor. It is not part of the document, and ignored for accounts without a second factor.
+    #[serde(default)]
+    otp: JsonField,
     #[serde(default)]
     name: JsonField,
     #[serde(default)]
@@ -48,6 +51,7 @@ impl AccountIn {
             identifier: self.email.text(),
             identifier_field: Field::Email,
             password: self.password.text(),
+            code: self.otp.code(),
         })
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn refused(refusal: Refusal, token: &str, username: &str, nonce: &Non
         | Refusal::InvalidVerificationToken
         | Refusal::UnknownAccount
         | Refusal::UnknownSession
+        | Refusal::SecondFactor(_)
         | Refusal::LastAdministrator => invalid_link(nonce),
         Refusal::TooManyAttempts { retry_after } => {
             let trouble = "Too many attempts. Please wait a moment and try again.";
@@ -212,7 +213,7 @@ mod tests {
         assert_eq!(
             statuses,
             [
-                400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 429, 503, 503
+                400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 429, 503, 503
             ]
         );
     }

@@ -1,0 +1,193 @@
+//! Second factors of the caller's own account, and their removal by an administrator.
+
+use std::sync::Arc;
+
+use authlog_application::{Admin, BegunTotp, Caller, Refusal, RequestContext, SecondFactorRefusal};
+use authlog_domain::user::EnrolledTotp;
+use authlog_domain::{FactorId, Timestamp};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::account::explain;
+use super::admin::id_of;
+use super::caller::{Bearer, BearerWithBody};
+use super::problem::{no_content, refused};
+use crate::Api;
+use crate::http::JsonField;
+
+/// The second factors of an account.
+#[derive(Serialize)]
+struct FactorsOut {
+    factors: Vec<FactorOut>,
+    /// How many recovery codes were not used yet.
+    recovery_codes_left: u32,
+}
+
+#[derive(Serialize)]
+struct FactorOut {
+    id: FactorId,
+    r#type: &'static str,
+    enrolled_at: Timestamp,
+}
+
+impl FactorOut {
+    fn of(totp: EnrolledTotp) -> Self {
+        Self {
+            id: totp.factor,
+            r#type: "totp",
+            enrolled_at: totp.enrolled_at,
+        }
+    }
+}
+
+/// An authenticator app that is being enrolled.
+#[derive(Serialize)]
+struct EnrolmentOut<'a> {
+    /// Names the enrolment in the path of its confirmation. Nothing is stored before.
+    id: &'a str,
+    /// The seed in base 32.
+    secret: &'a str,
+    /// The same for apps that scan it as a QR code.
+    uri: &'a str,
+    expires_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct RecoveryCodesOut<'a> {
+    codes: Vec<&'a str>,
+}
+
+/// The current password. It is not in the URL, because URLs are logged.
+#[derive(Deserialize)]
+pub(super) struct PasswordIn {
+    #[serde(default)]
+    password: JsonField,
+}
+
+#[derive(Deserialize)]
+pub(super) struct CodeIn {
+    #[serde(default)]
+    code: JsonField,
+}
+
+/// `GET /account/factors`.
+pub(super) async fn factors(
+    State(api): State<Arc<Api>>,
+    Bearer(caller): Bearer<Caller>,
+) -> Result<Response, Response> {
+    let account = api.authlog.own_account(caller).await.map_err(refused)?;
+    let factors = account.second_factors;
+    Ok(Json(FactorsOut {
+        factors: factors.totp.into_iter().map(FactorOut::of).collect(),
+        recovery_codes_left: factors.recovery_codes.map_or(0, |codes| codes.left),
+    })
+    .into_response())
+}
+
+/// `POST /account/factors/totp`: a seed for an authenticator app.
+pub(super) async fn begin_totp(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    BearerWithBody(caller, body): BearerWithBody<Caller, PasswordIn>,
+) -> Result<Response, Response> {
+    let begun = api
+        .authlog
+        .begin_totp(caller, body.password.text(), &context)
+        .await
+        .map_err(explain)?;
+    let uri = key_uri(&api.settings.public_url, &begun);
+    let out = EnrolmentOut {
+        id: &begun.enrolment,
+        secret: &begun.secret,
+        uri: &uri,
+        expires_at: begun.expires_at,
+    };
+    Ok(shown_once(StatusCode::OK, &out))
+}
+
+/// `POST /account/factors/totp/{id}/confirm`: enrols the app, which shows a code.
+pub(super) async fn confirm_totp(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    Path(enrolment): Path<String>,
+    BearerWithBody(caller, body): BearerWithBody<Caller, CodeIn>,
+) -> Result<Response, Response> {
+    let code = body.code.text().unwrap_or_default();
+    let enrolled = api
+        .authlog
+        .confirm_totp(caller, &enrolment, code, &context)
+        .await
+        .map_err(refused)?;
+    Ok((StatusCode::CREATED, Json(FactorOut::of(enrolled))).into_response())
+}
+
+/// `DELETE /account/factors/{id}` and, where a proxy drops the body of a DELETE, `POST /account/factors/{id}/remove`.
+pub(super) async fn remove(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    Path(id): Path<String>,
+    BearerWithBody(caller, body): BearerWithBody<Caller, PasswordIn>,
+) -> Result<Response, Response> {
+    let factor = FactorId::parse(&id)
+        .ok_or_else(|| refused(Refusal::SecondFactor(SecondFactorRefusal::Unknown)))?;
+    api.authlog
+        .remove_own_factor(caller, factor, body.password.text(), &context)
+        .await
+        .map_err(explain)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /account/recovery-codes`: new recovery codes, which are shown once.
+pub(super) async fn issue_recovery_codes(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    BearerWithBody(caller, body): BearerWithBody<Caller, PasswordIn>,
+) -> Result<Response, Response> {
+    let codes = api
+        .authlog
+        .issue_recovery_codes(caller, body.password.text(), &context)
+        .await
+        .map_err(explain)?;
+    let codes = codes.iter().map(|code| code.as_str()).collect();
+    Ok(shown_once(StatusCode::CREATED, &RecoveryCodesOut { codes }))
+}
+
+/// `DELETE /admin/users/{id}/factors`: removes every second factor of an account.
+pub(super) async fn remove_all(
+    State(api): State<Arc<Api>>,
+    Bearer(admin): Bearer<Admin>,
+    Extension(context): Extension<RequestContext>,
+    Path(id): Path<String>,
+) -> Result<Response, Response> {
+    let user = id_of(&id).map_err(refused)?;
+    let removed = api.authlog.remove_factors_of(&admin, user, &context).await;
+    Ok(no_content(removed.map(|_| ())))
+}
+
+/// A response with secrets, which no cache keeps.
+fn shown_once(status: StatusCode, out: &impl Serialize) -> Response {
+    (status, [(CACHE_CONTROL, "no-store")], Json(out)).into_response()
+}
+
+/// The URI that authenticator apps read. Its issuer is the host of this service, and its account the name with which the person
+/// signs in.
+fn key_uri(public_url: &str, begun: &BegunTotp) -> String {
+    let url = Url::parse(public_url).ok();
+    let issuer = url.as_ref().and_then(Url::host_str).unwrap_or("authlog");
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let (issuer, name) = (encoded(issuer), encoded(begun.account.sign_in_name()));
+    let parameters = begun.parameters;
+    format!(
+        "otpauth://totp/{issuer}:{name}?secret={secret}&issuer={issuer}&algorithm={algorithm}&digits={digits}&period={period}",
+        secret = *begun.secret,
+        algorithm = parameters.algorithm.as_str(),
+        digits = parameters.digits,
+        period = parameters.period,
+    )
+}

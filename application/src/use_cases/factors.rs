@@ -1,0 +1,272 @@
+//! Adding and removing second factors, by their owner, by an administrator or by the operator.
+
+use std::time::Duration;
+
+use authlog_domain::user::{
+    Authority, EnrolTotp, EnrolledTotp, IssueRecoveryCodes, MAX_FACTORS, RECOVERY_CODES,
+    RemoveFactor, UserCommand, UserEvent,
+};
+use authlog_domain::{FactorId, RecoverySetId, Timestamp, TotpParameters, UserId};
+use data_encoding::BASE32_NOPAD;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::accounts::AppendOptions;
+use super::change_password::gone;
+use super::second_factor::normalised;
+use crate::ports::{Account, FactorChange, FactorChangeKind, SealedFor, TotpSecret};
+use crate::{Authlog, Caller, ManagesAccounts, Refusal, RequestContext, SecondFactorRefusal};
+
+/// How long an authenticator app can take to show its first code.
+pub const ENROLMENT_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// Bytes of a seed: as many as the hash function gives (RFC 4226 §4, R6).
+const SEED_BYTES: usize = 20;
+
+/// Random bytes of a recovery code: 80 bits, which cannot be guessed. NIST SP 800-63B-4 §3.1.2.2 asks for 20 bits.
+const RECOVERY_CODE_BYTES: usize = 10;
+
+/// An authenticator app that has to show a right code. It is sealed and kept by the client, so it needs no row.
+#[derive(Serialize, Deserialize)]
+struct Enrolment {
+    user: UserId,
+    /// The account's session epoch under which the password was checked.
+    epoch: u32,
+    factor: FactorId,
+    seed: Vec<u8>,
+    expires_at: Timestamp,
+}
+
+impl Drop for Enrolment {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.seed);
+    }
+}
+
+/// An authenticator app that is being enrolled. It has no `Debug`.
+pub struct BegunTotp {
+    /// The enrolment, to be sent back with a code.
+    pub enrolment: String,
+    /// The seed in base 32, as people type it into an app.
+    pub secret: Zeroizing<String>,
+    /// How codes are computed.
+    pub parameters: TotpParameters,
+    /// The account.
+    pub account: Account,
+    /// From when on it cannot be confirmed any more.
+    pub expires_at: Timestamp,
+}
+
+impl Authlog {
+    /// Begins to enrol an authenticator app. Nothing is stored before the app has shown a right code.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`], [`Refusal::WrongCredentials`] for the password,
+    /// [`SecondFactorRefusal::TooMany`], [`Refusal::TooManyAttempts`], [`Refusal::Overloaded`], or
+    /// [`Refusal::Unavailable`].
+    pub async fn begin_totp(
+        &self,
+        caller: Caller,
+        password: Option<&str>,
+        context: &RequestContext,
+    ) -> Result<BegunTotp, Refusal> {
+        let session = self.session_to_change(caller).await?;
+        let account = session.account();
+        let proof = self.prove_current(account, password, context).await?;
+        if account.second_factors.totp.len() >= MAX_FACTORS {
+            return Err(Refusal::SecondFactor(SecondFactorRefusal::TooMany));
+        }
+        let now = self.parts.clock.now();
+        let entropy = &self.parts.entropy;
+        let mut seed = vec![0; SEED_BYTES];
+        entropy.fill(&mut seed);
+        let secret = Zeroizing::new(BASE32_NOPAD.encode(&seed));
+        let enrolment = Enrolment {
+            user: account.id,
+            epoch: proof.epoch().epoch(),
+            factor: FactorId::new(entropy.time_ordered_uuid(now)),
+            seed,
+            expires_at: now.plus(ENROLMENT_LIFETIME),
+        };
+        let plain = Zeroizing::new(serde_json::to_vec(&enrolment).map_err(unsealable)?);
+        let secrets = &self.parts.factor_secrets;
+        let sealed = secrets.seal(SealedFor::Enrolment, &plain);
+        Ok(BegunTotp {
+            enrolment: sealed.ok_or_else(|| unsealable("the enrolment cannot be encrypted"))?,
+            secret,
+            parameters: TotpParameters::DEFAULT,
+            expires_at: enrolment.expires_at,
+            account: session.into_account(),
+        })
+    }
+
+    /// Enrols the authenticator app, which shows `code`.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`]; [`SecondFactorRefusal::Expired`] unless the enrolment was begun for this account and
+    /// is not too old; [`SecondFactorRefusal::WrongCode`]; [`SecondFactorRefusal::TooMany`];
+    /// [`Refusal::TooManyAttempts`]; or [`Refusal::Unavailable`].
+    pub async fn confirm_totp(
+        &self,
+        caller: Caller,
+        enrolment: &str,
+        code: &str,
+        context: &RequestContext,
+    ) -> Result<EnrolledTotp, Refusal> {
+        let session = self.session_to_change(caller).await?;
+        let account = session.account();
+        let now = self.parts.clock.now();
+        let secrets = &self.parts.factor_secrets;
+        let expired = || Refusal::SecondFactor(SecondFactorRefusal::Expired);
+        let opened = secrets.open(SealedFor::Enrolment, enrolment);
+        let enrolment: Enrolment =
+            serde_json::from_slice(&opened.ok_or_else(expired)?).map_err(|_| expired())?;
+        if enrolment.user != account.id || now >= enrolment.expires_at {
+            return Err(expired());
+        }
+        let secret = TotpSecret {
+            parameters: TotpParameters::DEFAULT,
+            seed: Zeroizing::new(enrolment.seed.clone()),
+        };
+        let step = secrets.matching_step(&secret, code, now);
+        let step = step.ok_or(Refusal::SecondFactor(SecondFactorRefusal::WrongCode))?;
+        let (user, factor) = (account.id, enrolment.factor);
+        let command = UserCommand::EnrolTotp(EnrolTotp {
+            at: now,
+            factor,
+            parameters: secret.parameters,
+            proved: Self::proved_when_sealed(enrolment.epoch),
+        });
+        let what = FactorChangeKind::Enrol {
+            factor,
+            secret,
+            step,
+        };
+        let changed = self.change_factors(user, command, what, context.metadata(user));
+        changed.await.map_err(|refusal| match refusal {
+            // The account was taken back since the password was checked.
+            Refusal::WrongCredentials { .. } => expired(),
+            other => gone(other),
+        })?;
+        Ok(EnrolledTotp {
+            factor,
+            enrolled_at: now,
+        })
+    }
+
+    /// Removes a second factor of the caller.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`], [`Refusal::WrongCredentials`] for the password,
+    /// [`SecondFactorRefusal::Unknown`], [`Refusal::TooManyAttempts`], [`Refusal::Overloaded`], or
+    /// [`Refusal::Unavailable`].
+    pub async fn remove_own_factor(
+        &self,
+        caller: Caller,
+        factor: FactorId,
+        password: Option<&str>,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let session = self.session_to_change(caller).await?;
+        let account = session.account();
+        let proof = self.prove_current(account, password, context).await?;
+        let user = account.id;
+        let command = UserCommand::RemoveFactor(RemoveFactor {
+            at: self.parts.clock.now(),
+            factor: Some(factor),
+            authority: Authority::Owner(proof.epoch()),
+        });
+        let what = FactorChangeKind::Remove(Some(factor));
+        self.change_factors(user, command, what, context.metadata(user))
+            .await
+            .map_err(gone)?;
+        Ok(())
+    }
+
+    /// Removes every second factor of an account, whose owner has lost them. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].
+    pub async fn remove_factors_of(
+        &self,
+        by: &impl ManagesAccounts,
+        user: UserId,
+        context: &RequestContext,
+    ) -> Result<usize, Refusal> {
+        let command = UserCommand::RemoveFactor(RemoveFactor {
+            at: self.parts.clock.now(),
+            factor: None,
+            authority: Authority::Administrator,
+        });
+        let what = FactorChangeKind::Remove(None);
+        let metadata = by.metadata(context, user);
+        let removed = self.change_factors(user, command, what, metadata).await?;
+        Ok(removed.len())
+    }
+
+    /// New recovery codes for the caller, which replace the earlier ones. They are returned once.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`], [`Refusal::WrongCredentials`] for the password,
+    /// [`SecondFactorRefusal::Missing`] if the account has no second factor, [`Refusal::TooManyAttempts`],
+    /// [`Refusal::Overloaded`], or [`Refusal::Unavailable`].
+    pub async fn issue_recovery_codes(
+        &self,
+        caller: Caller,
+        password: Option<&str>,
+        context: &RequestContext,
+    ) -> Result<Vec<Zeroizing<String>>, Refusal> {
+        let session = self.session_to_change(caller).await?;
+        let account = session.account();
+        let proof = self.prove_current(account, password, context).await?;
+        let user = account.id;
+        let codes: Vec<_> = (0..RECOVERY_CODES).map(|_| self.recovery_code()).collect();
+        let secrets = &self.parts.factor_secrets;
+        let digests = codes
+            .iter()
+            .map(|code| secrets.recovery_digest(user, &normalised(code)));
+        let what = FactorChangeKind::IssueRecoveryCodes(digests.collect());
+        let command = UserCommand::IssueRecoveryCodes(IssueRecoveryCodes {
+            at: self.parts.clock.now(),
+            set: RecoverySetId::new(self.parts.entropy.random_uuid()),
+            proved: proof.epoch(),
+        });
+        self.change_factors(user, command, what, context.metadata(user))
+            .await
+            .map_err(gone)?;
+        Ok(codes)
+    }
+
+    /// Four groups of four characters.
+    fn recovery_code(&self) -> Zeroizing<String> {
+        let mut random = Zeroizing::new([0; RECOVERY_CODE_BYTES]);
+        self.parts.entropy.fill(random.as_mut_slice());
+        let text = Zeroizing::new(BASE32_NOPAD.encode(random.as_slice()));
+        let mut code = Zeroizing::new(String::with_capacity(text.len() + text.len() / 4));
+        for (at, letter) in text.chars().enumerate() {
+            if at > 0 && at % 4 == 0 {
+                code.push('-');
+            }
+            code.push(letter);
+        }
+        code
+    }
+
+    async fn change_factors(
+        &self,
+        user: UserId,
+        command: UserCommand,
+        what: FactorChangeKind,
+        metadata: std::collections::HashMap<String, String>,
+    ) -> Result<Vec<UserEvent>, Refusal> {
+        let options = AppendOptions {
+            factors: Some(FactorChange { user, what }),
+            ..AppendOptions::default()
+        };
+        self.decide(user, command, options, metadata).await
+    }
+}
+
+fn unsealable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Refusal {
+    Refusal::Unavailable(error.into())
+}

@@ -1,0 +1,358 @@
+//! The second step of a login: the code of an authenticator app, or a recovery code.
+
+use std::time::Duration;
+
+use authlog_domain::refused_logins::LoginRefusalReason;
+use authlog_domain::user::{UseRecoveryCode, UserCommand};
+use authlog_domain::{Authentication, ContractName, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::issue_tokens::NewSession;
+use super::sign_in::too_many;
+use crate::ports::{
+    Account, FactorChange, FactorChangeKind, Guess, Reservation, SealedFor, StoreError,
+};
+use crate::{
+    Authlog, Password, Refusal, RequestContext, SecondFactorRefusal, SessionTerms, SignedIn,
+};
+
+/// How long a login can wait for its second factor.
+pub const CHALLENGE_LIFETIME: Duration = Duration::from_secs(300);
+
+/// The longest recovery code that is looked at, in bytes as typed. Those of this program have 19.
+const MAX_RECOVERY_CODE: usize = 64;
+
+/// A login whose password was right. It is sealed and kept by the client, so it needs no row.
+#[derive(Serialize, Deserialize)]
+struct Challenge {
+    user: UserId,
+    /// The account's session epoch under which the password was checked.
+    epoch: u32,
+    /// The contract of the login, which answers once the second factor was shown.
+    contract: ContractName,
+    /// The name that was typed, in its comparable form: wrong codes count as wrong passwords for this name.
+    name: String,
+    expires_at: Timestamp,
+}
+
+/// A login that waits for its second factor.
+pub struct PendingSignIn(Challenge);
+
+impl PendingSignIn {
+    /// The contract at which the login began.
+    pub fn contract(&self) -> ContractName {
+        self.0.contract
+    }
+}
+
+/// What the person shows as the second factor. It has no `Debug`.
+#[derive(Clone, Copy)]
+pub enum SecondFactorProof<'a> {
+    /// A code of an authenticator app.
+    Code(&'a str),
+    /// A recovery code.
+    RecoveryCode(&'a str),
+}
+
+/// What a login says of the second factor.
+pub(super) enum CheckedCode {
+    /// The code is right. The change makes sure that it is used once.
+    Right(Authentication, FactorChange),
+    /// The login is refused.
+    Refused(LoginRefusalReason),
+}
+
+impl Authlog {
+    /// The password to check and the code of the second factor, for a login of `account`. An account without a second factor
+    /// has no code. With one, the code is that which the client sent separately, or the last six digits of the password
+    /// field, so that only one password has to be hashed.
+    pub(super) fn split_code(
+        &self,
+        account: Option<&Account>,
+        typed: &Password,
+        code: Option<&str>,
+    ) -> (Password, Option<Zeroizing<String>>) {
+        let needs_code = account.is_some_and(|account| !account.second_factors.is_empty());
+        if !needs_code {
+            return (typed.clone(), None);
+        }
+        if let Some(code) = code {
+            return (typed.clone(), Some(Zeroizing::new(code.to_owned())));
+        }
+        let split = self.settings.accepts_password_with_code;
+        let split = split.then(|| typed.split_code()).flatten();
+        split.map_or_else(
+            || (typed.clone(), None),
+            |(password, code)| (password, Some(code)),
+        )
+    }
+
+    /// Checks the code of an account with a second factor.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub(super) async fn check_code(
+        &self,
+        account: &Account,
+        code: Option<&str>,
+    ) -> Result<CheckedCode, StoreError> {
+        let Some(code) = code else {
+            return Ok(CheckedCode::Refused(
+                LoginRefusalReason::SecondFactorMissing,
+            ));
+        };
+        let now = self.parts.clock.now();
+        let apps = self.parts.directory.authenticator_apps(account.id).await?;
+        // A row that does not belong to a factor of the account grants nothing.
+        let enrolled = apps.into_iter().filter(|app| {
+            let mut known = account.second_factors.totp.iter();
+            known.any(|totp| totp.factor == app.factor)
+        });
+        let secrets = &self.parts.factor_secrets;
+        let matching = enrolled
+            .filter_map(|app| Some((secrets.matching_step(&app.secret, code, now)?, app)))
+            .collect::<Vec<_>>();
+        let unused = matching.iter().find(|(step, app)| *step > app.last_step);
+        Ok(match unused {
+            Some((step, app)) => CheckedCode::Right(
+                Authentication::by_password_and_code(now, Some(app.factor)),
+                FactorChange {
+                    user: account.id,
+                    what: FactorChangeKind::UseCode {
+                        factor: app.factor,
+                        step: *step,
+                    },
+                },
+            ),
+            None if matching.is_empty() => {
+                CheckedCode::Refused(LoginRefusalReason::SecondFactorWrong)
+            }
+            None => CheckedCode::Refused(LoginRefusalReason::SecondFactorReplayed),
+        })
+    }
+
+    /// A challenge for the client to finish a login of `account`, which called itself `name`.
+    pub(super) fn challenge(
+        &self,
+        account: &Account,
+        name: &str,
+        contract: ContractName,
+    ) -> Option<String> {
+        let challenge = Challenge {
+            user: account.id,
+            epoch: account.session_epoch,
+            contract,
+            name: name.to_owned(),
+            expires_at: self.parts.clock.now().plus(CHALLENGE_LIFETIME),
+        };
+        let challenge = serde_json::to_vec(&challenge).ok()?;
+        let secrets = &self.parts.factor_secrets;
+        secrets.seal(SealedFor::Challenge, &challenge)
+    }
+
+    /// The login that the challenge stands for.
+    ///
+    /// # Errors
+    /// [`SecondFactorRefusal::Expired`] unless this service made the challenge at most [`CHALLENGE_LIFETIME`] ago.
+    pub fn pending_sign_in(&self, challenge: &str) -> Result<PendingSignIn, Refusal> {
+        let opened = self
+            .parts
+            .factor_secrets
+            .open(SealedFor::Challenge, challenge)
+            .ok_or(EXPIRED)?;
+        let challenge: Challenge = serde_json::from_slice(&opened).map_err(|_| EXPIRED)?;
+        if self.parts.clock.now() < challenge.expires_at {
+            Ok(PendingSignIn(challenge))
+        } else {
+            Err(EXPIRED)
+        }
+    }
+
+    /// Finishes a login with its second factor and starts a session by the terms of the contract at which the login began.
+    /// A wrong code counts as a wrong password; a right one does not count again.
+    ///
+    /// # Errors
+    /// [`Refusal::SecondFactor`], [`Refusal::TooManyAttempts`], or [`Refusal::Unavailable`].
+    pub async fn finish_sign_in(
+        &self,
+        pending: &PendingSignIn,
+        proof: SecondFactorProof<'_>,
+        terms: &SessionTerms,
+        context: &RequestContext,
+    ) -> Result<SignedIn, Refusal> {
+        let PendingSignIn(challenge) = pending;
+        let context = &RequestContext {
+            contract: challenge.contract,
+            ..context.clone()
+        };
+        let reserved = self.reserve(Guess {
+            address: context.address,
+            identifier: &challenge.name,
+        })?;
+        let reserved = reserved
+            .at_account(Some(challenge.user))
+            .map_err(too_many)?;
+        let account = match self.parts.directory.account(challenge.user).await {
+            Ok(account) => account.filter(|it| self.can_finish(it, challenge)),
+            Err(error) => {
+                reserved.give_back();
+                return Err(error.into());
+            }
+        };
+        let Some(account) = account else {
+            reserved.give_back();
+            return Err(EXPIRED);
+        };
+        let finished = match proof {
+            SecondFactorProof::Code(code) => {
+                self.finish_with_code(&account, code, terms, context).await
+            }
+            SecondFactorProof::RecoveryCode(code) => {
+                self.finish_with_recovery_code(&account, code, terms, context)
+                    .await
+            }
+        };
+        let session = self.settled(reserved, &account, finished, context)?;
+        self.remember_sign_in(&account, context);
+        self.issue_tokens(account, &session, terms)
+    }
+
+    /// Whether the account is as it was when its password was checked, and may be signed in to.
+    fn can_finish(&self, account: &Account, challenge: &Challenge) -> bool {
+        account.session_epoch == challenge.epoch
+            && !account.second_factors.is_empty()
+            && self.sign_in_block(account).is_none()
+    }
+
+    async fn finish_with_code(
+        &self,
+        account: &Account,
+        code: &str,
+        terms: &SessionTerms,
+        context: &RequestContext,
+    ) -> Result<NewSession, Refusal> {
+        match self.check_code(account, Some(code)).await? {
+            CheckedCode::Right(authentication, change) => {
+                let (user, epoch) = (account.id, account.session_epoch);
+                let session = self.new_session(user, epoch, terms, authentication);
+                self.record_session(&session, Some(&change), context)
+                    .await?;
+                Ok(session)
+            }
+            CheckedCode::Refused(LoginRefusalReason::SecondFactorReplayed) => {
+                Err(Refusal::SecondFactor(SecondFactorRefusal::CodeUsed))
+            }
+            CheckedCode::Refused(_) => Err(Refusal::SecondFactor(SecondFactorRefusal::WrongCode)),
+        }
+    }
+
+    /// The use of the code and the start of the session are one append.
+    async fn finish_with_recovery_code(
+        &self,
+        account: &Account,
+        code: &str,
+        terms: &SessionTerms,
+        context: &RequestContext,
+    ) -> Result<NewSession, Refusal> {
+        let (user, now) = (account.id, self.parts.clock.now());
+        let digest = self
+            .parts
+            .factor_secrets
+            .recovery_digest(user, &normalised(code));
+        let change = &FactorChange {
+            user,
+            what: FactorChangeKind::UseRecoveryCode(digest),
+        };
+        let command = UserCommand::UseRecoveryCode(UseRecoveryCode {
+            at: now,
+            proved: Self::proved_by_login(account),
+        });
+        let authentication = Authentication::by_password_and_code(now, None);
+        let session = self.new_session(user, account.session_epoch, terms, authentication);
+        let (new, command) = (&session, &command);
+        self.executor
+            .execute(&user.to_string(), |work| async move {
+                let metadata = context.metadata(user);
+                work.execute_on_account(user, command.clone(), metadata)
+                    .await?;
+                new.start(&work, context).await?;
+                work.attach_factor_change(change.clone());
+                work.commit().await
+            })
+            .await
+            .map_err(|refusal| match refusal {
+                // There is no such digest: the code is wrong, or was used.
+                Refusal::SecondFactor(_) => Refusal::SecondFactor(SecondFactorRefusal::WrongCode),
+                other => other,
+            })?;
+        self.mail_due.notify_one();
+        Ok(session)
+    }
+
+    /// Counts a wrong code as a wrong password, and records it.
+    fn settled(
+        &self,
+        reserved: Reservation,
+        account: &Account,
+        finished: Result<NewSession, Refusal>,
+        context: &RequestContext,
+    ) -> Result<NewSession, Refusal> {
+        let reason = match &finished {
+            Err(Refusal::SecondFactor(SecondFactorRefusal::WrongCode)) => {
+                LoginRefusalReason::SecondFactorWrong
+            }
+            Err(Refusal::SecondFactor(SecondFactorRefusal::CodeUsed)) => {
+                LoginRefusalReason::SecondFactorReplayed
+            }
+            // The account was taken back or erased meanwhile.
+            Err(Refusal::WrongCredentials { .. } | Refusal::UnknownAccount) => {
+                reserved.give_back();
+                return Err(EXPIRED);
+            }
+            _ => {
+                // The right password was counted when the challenge was made.
+                reserved.give_back();
+                return finished;
+            }
+        };
+        reserved.was_wrong();
+        self.note_refusal(account, reason, context);
+        finished
+    }
+}
+
+const EXPIRED: Refusal = Refusal::SecondFactor(SecondFactorRefusal::Expired);
+
+/// A recovery code as it was made, however it was typed: without hyphens and spaces, in capital letters.
+pub(super) fn normalised(code: &str) -> Zeroizing<String> {
+    let code = if code.len() > MAX_RECOVERY_CODE {
+        ""
+    } else {
+        code
+    };
+    let mut normalised = Zeroizing::new(String::with_capacity(code.len()));
+    normalised.extend(
+        code.chars()
+            .filter(char::is_ascii_alphanumeric)
+            .map(|letter| letter.to_ascii_uppercase()),
+    );
+    normalised
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recovery_code_is_read_however_it_is_typed() {
+        for typed in [
+            "ABCD-EFGH-2345-67IJ",
+            " abcd efgh 2345 67ij ",
+            "abcdefgh234567ij",
+        ] {
+            assert_eq!(*normalised(typed), "ABCDEFGH234567IJ");
+        }
+        assert_eq!(*normalised(&"A".repeat(MAX_RECOVERY_CODE + 1)), "");
+    }
+}

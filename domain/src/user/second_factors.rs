@@ -1,0 +1,255 @@
+//! The second factors of an account: their events, and the decisions about them.
+
+use serde::{Deserialize, Serialize};
+
+use super::decide::{Authority, check_epoch};
+use super::{ProvedEpoch, Registered, UserEvent, UserRefusal};
+use crate::{FactorId, RecoverySetId, RevocationReason, Timestamp, TotpAlgorithm, TotpParameters};
+
+/// How many second factors an account can have. It bounds how many codes are compared at a login.
+pub const MAX_FACTORS: usize = 10;
+
+/// How many recovery codes are made at a time.
+pub const RECOVERY_CODES: u32 = 10;
+
+/// An authenticator app was enrolled: it showed a right code.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TotpEnrolled {
+    /// When the event occurred.
+    pub at: Timestamp,
+    /// The factor. Its seed is stored under this id, sealed, and in no event.
+    pub factor: FactorId,
+    /// The hash function of the codes.
+    pub algorithm: TotpAlgorithm,
+    /// The number of digits of a code.
+    pub digits: u8,
+    /// For how many seconds a code is shown.
+    pub period: u32,
+}
+
+/// A second factor was removed. With the last one, the recovery codes are removed as well.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FactorRemoved {
+    /// When the event occurred.
+    pub at: Timestamp,
+    /// The factor.
+    pub factor: FactorId,
+    /// Who requested it.
+    pub reason: RevocationReason,
+}
+
+/// Recovery codes were made. Earlier ones are invalid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecoveryCodesIssued {
+    /// When the event occurred.
+    pub at: Timestamp,
+    /// The id of these codes together.
+    pub set: RecoverySetId,
+    /// How many there are.
+    pub count: u32,
+}
+
+/// A recovery code was used to sign in, and is invalid now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecoveryCodeUsed {
+    /// When the event occurred.
+    pub at: Timestamp,
+    /// The set to which the code belonged.
+    pub set: RecoverySetId,
+    /// How many codes of the set are left.
+    pub left: u32,
+}
+
+/// The second factors of an account, as far as later decisions depend on them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecondFactors {
+    /// The authenticator apps, in the order in which they were enrolled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub totp: Vec<EnrolledTotp>,
+    /// The recovery codes, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_codes: Option<RecoveryCodes>,
+}
+
+/// An authenticator app of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolledTotp {
+    /// The factor.
+    pub factor: FactorId,
+    /// When it was enrolled.
+    pub enrolled_at: Timestamp,
+}
+
+/// The recovery codes of an account. The codes themselves are stored as digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryCodes {
+    /// The id of the codes together.
+    pub set: RecoverySetId,
+    /// How many are left.
+    pub left: u32,
+}
+
+impl SecondFactors {
+    /// Whether the password alone is enough to sign in.
+    pub fn is_empty(&self) -> bool {
+        self.totp.is_empty()
+    }
+
+    fn has(&self, factor: FactorId) -> bool {
+        self.totp.iter().any(|totp| totp.factor == factor)
+    }
+
+    /// Applies an event of the account. Those about other things change nothing.
+    pub(super) fn apply(&mut self, event: &UserEvent) {
+        match event {
+            UserEvent::TotpEnrolled(event) => self.totp.push(EnrolledTotp {
+                factor: event.factor,
+                enrolled_at: event.at,
+            }),
+            UserEvent::FactorRemoved(event) => {
+                self.totp.retain(|totp| totp.factor != event.factor);
+                if self.is_empty() {
+                    self.recovery_codes = None;
+                }
+            }
+            UserEvent::RecoveryCodesIssued(event) => {
+                self.recovery_codes = Some(RecoveryCodes {
+                    set: event.set,
+                    left: event.count,
+                });
+            }
+            UserEvent::RecoveryCodeUsed(event) => {
+                self.recovery_codes = Some(RecoveryCodes {
+                    set: event.set,
+                    left: event.left,
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Enrol an authenticator app, which has shown a right code. Its seed is stored together with the event.
+#[derive(Clone, Copy, Debug)]
+pub struct EnrolTotp {
+    /// The current time.
+    pub at: Timestamp,
+    /// The new factor. A repetition with the same id has no effect.
+    pub factor: FactorId,
+    /// How its codes are computed.
+    pub parameters: TotpParameters,
+    /// The epoch under which the password was checked.
+    pub proved: ProvedEpoch,
+}
+
+/// Remove second factors.
+#[derive(Clone, Copy, Debug)]
+pub struct RemoveFactor {
+    /// The current time.
+    pub at: Timestamp,
+    /// The factor; `None` for all of them.
+    pub factor: Option<FactorId>,
+    /// On whose authority the command is given.
+    pub authority: Authority,
+}
+
+/// Replace the recovery codes. The digests of the new ones are stored together with the event.
+#[derive(Clone, Copy, Debug)]
+pub struct IssueRecoveryCodes {
+    /// The current time.
+    pub at: Timestamp,
+    /// The id of the new codes together.
+    pub set: RecoverySetId,
+    /// The epoch under which the password was checked.
+    pub proved: ProvedEpoch,
+}
+
+/// Use a recovery code to sign in. The store deletes its digest together with the event, and refuses both if there is no
+/// such digest.
+#[derive(Clone, Copy, Debug)]
+pub struct UseRecoveryCode {
+    /// The current time.
+    pub at: Timestamp,
+    /// The epoch under which the password was checked.
+    pub proved: ProvedEpoch,
+}
+
+pub(super) fn enrol_totp(
+    account: &Registered,
+    command: EnrolTotp,
+) -> Result<Vec<UserEvent>, UserRefusal> {
+    check_epoch(account, command.proved)?;
+    if account.second_factors.has(command.factor) {
+        return Ok(vec![]);
+    }
+    if account.second_factors.totp.len() >= MAX_FACTORS {
+        return Err(UserRefusal::TooManyFactors);
+    }
+    let TotpParameters {
+        algorithm,
+        digits,
+        period,
+    } = command.parameters;
+    Ok(vec![UserEvent::TotpEnrolled(TotpEnrolled {
+        at: command.at,
+        factor: command.factor,
+        algorithm,
+        digits,
+        period,
+    })])
+}
+
+pub(super) fn remove_factor(
+    account: &Registered,
+    command: RemoveFactor,
+) -> Result<Vec<UserEvent>, UserRefusal> {
+    command.authority.check(account)?;
+    let removed = account.second_factors.totp.iter().map(|totp| totp.factor);
+    let removed = removed.filter(|factor| command.factor.is_none_or(|it| it == *factor));
+    let events: Vec<_> = removed
+        .map(|factor| {
+            UserEvent::FactorRemoved(FactorRemoved {
+                at: command.at,
+                factor,
+                reason: command.authority.reason(),
+            })
+        })
+        .collect();
+    if events.is_empty() && command.factor.is_some() {
+        return Err(UserRefusal::NoSuchFactor);
+    }
+    Ok(events)
+}
+
+/// Without a second factor there is nothing to recover, and the password alone is enough.
+pub(super) fn issue_recovery_codes(
+    account: &Registered,
+    command: IssueRecoveryCodes,
+) -> Result<Vec<UserEvent>, UserRefusal> {
+    check_epoch(account, command.proved)?;
+    if account.second_factors.is_empty() {
+        return Err(UserRefusal::NoSecondFactor);
+    }
+    Ok(vec![UserEvent::RecoveryCodesIssued(RecoveryCodesIssued {
+        at: command.at,
+        set: command.set,
+        count: RECOVERY_CODES,
+    })])
+}
+
+pub(super) fn use_recovery_code(
+    account: &Registered,
+    command: UseRecoveryCode,
+) -> Result<Vec<UserEvent>, UserRefusal> {
+    check_epoch(account, command.proved)?;
+    match account.second_factors.recovery_codes {
+        Some(RecoveryCodes { set, left }) if left > 0 => {
+            Ok(vec![UserEvent::RecoveryCodeUsed(RecoveryCodeUsed {
+                at: command.at,
+                set,
+                left: left - 1,
+            })])
+        }
+        _ => Err(UserRefusal::NoSuchRecoveryCode),
+    }
+}

@@ -1,0 +1,158 @@
+//! Decisions about second factors.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::disallowed_methods, reason = "proofs are made up here")]
+
+use authlog_domain::user::{
+    Authority, EnrolTotp, IssueRecoveryCodes, MAX_FACTORS, ProvedEpoch, RECOVERY_CODES,
+    RegisterUser, RemoveFactor, RevokeSessions, UseRecoveryCode, UserCommand, UserEvent,
+    UserRefusal,
+};
+use authlog_domain::{
+    AccountNumber, CredentialId, FactorId, RecoverySetId, Role, Timestamp, TotpParameters, User,
+};
+use cqrs_es::Aggregate;
+use uuid::Uuid;
+
+fn at() -> Timestamp {
+    Timestamp::from_unix_millis(1_700_000_000_000)
+}
+
+fn execute(user: &mut User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefusal> {
+    let events = user.decide(command)?;
+    events.iter().for_each(|event| user.apply(event.clone()));
+    Ok(events)
+}
+
+fn registered() -> User {
+    let mut user = User::default();
+    let command = UserCommand::Register(RegisterUser {
+        at: at(),
+        number: AccountNumber::new(1),
+        username: None,
+        email: None,
+        name: None,
+        phone: None,
+        role: Role::User,
+        credential: CredentialId::new(Uuid::from_u128(1)),
+        verification: None,
+    });
+    execute(&mut user, command).unwrap();
+    user
+}
+
+fn factor(number: u128) -> FactorId {
+    FactorId::new(Uuid::from_u128(number))
+}
+
+fn enrol(number: u128) -> UserCommand {
+    UserCommand::EnrolTotp(EnrolTotp {
+        at: at(),
+        factor: factor(number),
+        parameters: TotpParameters::DEFAULT,
+        proved: ProvedEpoch::new(0),
+    })
+}
+
+fn remove(factor: Option<FactorId>, authority: Authority) -> UserCommand {
+    UserCommand::RemoveFactor(RemoveFactor {
+        at: at(),
+        factor,
+        authority,
+    })
+}
+
+fn issue() -> UserCommand {
+    UserCommand::IssueRecoveryCodes(IssueRecoveryCodes {
+        at: at(),
+        set: RecoverySetId::new(Uuid::from_u128(7)),
+        proved: ProvedEpoch::new(0),
+    })
+}
+
+fn recover() -> UserCommand {
+    UserCommand::UseRecoveryCode(UseRecoveryCode {
+        at: at(),
+        proved: ProvedEpoch::new(0),
+    })
+}
+
+#[test]
+fn a_factor_is_enrolled_once_and_an_account_has_at_most_ten() {
+    let mut user = registered();
+    for number in 1..=MAX_FACTORS as u128 {
+        assert_eq!(execute(&mut user, enrol(number)).unwrap().len(), 1);
+    }
+    assert_eq!(execute(&mut user, enrol(1)).unwrap(), []);
+    assert_eq!(
+        execute(&mut user, enrol(99)),
+        Err(UserRefusal::TooManyFactors)
+    );
+}
+
+#[test]
+fn a_removed_factor_is_gone_and_the_last_one_takes_the_recovery_codes_away() {
+    let owner = Authority::Owner(ProvedEpoch::new(0));
+    let mut user = registered();
+    assert_eq!(
+        execute(&mut user, issue()),
+        Err(UserRefusal::NoSecondFactor)
+    );
+    execute(&mut user, enrol(1)).unwrap();
+    execute(&mut user, enrol(2)).unwrap();
+    execute(&mut user, issue()).unwrap();
+    execute(&mut user, remove(Some(factor(1)), owner)).unwrap();
+    let again = execute(&mut user, remove(Some(factor(1)), owner));
+    assert_eq!(again, Err(UserRefusal::NoSuchFactor));
+    let factors = user.registered().unwrap().second_factors.clone();
+    assert_eq!(factors.totp.len(), 1);
+    assert_eq!(factors.recovery_codes.unwrap().left, RECOVERY_CODES);
+    let removed = execute(&mut user, remove(None, Authority::Administrator));
+    assert_eq!(removed.unwrap().len(), 1);
+    assert_eq!(
+        user.registered().unwrap().second_factors,
+        Default::default()
+    );
+    // An administrator who repeats the request changes nothing.
+    let again = execute(&mut user, remove(None, Authority::Administrator));
+    assert_eq!(again.unwrap(), []);
+}
+
+#[test]
+fn recovery_codes_are_used_up() {
+    let mut user = registered();
+    execute(&mut user, enrol(1)).unwrap();
+    assert_eq!(
+        execute(&mut user, recover()),
+        Err(UserRefusal::NoSuchRecoveryCode)
+    );
+    execute(&mut user, issue()).unwrap();
+    for left in (0..RECOVERY_CODES).rev() {
+        let events = execute(&mut user, recover()).unwrap();
+        let [UserEvent::RecoveryCodeUsed(event)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(event.left, left);
+    }
+    assert_eq!(
+        execute(&mut user, recover()),
+        Err(UserRefusal::NoSuchRecoveryCode)
+    );
+}
+
+#[test]
+fn a_proof_from_before_the_account_was_taken_back_changes_no_factor() {
+    let owner = Authority::Owner(ProvedEpoch::new(0));
+    let mut user = registered();
+    execute(&mut user, enrol(1)).unwrap();
+    execute(&mut user, issue()).unwrap();
+    let command = UserCommand::RevokeSessions(RevokeSessions {
+        at: at(),
+        authority: Authority::Administrator,
+        kept: None,
+    });
+    execute(&mut user, command).unwrap();
+    for command in [enrol(2), remove(Some(factor(1)), owner), issue(), recover()] {
+        assert_eq!(execute(&mut user, command), Err(UserRefusal::EpochPassed));
+    }
+    assert_eq!(user.registered().unwrap().second_factors.totp.len(), 1);
+}

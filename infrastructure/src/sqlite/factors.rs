@@ -1,0 +1,100 @@
+//! The tables of second factors: secrets of authenticator apps and digests of recovery codes.
+
+use authlog_application::ports::AppendError;
+use authlog_domain::{FactorId, UserId};
+use rusqlite::{Connection, Result, params};
+
+use super::errors::store_error;
+use super::rows::id;
+use crate::store::{SealedFactorChange, SealedFactorChangeKind};
+
+/// A row of `second_factors`.
+pub(super) struct FactorRow {
+    pub(super) factor: FactorId,
+    pub(super) sealed: Vec<u8>,
+    pub(super) last_step: i64,
+}
+
+/// The rows of an account, and its wrapped key.
+pub(super) fn factors_of(
+    connection: &Connection,
+    user: UserId,
+) -> Result<Vec<(FactorRow, Vec<u8>)>> {
+    const SELECT: &str = "
+        SELECT f.factor_id, f.sealed, f.last_step, k.wrapped
+          FROM second_factors AS f JOIN subject_keys AS k ON k.user_id = f.user_id
+         WHERE f.user_id = ? ORDER BY f.factor_id";
+    let mut select = connection.prepare_cached(SELECT)?;
+    let rows = select.query_map([user.to_string()], |row| {
+        let factor = FactorRow {
+            factor: id(row, 0, FactorId::parse)?,
+            sealed: row.get(1)?,
+            last_step: row.get(2)?,
+        };
+        Ok((factor, row.get(3)?))
+    })?;
+    rows.collect()
+}
+
+/// Makes the change; returns how many rows were written or deleted.
+///
+/// # Errors
+/// [`AppendError::CodeUsed`] for a code that is not valid any more.
+pub(super) fn change_factors(
+    connection: &Connection,
+    change: &SealedFactorChange,
+) -> std::result::Result<usize, AppendError> {
+    let changed = write(connection, change).map_err(store_error)?;
+    let uses_code = matches!(
+        change.what,
+        SealedFactorChangeKind::UseCode { .. } | SealedFactorChangeKind::UseRecoveryCode(_)
+    );
+    if uses_code && changed != 1 {
+        return Err(AppendError::CodeUsed);
+    }
+    Ok(changed)
+}
+
+fn write(connection: &Connection, change: &SealedFactorChange) -> Result<usize> {
+    const ENROL: &str =
+        "INSERT INTO second_factors (factor_id, user_id, sealed, last_step) VALUES (?, ?, ?, ?)";
+    const REMOVE: &str =
+        "DELETE FROM second_factors WHERE user_id = ?1 AND (?2 IS NULL OR factor_id = ?2)";
+    const REMOVE_CODES: &str = "
+        DELETE FROM recovery_codes WHERE user_id = ?1
+           AND NOT EXISTS (SELECT 1 FROM second_factors WHERE user_id = ?1)";
+    const USE: &str = "
+        UPDATE second_factors SET last_step = ?3 WHERE factor_id = ?1 AND user_id = ?2 AND last_step < ?3";
+    const FORGET: &str = "DELETE FROM recovery_codes WHERE user_id = ?";
+    const ISSUE: &str = "INSERT INTO recovery_codes (user_id, digest) VALUES (?, ?)";
+    const RECOVER: &str = "DELETE FROM recovery_codes WHERE user_id = ? AND digest = ?";
+    let user = change.user.to_string();
+    let execute = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+        connection.prepare_cached(sql)?.execute(values)
+    };
+    match &change.what {
+        SealedFactorChangeKind::Enrol {
+            factor,
+            sealed,
+            step,
+        } => execute(ENROL, params![factor.to_string(), user, sealed, step]),
+        SealedFactorChangeKind::Remove(factor) => {
+            let factor = factor.map(|factor| factor.to_string());
+            let removed = execute(REMOVE, params![user, factor])?;
+            Ok(removed + execute(REMOVE_CODES, params![user])?)
+        }
+        SealedFactorChangeKind::UseCode { factor, step } => {
+            execute(USE, params![factor.to_string(), user, step])
+        }
+        SealedFactorChangeKind::IssueRecoveryCodes(digests) => {
+            let mut changed = execute(FORGET, params![user])?;
+            for digest in digests {
+                changed += execute(ISSUE, params![user, digest.0])?;
+            }
+            Ok(changed)
+        }
+        SealedFactorChangeKind::UseRecoveryCode(digest) => {
+            execute(RECOVER, params![user, digest.0])
+        }
+    }
+}

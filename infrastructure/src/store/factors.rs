@@ -1,0 +1,110 @@
+//! Changes of second factors, ready for the statements of a store.
+
+use authlog_application::ports::{
+    FactorChange, FactorChangeKind, RecoveryDigest, StoreError, StoredTotp,
+};
+use authlog_domain::{FactorId, UserId};
+use serde_json::{Value, json};
+
+use super::keys::{KeyVault, WrappedKeys};
+use super::unreadable;
+use crate::sealing::SubjectKey;
+
+/// A change of an account's second factors whose secrets are sealed.
+pub(crate) struct SealedFactorChange {
+    pub(crate) user: UserId,
+    pub(crate) what: SealedFactorChangeKind,
+}
+
+pub(crate) enum SealedFactorChangeKind {
+    Enrol {
+        factor: FactorId,
+        sealed: Vec<u8>,
+        step: i64,
+    },
+    Remove(Option<FactorId>),
+    UseCode {
+        factor: FactorId,
+        step: i64,
+    },
+    IssueRecoveryCodes(Vec<RecoveryDigest>),
+    UseRecoveryCode(RecoveryDigest),
+}
+
+impl SealedFactorChange {
+    /// The change, with the secret of a new factor sealed under the key of its account.
+    pub(crate) async fn seal(
+        change: FactorChange,
+        vault: &KeyVault,
+        stored: &impl WrappedKeys,
+    ) -> Result<Self, StoreError> {
+        let FactorChange { user, what } = change;
+        let what = match what {
+            FactorChangeKind::Enrol {
+                factor,
+                secret,
+                step,
+            } => {
+                // Without a key the account was erased, and the store refuses the append.
+                let key = vault.sealing_key(user, stored).await?;
+                let sealed = key.map(|key| key.seal_totp(user, factor, &secret, &*vault.entropy));
+                SealedFactorChangeKind::Enrol {
+                    factor,
+                    sealed: sealed.transpose().map_err(unreadable)?.unwrap_or_default(),
+                    step: step.cast_signed(),
+                }
+            }
+            FactorChangeKind::Remove(factor) => SealedFactorChangeKind::Remove(factor),
+            FactorChangeKind::UseCode { factor, step } => SealedFactorChangeKind::UseCode {
+                factor,
+                step: step.cast_signed(),
+            },
+            FactorChangeKind::IssueRecoveryCodes(digests) => {
+                SealedFactorChangeKind::IssueRecoveryCodes(digests)
+            }
+            FactorChangeKind::UseRecoveryCode(digest) => {
+                SealedFactorChangeKind::UseRecoveryCode(digest)
+            }
+        };
+        Ok(Self { user, what })
+    }
+
+    /// The parameter of the function `change_factors` in PostgreSQL.
+    pub(crate) fn to_json(&self) -> Value {
+        let bytes = |bytes: &[u8]| format!("\\x{}", hex::encode(bytes));
+        let mut change = match &self.what {
+            SealedFactorChangeKind::Enrol {
+                factor,
+                sealed,
+                step,
+            } => json!({"enrol": factor, "sealed": bytes(sealed), "step": step}),
+            SealedFactorChangeKind::Remove(factor) => json!({"remove": true, "factor": factor}),
+            SealedFactorChangeKind::UseCode { factor, step } => {
+                json!({"use": factor, "step": step})
+            }
+            SealedFactorChangeKind::IssueRecoveryCodes(digests) => {
+                let digests = digests.iter().map(|digest| bytes(&digest.0));
+                json!({"issue": digests.collect::<Vec<_>>()})
+            }
+            SealedFactorChangeKind::UseRecoveryCode(digest) => {
+                json!({"recover": bytes(&digest.0)})
+            }
+        };
+        change["user"] = json!(self.user);
+        change
+    }
+}
+
+/// The authenticator app in a row of `second_factors`.
+pub(crate) fn stored_totp(
+    user: UserId,
+    factor: FactorId,
+    (sealed, last_step): (&[u8], i64),
+    key: &SubjectKey,
+) -> Result<StoredTotp, StoreError> {
+    Ok(StoredTotp {
+        factor,
+        secret: key.open_totp(user, factor, sealed).map_err(unreadable)?,
+        last_step: last_step.cast_unsigned(),
+    })
+}

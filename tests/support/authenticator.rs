@@ -1,0 +1,119 @@
+//! Authenticator apps: Debian's `oathtool`, which knows nothing of this program.
+
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::http::Http;
+use super::{Answer, Contract, Endpoint, Person, own};
+
+/// For how long a code is shown.
+const PERIOD: u64 = 30;
+
+/// An authenticator app that is enrolled.
+pub struct Authenticator {
+    pub id: String,
+    pub secret: String,
+    /// The time step of the last code that it showed.
+    shown: u64,
+}
+
+impl Authenticator {
+    /// A code that it has not shown before and that the service accepts now. Codes are good one step early.
+    pub async fn fresh_code(&mut self) -> String {
+        self.shown = (self.shown + 1).max(current_step());
+        while self.shown > current_step() + 1 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        code(&self.secret, self.shown)
+    }
+
+    /// The code that it showed last.
+    pub fn shown_code(&self) -> String {
+        code(&self.secret, self.shown)
+    }
+
+    /// A code that is wrong now: one of a time long ago.
+    pub fn wrong_code(&self) -> String {
+        code(&self.secret, self.shown - 1000)
+    }
+}
+
+fn current_step() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    now.as_secs() / PERIOD
+}
+
+fn code(secret: &str, step: u64) -> String {
+    let at = format!("@{}", step * PERIOD);
+    let output = Command::new("oathtool")
+        .args(["--totp", "--base32", secret, "--now", &at])
+        .output()
+        .expect("oathtool, which scripts/test.sh installs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Begins to enrol an app for the person who is signed in with `access`.
+pub async fn begin(http: &Http, access: &str, person: &Person) -> Value {
+    let request = http.send(own::BEGIN_TOTP).bearer(access);
+    let answer = request.json(&json!({"password": person.password})).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    answer.json()
+}
+
+/// Confirms what was begun, with a code.
+pub async fn confirm(http: &Http, access: &str, begun: &Value, code: &str) -> Answer {
+    let id = begun["id"].as_str().unwrap();
+    let path = format!("/account/factors/totp/{id}/confirm");
+    let request = http.send(Endpoint::at("POST", path.leak())).bearer(access);
+    request.json(&json!({"code": code})).await
+}
+
+/// Enrols an app for the person who is signed in with `access`.
+pub async fn enrol(http: &Http, access: &str, person: &Person) -> Authenticator {
+    let begun = begin(http, access, person).await;
+    let secret = begun["secret"].as_str().unwrap().to_owned();
+    let shown = current_step();
+    let answer = confirm(http, access, &begun, &code(&secret, shown)).await;
+    assert_eq!(answer.status, 201, "{answer}");
+    Authenticator {
+        id: answer.json()["id"].as_str().unwrap().to_owned(),
+        secret,
+        shown,
+    }
+}
+
+/// A registered person with `N` apps, and an access token from before.
+pub async fn with_apps<const N: usize>(
+    http: &Http,
+    name: &str,
+) -> (Person, [Authenticator; N], String) {
+    let person = Person::called(name);
+    Contract::ApiAuth.registers(http, &person).await;
+    let access = Contract::Users.signs_in(http, &person).await.access;
+    let mut apps = Vec::new();
+    for _ in 0..N {
+        apps.push(enrol(http, &access, &person).await);
+    }
+    let apps = apps.try_into().unwrap_or_else(|_| unreachable!());
+    (person, apps, access)
+}
+
+/// The challenge in the answer to a login.
+#[track_caller]
+pub fn challenge(answer: &Answer) -> String {
+    let header = answer.header("authlog-second-factor");
+    let header = header.unwrap_or_else(|| panic!("no challenge: {answer}"));
+    let (challenge, parameters) = header.split_once("; ").unwrap();
+    assert_eq!(parameters, r#"methods="totp recovery"; expires=300"#);
+    challenge.to_owned()
+}
+
+/// Finishes the login with this member of the body.
+pub async fn finish(http: &Http, challenge: &str, member: &str, code: &str) -> Answer {
+    let body = json!({"challenge": challenge, member: code});
+    http.send(own::SECOND_FACTOR).json(&body).await
+}
