@@ -55,6 +55,7 @@ impl Owner {
                 },
                 rotation: Some(Rotation::Reusable),
                 expires_at: lasts_until,
+                authentication: authlog_domain::Authentication::by_password(at),
             });
             self.person.does_in(store, session, start).await.unwrap();
             self.sessions.push(session);
