@@ -4,8 +4,8 @@
 
 use authlog_domain::user::{
     Authority, EnrolTotp, IssueRecoveryCodes, MAX_FACTORS, ProvedEpoch, RECOVERY_CODES,
-    RegisterUser, RemoveFactor, RevokeSessions, UseRecoveryCode, UserCommand, UserEvent,
-    UserRefusal,
+    RegisterUser, RemoveFactor, RevokeSessions, SecondFactors, UseRecoveryCode, UserCommand,
+    UserEvent, UserRefusal,
 };
 use authlog_domain::{
     AccountNumber, CredentialId, FactorId, RecoverySetId, Role, Timestamp, TotpParameters, User,
@@ -19,7 +19,9 @@ fn at() -> Timestamp {
 
 fn execute(user: &mut User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefusal> {
     let events = user.decide(command)?;
-    events.iter().for_each(|event| user.apply(event.clone()));
+    for event in &events {
+        user.apply(event.clone());
+    }
     Ok(events)
 }
 
@@ -110,7 +112,7 @@ fn a_removed_factor_is_gone_and_the_last_one_takes_the_recovery_codes_away() {
     assert_eq!(removed.unwrap().len(), 1);
     assert_eq!(
         user.registered().unwrap().second_factors,
-        Default::default()
+        SecondFactors::default()
     );
     // An administrator who repeats the request changes nothing.
     let again = execute(&mut user, remove(None, Authority::Administrator));
