@@ -470,10 +470,21 @@ async fn nothing_that_races_an_erasure_survives_it(store: Store) {
                 .await;
             Contract::Users.says_wrong_credentials(&answer);
         }
+        let attempts = AtomicUsize::new(0);
         eventually("no trace of the person is left", async || {
             let stored = found(&service.settings.stored_bytes(), &[&ann.email]);
             let mail = found_in(&service.settings.data().join("mail"), &[&ann.email]);
-            (stored.is_empty() && mail.is_empty()).then_some(())
+            if stored.is_empty() && mail.is_empty() {
+                return Some(());
+            }
+            // A request for a link that arrived after the erasure is new data. It is deleted when it is handled, and
+            // from SQLite's write-ahead log with the next erasure.
+            let attempt = attempts.fetch_add(1, Ordering::Relaxed);
+            let other = Person::called(&format!("other-{round}-{attempt}"));
+            Contract::Users.registers(&http, &other).await;
+            let erased = run(&service.settings, &["user", "erase", &other.email, "--yes"]).await;
+            assert!(erased.status.success(), "{erased:?}");
+            None
         })
         .await;
         Contract::Users.registers(&http, &ann).await;
