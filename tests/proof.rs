@@ -609,7 +609,7 @@ async fn a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept(s
     assert!(!words.contains("is missing"), "{words}");
     let words = output_of(&service.settings.run(&["log", "verify"], ""));
     assert!(
-        words.contains("not the one of the configured checkpoint file"),
+        words.contains("not the log of the configured checkpoint file"),
         "{words}"
     );
     let verify = ["log", "verify", "--checkpoint", &path];
