@@ -20,8 +20,8 @@ use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLo
 use authlog_domain::session::{LoggedIn, LoggedOut, SessionEvent, TokenRefreshed};
 use authlog_domain::user::{RoleChanged, UserEvent, UserRegistered};
 use authlog_domain::{
-    AccountNumber, AggregateKind, AuthenticationLevel, AuthenticationMethods, CredentialId, Email,
-    PersonName, Personal, RefusedLogins, Role, Rotation, SessionId, Timestamp, UserId, Username,
+    AccountNumber, AggregateKind, CredentialId, Email, PersonName, Personal, RefusedLogins, Role,
+    Rotation, SessionId, Timestamp, UserId, Username,
 };
 use authlog_infrastructure::Store;
 use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
@@ -245,9 +245,9 @@ fn session(
         epoch: 0,
         rotation: Some(Rotation::Rotating),
         expires_at: expiry(began),
-        amr: Some(AuthenticationMethods::PASSWORD),
-        acr: Some(AuthenticationLevel::Aal1),
-        auth_time: Some(began),
+        amr: None,
+        acr: None,
+        auth_time: None,
         factor: None,
     }))?;
     for generation in 1..=refreshes {

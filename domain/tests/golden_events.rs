@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
 use authlog_domain::session::{
-    LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, TokenRefreshed,
+    LoggedIn, LoggedOut, RefreshTokenReused, SessionCommand, SessionEvent, SessionRevoked,
+    StartSession, TokenRefreshed,
 };
 use authlog_domain::user::{
     EmailChanged, EmailVerificationRequested, EmailVerified, FactorRemoved, PasswordChanged,
@@ -18,8 +19,8 @@ use authlog_domain::user::{
 use authlog_domain::{
     AccountNumber, AggregateKind, Authentication, AuthenticationLevel, AuthenticationMethods,
     CredentialId, Email, EventKind, FactorId, PersonName, Personal, Phone, RecoverySetId, ResetId,
-    RevocationReason, Role, Rotation, SessionId, Timestamp, TotpAlgorithm, UserId, Username,
-    VerificationId,
+    RevocationReason, Role, Rotation, Session, SessionId, Timestamp, TotpAlgorithm, UserId,
+    Username, VerificationId,
 };
 use cqrs_es::DomainEvent;
 use serde_json::Value;
@@ -231,6 +232,51 @@ fn a_login_of_version_1_was_by_password_alone_at_its_time() {
         panic!("{event:?}");
     };
     assert_eq!(event.authentication(), Authentication::by_password(at()));
+}
+
+/// The event of a login by a person who was authenticated like this.
+fn started(authentication: Authentication) -> SessionEvent {
+    let command = SessionCommand::Start(StartSession {
+        at: at(),
+        user: UserId::new(id(4)),
+        epoch: 0,
+        rotation: Some(Rotation::Rotating),
+        expires_at: at(),
+        authentication,
+    });
+    let events = Session::default().decide(command).unwrap();
+    let [event] = <[SessionEvent; 1]>::try_from(events).unwrap();
+    event
+}
+
+#[test]
+fn a_login_is_written_in_version_2_only_if_it_was_more_than_a_password() {
+    let files = golden_files();
+    let golden = |name: &str| {
+        let file = files.iter().find(|(_, golden, _)| golden == name);
+        file.map(|(.., payload)| payload.clone()).unwrap()
+    };
+    let by_password = started(Authentication::by_password(at()));
+    assert_eq!(by_password.event_version(), "1");
+    assert_eq!(
+        serde_json::to_value(&by_password).unwrap(),
+        golden("LoggedIn.v1")
+    );
+    let factor = Some(FactorId::new(id(8)));
+    let with_code = started(Authentication::by_password_and_code(at(), factor));
+    assert_eq!(with_code.event_version(), "2");
+    assert_eq!(
+        serde_json::to_value(&with_code).unwrap(),
+        golden("LoggedIn.v2")
+    );
+    // A password that was checked at another time than that of the login.
+    let earlier = Authentication::by_password(Timestamp::from_unix_millis(0));
+    let event = started(earlier);
+    assert_eq!(event.event_version(), "2");
+    let SessionEvent::LoggedIn(event) = event else {
+        panic!("{event:?}");
+    };
+    assert_eq!(event.authentication(), earlier);
 }
 
 #[test]

@@ -124,17 +124,21 @@ fn decide(session: &Session, command: SessionCommand) -> Result<Vec<SessionEvent
     }
 }
 
+/// A login by password alone is stored in version 1, which reads as just that. So programs of the version before read it as
+/// well, and the log does not grow.
 fn start(command: StartSession) -> SessionEvent {
+    let by_password = Authentication::by_password(command.at);
+    let more = Some(command.authentication).filter(|it| *it != by_password);
     SessionEvent::LoggedIn(LoggedIn {
         at: command.at,
         user: command.user,
         epoch: command.epoch,
         rotation: command.rotation,
         expires_at: command.expires_at,
-        amr: Some(command.authentication.amr),
-        acr: Some(command.authentication.acr),
-        auth_time: Some(command.authentication.auth_time),
-        factor: command.authentication.factor,
+        amr: more.map(|it| it.amr),
+        acr: more.map(|it| it.acr),
+        auth_time: more.map(|it| it.auth_time),
+        factor: more.and_then(|it| it.factor),
     })
 }
 

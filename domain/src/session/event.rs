@@ -37,8 +37,8 @@ pub struct LoggedIn {
     pub rotation: Option<Rotation>,
     /// The instant from which no token of the session is valid, unless it is refreshed before.
     pub expires_at: Timestamp,
-    /// By which methods the person was authenticated. Version 1 has none of this and the following members: its sessions
-    /// were all started with a password alone.
+    /// By which methods the person was authenticated. Version 1 has none of this and the following members: the session was
+    /// started with a password alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amr: Option<AuthenticationMethods>,
     /// The level of the authentication.
