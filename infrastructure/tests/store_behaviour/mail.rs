@@ -303,6 +303,23 @@ pub async fn requested_links_leave_room_for_notices(world: &impl World) {
     }
 }
 
+pub async fn notices_of_all_kinds_share_the_limit_of_a_mailbox(world: &impl World) {
+    let store = world.store();
+    let to = address("ada@example.com");
+    let (mut at, mut sent) = (now(), 0);
+    // For half a day, every kind of notice is to be sent as often as its own limit permits.
+    for _ in 0..12 {
+        for kind in MailKind::ALL {
+            if kind.quota() == MailKind::PasswordChanged.quota() {
+                sent += admitted(&*store, &to, kind, 4, at).await;
+            }
+        }
+        at = at.plus(HOUR);
+    }
+    // Forty at once, and one in half an hour.
+    assert!((40..=40 + 24).contains(&sent), "{sent}");
+}
+
 pub async fn the_quota_of_a_mailbox_outlives_the_account(world: &impl World) {
     let store = world.store();
     let (kind, at) = (MailKind::VerificationLink, now());

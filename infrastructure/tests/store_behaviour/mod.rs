@@ -219,6 +219,7 @@ macro_rules! store_behaviour {
             an_entry_that_cannot_be_read_delays_no_other,
             a_clock_that_was_ahead_closes_a_mailbox_for_less_than_a_day,
             requested_links_leave_room_for_notices,
+            notices_of_all_kinds_share_the_limit_of_a_mailbox,
             the_quota_of_a_mailbox_outlives_the_account,
             budgets_that_are_full_again_are_removed,
             mail_that_was_postponed_by_a_fast_clock_is_due_at_once,
