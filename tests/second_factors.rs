@@ -27,6 +27,7 @@ on_both_stores!(
     a_recovery_code_signs_in_once,
     a_challenge_ends_with_the_password_under_which_it_began,
     guessed_codes_are_limited_like_guessed_passwords,
+    codes_guessed_from_many_addresses_are_limited_and_do_not_lock_the_owner_out,
     an_administrator_and_the_operator_remove_factors,
     a_mailed_reset_removes_no_factor,
     an_erasure_and_the_log_keep_nothing_of_a_factor,
@@ -424,6 +425,45 @@ async fn guessed_codes_are_limited_like_guessed_passwords(store: Store) {
     // They count for the name: the password cannot be guessed from there either.
     let answer = Contract::Users.sign_in(&stranger, &ann).await;
     assert_eq!(answer.status, 429, "{answer}");
+}
+
+async fn codes_guessed_from_many_addresses_are_limited_and_do_not_lock_the_owner_out(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let service = settings.without("AUTHLOG_RATE_LIMIT").start().await;
+    let http = service.http();
+    let (ann, [mut app], access) = with_apps::<1>(&http, "ann").await;
+    let codes = recovery_codes(&http, &access, &ann).await;
+    let from = |number: usize| http.calling_from(&format!("127.0.1.{number}"));
+    let begun = challenge(&Contract::Users.sign_in(&from(250), &ann).await);
+    let mut statuses = Vec::new();
+    // Each guess from an address of its own, at both places.
+    for number in 1..=60 {
+        let answer = finish(&from(number), &begun, "code", &app.wrong_code()).await;
+        statuses.push(answer.status);
+        let typed = format!("{}{}", ann.password, app.wrong_code());
+        let guesser = from(60 + number);
+        let answer = Contract::Users
+            .sign_in(&guesser, &ann.with_password(&typed))
+            .await;
+        statuses.push(answer.status);
+    }
+    // A hundred wrong codes are checked, and then one in a quarter of an hour.
+    let limited = statuses.iter().filter(|status| **status == 429).count();
+    assert!((19..=20).contains(&limited), "{statuses:?}");
+    // Passwords are guessed as before.
+    let answer = Contract::Users
+        .sign_in(&from(251), &ann.with_password("not-the-password"))
+        .await;
+    Contract::Users.says_wrong_credentials(&answer);
+    // The owner signs in from a known address with a code, and from another one with a recovery code.
+    let typed = format!("{}{}", ann.password, app.fresh_code().await);
+    Contract::Users
+        .signs_in(&http, &ann.with_password(&typed))
+        .await;
+    let away = from(252);
+    let begun = challenge(&Contract::Users.sign_in(&away, &ann).await);
+    let answer = finish(&away, &begun, "recovery_code", &codes[0]).await;
+    assert_eq!(answer.status, 200, "{answer}");
 }
 
 async fn an_administrator_and_the_operator_remove_factors(store: Store) {

@@ -58,6 +58,7 @@ struct Limits {
     guesses: Buckets,
     persistent_guesses: Buckets,
     guesses_from_anywhere: Buckets,
+    codes_from_anywhere: Buckets,
     failures: Buckets,
     sign_ins: Buckets,
     registrations: Buckets,
@@ -114,6 +115,7 @@ impl GcraAttemptLimiter {
             guesses: Buckets::new(quotas::GUESSES),
             persistent_guesses: Buckets::new(quotas::PERSISTENT_GUESSES),
             guesses_from_anywhere: Buckets::new(quotas::GUESSES_FROM_ANYWHERE),
+            codes_from_anywhere: Buckets::new(quotas::CODES_FROM_ANYWHERE),
             failures: Buckets::new(quotas::FAILURES_FROM_ADDRESS),
             sign_ins: Buckets::new(quotas::SIGN_INS),
             registrations: Buckets::new(quotas::REGISTRATIONS_FROM_ADDRESS),
@@ -170,6 +172,9 @@ impl GcraAttemptLimiter {
             // Counted only if the quota has room, so that a wait that others cause stays short.
             UpdateKind::FailedAtAccount => {
                 let _ = limits.guesses_from_anywhere.take(key, now);
+            }
+            UpdateKind::WrongCode => {
+                let _ = limits.codes_from_anywhere.take(key, now);
             }
             UpdateKind::FailedFromNetwork => limits.failures.count(key, now),
             UpdateKind::OwnChange => limits.own_changes.count(key, now),
@@ -305,6 +310,10 @@ impl AttemptLimiter for NoAttemptLimits {
 
 impl ReservedGuess for NoAttemptLimits {
     fn at_account(&mut self, _: Option<UserId>) -> Result<(), Duration> {
+        Ok(())
+    }
+
+    fn at_second_factor(&mut self, _: UserId) -> Result<(), Duration> {
         Ok(())
     }
 

@@ -211,6 +211,10 @@ impl ReservedGuess for NullPorts {
         Ok(())
     }
 
+    fn at_second_factor(&mut self, _: UserId) -> Result<(), Duration> {
+        Ok(())
+    }
+
     fn settle(&mut self, _: GuessOutcome) {}
 }
 

@@ -115,6 +115,12 @@ pub trait ReservedGuess: Send + Sync {
     /// As [`Reservation::at_account`].
     fn at_account(&mut self, account: Option<UserId>) -> Result<(), Duration>;
 
+    /// As [`Reservation::at_second_factor`]. After an error, the guess must not be settled any more.
+    ///
+    /// # Errors
+    /// As [`Reservation::at_second_factor`].
+    fn at_second_factor(&mut self, account: UserId) -> Result<(), Duration>;
+
     /// Counts the guess by its outcome, and gives back the rest of the reservation. It is called once.
     fn settle(&mut self, outcome: GuessOutcome);
 }
@@ -140,6 +146,21 @@ impl Reservation {
     pub fn at_account(mut self, account: Option<UserId>) -> Result<Self, Duration> {
         if let Some(guess) = &mut self.0
             && let Err(wait) = guess.at_account(account)
+        {
+            self.0 = None;
+            return Err(wait);
+        }
+        Ok(self)
+    }
+
+    /// Reserves the check of a code against a limit of the account that all networks share. A code is short: without such a
+    /// limit, a person who knows the password and has many addresses would find one.
+    ///
+    /// # Errors
+    /// The time until the check is permitted. The password was right, and counts as that.
+    pub fn at_second_factor(mut self, account: UserId) -> Result<Self, Duration> {
+        if let Some(guess) = &mut self.0
+            && let Err(wait) = guess.at_second_factor(account)
         {
             self.0 = None;
             return Err(wait);

@@ -204,6 +204,13 @@ impl Authlog {
             reserved.give_back();
             return Err(EXPIRED);
         };
+        let reserved = match proof {
+            SecondFactorProof::Code(_) => {
+                reserved.at_second_factor(account.id).map_err(too_many)?
+            }
+            // It is too long to be guessed.
+            SecondFactorProof::RecoveryCode(_) => reserved,
+        };
         let finished = match proof {
             SecondFactorProof::Code(code) => {
                 self.finish_with_code(&account, code, terms, context).await

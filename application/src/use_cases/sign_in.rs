@@ -125,6 +125,10 @@ impl Authlog {
             session
         } else {
             let code = code.as_ref().map(|code| code.as_str());
+            let reserved = match code {
+                Some(_) => reserved.at_second_factor(account.id).map_err(too_many)?,
+                None => reserved,
+            };
             let checked = match self.check_code(&account, code).await {
                 Ok(checked) => checked,
                 Err(unavailable) => {

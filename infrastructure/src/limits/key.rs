@@ -9,6 +9,7 @@ use aws_lc_rs::hmac;
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Account,
+    Code,
     Guess,
     Identifier,
     Name,
@@ -21,6 +22,7 @@ impl Kind {
     const fn tag(self) -> &'static [u8] {
         match self {
             Self::Account => b"account",
+            Self::Code => b"code",
             Self::Guess => b"guess",
             Self::Identifier => b"identifier",
             Self::Name => b"name",

@@ -33,6 +33,12 @@ pub(super) const GUESSES_FROM_ANYWHERE: Quota = Quota {
     then_one_per: Duration::from_secs(30),
 };
 
+/// Wrong codes of second factors for one account from anywhere, from the first one of an address on: a code has six digits, and
+/// an attacker who knows the password may have as many addresses as there are codes. It does not apply to addresses from
+/// which the owner has signed in before, so the attacker cannot lock the owner out there. After the hundred wrong codes of
+/// NIST SP 800-63B-4 §3.2.2 there are 96 guesses a day left, each of which is right once in 300,000 times.
+pub(super) const CODES_FROM_ANYWHERE: Quota = PERSISTENT_GUESSES;
+
 /// Wrong passwords from one address for any account, against one common password tried on every account. A whole office or
 /// mobile network may have the address: those who have signed in there before do not wait.
 pub(super) const FAILURES_FROM_ADDRESS: Quota = Quota {

@@ -25,6 +25,8 @@ pub(super) struct HeldGuess {
     /// Whether the person signed in with this name from here before.
     signed_in_before: bool,
     at_account: Option<AtAccount>,
+    /// The key of the account's codes, if a place for one is held.
+    code: Option<u64>,
 }
 
 /// The places that are held at an account.
@@ -66,6 +68,7 @@ impl HeldGuess {
             from_network,
             signed_in_before,
             at_account: None,
+            code: None,
         })
     }
 
@@ -132,7 +135,8 @@ impl HeldGuess {
             None if counts => limits.send(Update::new(UpdateKind::Guess, held.guess)),
             Some(Announced { guess, at }) if !counts => limits.send(Update {
                 guess,
-                // A right password takes back the whole count; a guesser has no right passwords to exploit this.
+                // A right password takes back the whole count; a guesser has no right passwords to exploit this, and codes have
+                // a limit of their own.
                 // Otherwise the part that has leaked on other nodes meanwhile is not taken back again.
                 age: if signed_in { 0 } else { age(at, now) },
                 ..Update::new(UpdateKind::TakenBack, held.guess)
@@ -170,6 +174,21 @@ impl ReservedGuess for HeldGuess {
         }
     }
 
+    fn at_second_factor(&mut self, account: UserId) -> Result<(), Duration> {
+        let limits = Arc::clone(&self.limits);
+        let parts = [&account.as_uuid().as_bytes()[..], b""];
+        let code = limits.key.hash(Kind::Code, parts);
+        let now = limits.clock.now();
+        let held = hold(
+            &limits.codes_from_anywhere,
+            code,
+            self.signed_in_before,
+            now,
+        );
+        self.code = held.inspect_err(|_| self.settle(GuessOutcome::Right))?;
+        Ok(())
+    }
+
     fn settle(&mut self, outcome: GuessOutcome) {
         let limits = &*self.limits;
         let now = limits.clock.now();
@@ -179,6 +198,12 @@ impl ReservedGuess for HeldGuess {
             settle(&limits.failures, network, counts, now);
             if counts {
                 limits.send(Update::new(UpdateKind::FailedFromNetwork, network));
+            }
+        }
+        if let Some(code) = self.code {
+            settle(&limits.codes_from_anywhere, code, counts, now);
+            if counts {
+                limits.send(Update::new(UpdateKind::WrongCode, code));
             }
         }
         if let Some(held) = &self.at_account {

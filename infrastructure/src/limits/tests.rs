@@ -189,10 +189,11 @@ fn a_refused_guess_holds_no_place() {
         &limits.guesses,
         &limits.persistent_guesses,
         &limits.guesses_from_anywhere,
+        &limits.codes_from_anywhere,
         &limits.failures,
         &limits.sign_ins,
     ];
-    assert_eq!(all.map(held), [0; 6]);
+    assert_eq!(all.map(held), [0; 7]);
 }
 
 #[test]
@@ -382,6 +383,41 @@ fn nodes_with_one_key_count_together_and_others_apart() {
 }
 
 #[test]
+fn wrong_codes_share_one_budget_on_all_networks_and_nodes() {
+    let clock = SetClock::new();
+    let (one, mut told) = GcraAttemptLimiter::shared(clock.clone(), NODES, &SystemEntropy);
+    let (other, _untold) = GcraAttemptLimiter::shared(clock.clone(), NODES, &SystemEntropy);
+    let code = |limiter: &GcraAttemptLimiter, address: &str, user| {
+        let user = account(user);
+        let reserved = start(limiter, guess(address, "jo"), Some(user)).unwrap();
+        reserved.at_second_factor(user)
+    };
+    one.remember_sign_in(Some(OFFICE.parse().unwrap()), &["jo".to_owned()]);
+    let wrong = (0..200)
+        .filter(|number| {
+            let address = format!("198.18.0.{number}");
+            code(&one, &address, 1).map(Reservation::was_wrong).is_ok()
+        })
+        .count();
+    assert_eq!(wrong, 100);
+    deliver(&mut told, &other);
+    for node in [&one, &other] {
+        let wait = code(node, "198.18.1.1", 1).map(Reservation::give_back);
+        assert_eq!(wait.unwrap_err(), Duration::from_secs(15 * 60));
+        // The account's passwords, the codes of other accounts, and the owner do not wait.
+        let password = start(node, guess("198.18.1.2", "jo"), Some(account(1)));
+        password.unwrap().give_back();
+        code(node, "198.18.1.3", 2).unwrap().give_back();
+        code(node, OFFICE, 1).unwrap().was_right();
+    }
+    clock.pass(Duration::from_secs(15 * 60));
+    // A right code does not count.
+    code(&one, "198.18.1.4", 1).unwrap().was_right();
+    code(&one, "198.18.1.5", 1).unwrap().was_wrong();
+    assert!(code(&one, "198.18.1.6", 1).is_err());
+}
+
+#[test]
 fn guesses_in_progress_on_one_node_count_on_the_other() {
     let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
     let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
@@ -564,6 +600,7 @@ fn a_spray_from_millions_of_addresses_fills_no_memory_and_hides_no_guesser() {
         &limits.guesses,
         &limits.persistent_guesses,
         &limits.guesses_from_anywhere,
+        &limits.codes_from_anywhere,
         &limits.failures,
         &limits.sign_ins,
     ] {

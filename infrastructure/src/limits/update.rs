@@ -22,6 +22,8 @@ pub(super) enum UpdateKind {
     TakenBack,
     /// A guess at an account failed.
     FailedAtAccount,
+    /// A code of a second factor of an account was wrong.
+    WrongCode,
     /// A guess from an address failed.
     FailedFromNetwork,
     /// An account was changed by its owner.
@@ -31,10 +33,11 @@ pub(super) enum UpdateKind {
 }
 
 impl UpdateKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Guess,
         Self::TakenBack,
         Self::FailedAtAccount,
+        Self::WrongCode,
         Self::FailedFromNetwork,
         Self::OwnChange,
         Self::SignedIn,
@@ -45,6 +48,7 @@ impl UpdateKind {
             Self::Guess => 'G',
             Self::TakenBack => 'B',
             Self::FailedAtAccount => 'A',
+            Self::WrongCode => 'F',
             Self::FailedFromNetwork => 'N',
             Self::OwnChange => 'C',
             Self::SignedIn => 'S',
@@ -106,7 +110,7 @@ mod tests {
     proptest! {
         #[test]
         fn updates_are_read_as_they_were_written(
-            updates in prop::collection::vec((0_usize..6, any::<[u64; 2]>(), any::<u16>()), 0..20),
+            updates in prop::collection::vec((0_usize..7, any::<[u64; 2]>(), any::<u16>()), 0..20),
         ) {
             let update = |(kind, [key, guess], age): (usize, [u64; 2], u16)| Update {
                 kind: UpdateKind::ALL[kind],
@@ -119,7 +123,7 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_text_causes_no_panic(text in any::<String>(), hex in "[GBANCS][0-9a-f+-]{36,148}") {
+        fn arbitrary_text_causes_no_panic(text in any::<String>(), hex in "[GBAFNCS][0-9a-f+-]{36,148}") {
             let _ = Update::read_all(&text);
             let _ = Update::read_all(&hex);
         }
