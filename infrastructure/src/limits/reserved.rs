@@ -176,7 +176,8 @@ impl ReservedGuess for HeldGuess {
 
     fn at_second_factor(&mut self, account: UserId) -> Result<(), Duration> {
         let limits = Arc::clone(&self.limits);
-        let parts = [&account.as_uuid().as_bytes()[..], b""];
+        let account = account.as_uuid();
+        let parts = [&account.as_bytes()[..], b""];
         let code = limits.key.hash(Kind::Code, parts);
         let now = limits.clock.now();
         let held = hold(
