@@ -237,7 +237,7 @@ async fn a_full_stream_makes_events_wait_and_raises_an_alarm(store: Store) {
     // oldest.
     let info = stream.info().await.expect("the stream").clone();
     let mut config = info.config;
-    config.max_bytes = i64::try_from(info.state.bytes).unwrap();
+    config.max_bytes = i64::try_from(info.state.bytes).expect("a size");
     let jetstream = nats.jetstream().await;
     jetstream.update_stream(&config).await.expect("less room");
     let person = Person::called("ann");
