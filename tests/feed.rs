@@ -522,10 +522,15 @@ async fn the_feed_has_no_personal_data(store: Store) {
         members.extend(event["data"].as_object().unwrap().keys().cloned());
     }
     let meant = [
+        "acr",
+        "amr",
+        "auth_time",
         "contract",
         "expires_at",
+        "factor_id",
         "generation",
         "kept_session_id",
+        "left",
         "number",
         "reason",
         "role",
