@@ -64,6 +64,14 @@ pub(super) async fn end_other_sessions(
     Ok(no_content(ended))
 }
 
+/// The current password, which confirms a request. It is not in the URL, because URLs are logged. A proxy may drop the body of
+/// a DELETE, which has no defined semantics (RFC 9110 §9.3.5); behind one, clients use the POST that does the same.
+#[derive(Deserialize)]
+pub(super) struct PasswordIn {
+    #[serde(default)]
+    pub(super) password: JsonField,
+}
+
 #[derive(Deserialize)]
 pub(super) struct NewPasswordIn {
     #[serde(default)]

@@ -7,21 +7,12 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 
+use super::account::PasswordIn;
 use super::admin::id_of;
 use super::caller::{Bearer, BearerWithBody};
 use super::problem::{no_content, problem, refused};
 use crate::Api;
-use crate::http::JsonField;
-
-/// The confirmation of the caller. It is not in the URL, because URLs are logged. A proxy may drop the body of a
-/// DELETE, which has no defined semantics (RFC 9110 §9.3.5); behind one, clients use POST.
-#[derive(Deserialize)]
-pub(super) struct PasswordIn {
-    #[serde(default)]
-    password: JsonField,
-}
 
 /// `DELETE /account` and `POST /account/erase`: erases the caller's account. 204 on success.
 pub(super) async fn erase_own(

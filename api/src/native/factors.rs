@@ -14,7 +14,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::account::explain;
+use super::account::{PasswordIn, explain};
 use super::admin::id_of;
 use super::caller::{Bearer, BearerWithBody};
 use super::problem::{no_content, refused};
@@ -61,13 +61,6 @@ struct EnrolmentOut<'a> {
 #[derive(Serialize)]
 struct RecoveryCodesOut<'a> {
     codes: Vec<&'a str>,
-}
-
-/// The current password. It is not in the URL, because URLs are logged.
-#[derive(Deserialize)]
-pub(super) struct PasswordIn {
-    #[serde(default)]
-    password: JsonField,
 }
 
 #[derive(Deserialize)]
