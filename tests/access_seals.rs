@@ -2,7 +2,7 @@
 //! version is sealed while people use it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};

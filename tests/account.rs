@@ -1,7 +1,7 @@
 //! A person's own account: profile, sessions, changes of the password and of the e-mail address.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Rules that hold across all contracts: accounts, sessions and tokens of one contract work in every other.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};

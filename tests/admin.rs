@@ -2,7 +2,7 @@
 //! requires.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::contract::{Tokens, eventually_refuses, is_refused, refreshes_nothing, verifies};

@@ -233,6 +233,21 @@ fn words_that_are_hard_to_read_do_not_become_more_frequent_in_the_code() {
 }
 
 #[test]
+fn every_file_of_stories_is_part_of_the_binary() {
+    let main = std::fs::read_to_string(root().join("tests/main.rs")).unwrap();
+    let declared: BTreeSet<_> = main
+        .lines()
+        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
+    let files = std::fs::read_dir(root().join("tests")).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    for file in files.filter(|file| file.extension().is_some_and(|it| it == "rs")) {
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        assert!(name == "main" || declared.contains(name), "{name}");
+    }
+}
+
+#[test]
 fn every_test_that_a_document_names_exists() {
     let code = code();
     let known: BTreeSet<_> = code

@@ -1,7 +1,7 @@
 //! The reset page in headless Chromium, if it is installed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::path::Path;
 use std::process::Command;

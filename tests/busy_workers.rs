@@ -11,7 +11,7 @@
 
 #[path = "../api/src/tests/arbitrary.rs"]
 mod arbitrary;
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The command line: what each command prints, and what it must not change.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeMap;
 use std::process::Output;

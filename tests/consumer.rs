@@ -1,7 +1,7 @@
 //! The example consumer: its table is correct although the consumer is killed, and in spite of gaps and forged messages.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -396,7 +396,7 @@ impl Drop for Table {
     }
 }
 
-/// The path of the example, built if necessary: `cargo test --test consumer` builds no examples.
+/// The path of the example, built if necessary: `cargo test --test stories` builds no examples.
 fn example() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)

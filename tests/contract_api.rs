@@ -1,7 +1,7 @@
 //! The contract `/api`: `api.md`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::contract::{is_refused, refusal_of_api, verifies};

@@ -1,7 +1,7 @@
 //! The contract `/api/auth`: `api-auth-a.md` and `api-auth-b.md`, two documents on the same paths.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::contract::{refusal_of_api_auth, verifies};

@@ -1,7 +1,7 @@
 //! The contract `/users`: `users.md`. `password_reset.rs` tests its password reset.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::contract::{

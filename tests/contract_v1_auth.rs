@@ -1,7 +1,7 @@
 //! The contract `/v1/auth`: `v1-auth.md`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::contract::verifies;

@@ -1,7 +1,7 @@
 //! The refresh-token cookie as browsers send it: among other cookies, repeated, behind a proxy, and from other sites.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::Value;
 use support::contract::{Tokens, is_refused, refreshes_nothing, refusal_of_api_auth, verifies};

@@ -3,7 +3,7 @@
 //! Each operation is repeated, and the total has to be exactly that many times its price. PostgreSQL counts the
 //! statements. On SQLite, which runs the same use cases, only hashes and events are counted.
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Every endpoint of the documents has a name in the tests, is routed by the program, and is requested by a story.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

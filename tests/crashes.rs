@@ -1,6 +1,6 @@
 //! The service is killed under load and restarted: acknowledged changes are there, and no other change is partial.
 
-mod support;
+use crate::support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

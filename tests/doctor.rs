@@ -1,7 +1,7 @@
 //! `authlog doctor` finds and names every kind of damage, repairs derived data, and reports nothing on a sound store.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::json;
 use support::load::Load;

@@ -1,6 +1,6 @@
 //! A store that an earlier version of the program wrote is verified, rebuilt and served.
 
-mod support;
+use crate::support;
 
 use std::process::Output;
 

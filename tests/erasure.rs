@@ -1,7 +1,7 @@
 //! Erasing an account leaves no personal data anywhere, and keeps every event.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::path::Path;
 use std::process::Output;

@@ -9,7 +9,7 @@
     reason = "the test prints its choices and faults"
 )]
 
-mod support;
+use crate::support;
 
 use std::sync::Arc;
 use std::time::Duration;

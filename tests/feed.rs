@@ -1,7 +1,7 @@
 //! The log over HTTP: complete and in order, for permitted roles, and only while the permission lasts.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! A consumer that knows only the schemas that the running program publishes can read every event.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::collections::{BTreeMap, BTreeSet};
 

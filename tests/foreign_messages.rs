@@ -2,7 +2,7 @@
 //! deletes nothing.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Tests of `support/form.rs`: a form matches exactly the values that have it. Otherwise the comparison of answers would
 //! prove nothing.
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::form::{

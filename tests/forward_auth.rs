@@ -5,7 +5,7 @@
     reason = "a test that cannot go on fails"
 )]
 
-mod support;
+use crate::support;
 
 use percent_encoding::percent_decode_str;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! The history of an account, for auditors, the person and an operator.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::process::Output;
 

@@ -1,7 +1,7 @@
 //! Requests that no well-behaved client sends: each contract refuses them in its own words.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::endpoint::NAMED;

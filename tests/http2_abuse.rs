@@ -4,7 +4,7 @@
 //! deadlines.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

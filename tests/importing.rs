@@ -2,7 +2,7 @@
 //! login.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::process::Output;
 

@@ -4,7 +4,7 @@
     reason = "a mail server of a test is a test; clippy.toml knows only functions that are marked as one"
 )]
 
-mod support;
+use crate::support;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};

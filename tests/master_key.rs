@@ -1,7 +1,7 @@
 //! The master key is replaced without an interruption, and the old key opens nothing afterwards.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;

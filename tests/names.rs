@@ -1,7 +1,7 @@
 //! Names of accounts: several spellings of one mailbox, and names of one kind that look like another kind.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::process::Output;
 

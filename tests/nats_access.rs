@@ -2,7 +2,7 @@
 //! requires it.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::path::{Path, PathBuf};

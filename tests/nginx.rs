@@ -1,7 +1,7 @@
 //! The nginx configuration of `docs/forward-auth.md`, in Debian's nginx if it is installed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

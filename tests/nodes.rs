@@ -1,6 +1,6 @@
 //! Two nodes on one PostgreSQL give the same answers.
 
-mod support;
+use crate::support;
 
 use std::time::{Duration, Instant};
 
@@ -173,7 +173,7 @@ async fn a_change_of_role_on_one_node_ends_every_session_on_the_other() {
     assert_eq!(token::claims(&tokens.access)["role"], "user");
 }
 
-/// Prints what it measures: `cargo test --test nodes how_long -- --nocapture`.
+/// Prints what it measures: `cargo test --test stories how_long -- --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn how_long_a_logout_takes_to_reach_the_other_node() {
     let [first, second] = two_nodes().await;

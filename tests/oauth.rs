@@ -1,7 +1,7 @@
 //! OAuth 2.0: metadata, introspection and revocation.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::contract::{is_refused, refreshes_nothing, verifies};

@@ -1,7 +1,7 @@
 //! PostgreSQL stops under a running service and returns.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::json;
 use support::contract::verifies;

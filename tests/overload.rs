@@ -1,7 +1,7 @@
 //! More logins than the service can hash passwords for, on a machine that is busy with other work.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

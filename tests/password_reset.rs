@@ -5,7 +5,7 @@
     reason = "a test that cannot go on fails"
 )]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Debian's HAProxy and Apache in front of the service, if they are installed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -2,7 +2,7 @@
 //! `python3-jose`, `python3-authlib`).
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::io::Write as _;
 use std::path::Path;

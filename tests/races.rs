@@ -1,7 +1,7 @@
 //! Concurrent clients: exactly one of them gets what only one can have.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::contract::{is_refused, refreshes_nothing, verifies};

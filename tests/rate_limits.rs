@@ -1,7 +1,7 @@
 //! Every contract limits guesses in its own words, and a guesser cannot lock the owner of an account out.
 #![expect(clippy::panic, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::json;
 use support::{

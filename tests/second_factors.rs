@@ -1,7 +1,7 @@
 //! Second factors: authenticator apps and recovery codes, through every contract.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::authenticator::{begin, challenge, confirm, enrol, finish, with_apps};

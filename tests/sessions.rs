@@ -1,6 +1,6 @@
 //! The life of a session: rotation, the grace for retries, theft and the end.
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

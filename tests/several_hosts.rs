@@ -1,7 +1,7 @@
 //! Several servers: PostgreSQL with a standby, PostgreSQL behind PgBouncer, and a cluster of NATS servers.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use support::events::{Auditor, lag};
 use support::failover::url_at;

@@ -1,7 +1,7 @@
 //! Signing keys are rotated while the service runs, and every session survives.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeSet;
 use std::process::Output;

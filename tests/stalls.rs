@@ -2,7 +2,7 @@
 //! repeating it has the same effect.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use futures_util::future::join_all;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! The state of an account at earlier moments.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::http::Http;

@@ -3,7 +3,7 @@
 //! The attacker knows everything that is public: the key set, the format of tokens, and valid tokens of their own.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use std::net::TcpListener;
 

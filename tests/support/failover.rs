@@ -36,9 +36,8 @@ pub struct Standby {
 /// A person with two sessions.
 #[derive(Clone)]
 pub struct Visitor {
-    pub person: Person,
+    /// The access token of the first session.
     pub access: String,
-    pub other: String,
 }
 
 impl Cluster {
@@ -200,8 +199,6 @@ impl Cluster {
         }
         Some(Visitor {
             access: Contract::ApiAuth.tokens_in(&registered.json()).access,
-            other: Contract::ApiAuth.tokens_in(&signed_in.json()).access,
-            person,
         })
     }
 

@@ -1,11 +1,5 @@
 //! Support of the tests: the real program on a real store, and the clients that send requests to it.
 #![allow(
-    dead_code,
-    unused_imports,
-    unused_macros,
-    reason = "every test binary uses its own part of this module"
-)]
-#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -189,11 +189,6 @@ impl Nats {
         self.running.take().expect("it runs").end("KILL");
     }
 
-    /// Whether it runs.
-    pub fn is_running(&self) -> bool {
-        self.running.is_some()
-    }
-
     /// Removes everything that the stopped server has stored.
     pub fn wipe(&self) {
         assert!(self.running.is_none(), "it runs");
