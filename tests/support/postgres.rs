@@ -36,15 +36,16 @@ impl Postgres {
             let programs = binary("").display().to_string().replace('/', "-");
             let name = format!("authlog-tests{worktree}{programs}");
             let home = std::env::temp_dir().join(name);
-            // The lock files stay, because another process may be waiting for one.
-            Self::at(&home, &home.join("data"))
+            // The lock files stay, because another process may be waiting for one. No test cuts the power of this server, so
+            // it need not wait for the disk.
+            Self::at(&home, &home.join("data"), "ALTER SYSTEM SET fsync = off")
         })
     }
 
     /// A server of one test, which may stop and start it.
     pub fn of_its_own() -> Self {
         let home = own_home();
-        Self::at(&home, &home)
+        Self::at(&home, &home, "")
     }
 
     /// A standby on a server of its own, with a copy of everything. It replicates over `upstream`, a port that leads to
@@ -87,8 +88,9 @@ impl Postgres {
         self.execute("postgres", "SELECT pg_reload_conf()");
     }
 
-    /// The server with its files in `home`, started unless it runs. `litter` is removed after the last use.
-    fn at(home: &Path, litter: &Path) -> Self {
+    /// The server with its files in `home`, started unless it runs. A new one executes `first`. `litter` is removed after
+    /// the last use.
+    fn at(home: &Path, litter: &Path, first: &str) -> Self {
         make_directory(home);
         let need = open(&home.join("need"));
         need.lock_shared().expect("a lock");
@@ -101,6 +103,8 @@ impl Postgres {
             let server = url(port, "postgres");
             // Only in this database, because tests dump and compare theirs.
             Self::execute_at(&server, "CREATE EXTENSION pg_stat_statements");
+            Self::execute_at(&server, first);
+            Self::execute_at(&server, "SELECT pg_reload_conf()");
             port
         });
         Self {
@@ -344,7 +348,7 @@ fn start(home: &Path) -> u16 {
     panic!("PostgreSQL does not start: {}", log(home));
 }
 
-/// The settings are durable as in production (`fsync` stays on), because some tests simulate a power failure.
+/// The settings are durable as in production, because some tests simulate a power failure.
 fn start_on(home: &Path, port: u16) -> bool {
     let options = format!(
         "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -33,10 +33,7 @@ impl Server {
 
     /// A server that a test may stop.
     pub fn start() -> Self {
-        let folder = TempDir::with_prefix("authlog-postgres-").unwrap();
-        if let Some((user, group)) = unprivileged() {
-            chown(folder.path(), Some(user), Some(group)).unwrap();
-        }
+        let folder = folder();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -47,12 +44,7 @@ impl Server {
             port,
             process: None,
         };
-        let made = command("initdb")
-            .args(["-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "-D"])
-            .arg(server.data())
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "initdb: {made:?}");
+        copy(&empty_cluster(), &server.data());
         server.resume();
         server
     }
@@ -127,6 +119,51 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// The files of a new cluster. They are made once and copied, because `initdb` takes longer than most tests.
+fn empty_cluster() -> PathBuf {
+    let mut version = command("postgres");
+    let version = version.arg("--version").stdout(Stdio::piped());
+    let version = version.output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let name = version
+        .trim()
+        .replace(|it: char| !it.is_ascii_alphanumeric(), "-");
+    let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("empty-{name}"));
+    if !made.exists() {
+        let folder = folder();
+        let data = folder.path().join("data");
+        let initdb = command("initdb")
+            .args(["-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "-D"])
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert!(initdb.status.success(), "initdb: {initdb:?}");
+        let copied = made.with_extension(std::process::id().to_string());
+        copy(&data, &copied);
+        // Of several processes the first one wins.
+        if let Err(error) = std::fs::rename(&copied, &made) {
+            assert!(made.exists(), "{error}");
+            std::fs::remove_dir_all(&copied).unwrap();
+        }
+    }
+    made
+}
+
+/// A folder that the server can write to.
+fn folder() -> TempDir {
+    let folder = TempDir::with_prefix("authlog-postgres-").unwrap();
+    if let Some((user, group)) = unprivileged() {
+        chown(folder.path(), Some(user), Some(group)).unwrap();
+    }
+    folder
+}
+
+/// Copies a directory with its owners and modes.
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(status.unwrap().success());
 }
 
 /// PostgreSQL refuses to run as root.
