@@ -26,8 +26,8 @@ on_both_stores!(
 const BCRYPT: &str = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";
 
 /// Hashes of other programs with their passwords: test vectors of `crypt_blowfish`, of the reference implementation of
-/// Argon2 and of RFC 7914.
-const ELSEWHERE: [(&str, &str, &str); 6] = [
+/// Argon2 and of RFC 7914, and hashes that passlib 1.7.4 and Django 5.2 made.
+const ELSEWHERE: [(&str, &str, &str); 11] = [
     (
         "bcrypt-a",
         "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
@@ -53,6 +53,31 @@ const ELSEWHERE: [(&str, &str, &str); 6] = [
         "scrypt",
         "$scrypt$ln=14,r=8,p=1$U29kaXVtQ2hsb3JpZGU$cCO9yzr9c0hGHAbNgf046/2o+7qQT44+qbVD9lRdofI",
         "pleaseletmein",
+    ),
+    (
+        "passlib-sha1",
+        "$pbkdf2$1000$YW4gaW1wb3J0ZWQgc2FsdA$K3Wru5n0J3SGDJ9hpnSlvPX/Qbo",
+        "correct horse",
+    ),
+    (
+        "passlib-sha256",
+        "$pbkdf2-sha256$1000$YW4gaW1wb3J0ZWQgc2FsdA$C5jMLqGRvRkwzyLZ1rZtp5hRpqf8Wy5dvGphIZC7dm8",
+        "correct horse",
+    ),
+    (
+        "passlib-sha512",
+        "$pbkdf2-sha512$1000$YW4gaW1wb3J0ZWQgc2FsdA$m4OXmmSGoGmhAS94qWIT9nT4ehGCUdHCUegwOf58crG1lYNQ939IeDFkV7nRgXDuY5jYaYPZIamErkIOX4Jubw",
+        "correct horse",
+    ),
+    (
+        "django-sha256",
+        "pbkdf2_sha256$1000$djangosalt22characters$mJK9IOf0Ui9EG7PkdSodPYJAUuBpDDOt5qravRFZSis=",
+        "correct horse",
+    ),
+    (
+        "django-sha1",
+        "pbkdf2_sha1$1000$djangosalt22characters$Pk8l7ym9RwG++lzL7A990+TQ1Fs=",
+        "correct horse",
     ),
 ];
 
@@ -258,6 +283,16 @@ fn lines_with_errors() -> Vec<(String, &'static str)> {
                 json!("$scrypt$ln=40,r=8,p=1$c29tZXNhbHQ$c2VjcmV0c2VjcmV0"),
             ),
             "ln=40, r=8, p=1 costs too much",
+        ),
+        (
+            with(
+                "password_hash",
+                json!(format!(
+                    "pbkdf2_sha256$3000001$canary$c2VjcmV0{}",
+                    "A".repeat(35)
+                )),
+            ),
+            "a PBKDF2 hash of 3000001 iterations for each of 1 blocks takes too long to check",
         ),
         (
             json!({"password_hash": BCRYPT, "name": "Canary"}).to_string(),

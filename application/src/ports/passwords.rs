@@ -8,8 +8,8 @@ use authlog_domain::Flaw;
 
 use crate::{ClientPresence, NewPassword, Password};
 
-/// A stored password hash, in the PHC string format or, if it was imported, in that of bcrypt. It has no `Debug`, because
-/// hashes must not appear in logs.
+/// A stored password hash, in the PHC string format or, if it was imported, in that of bcrypt, passlib or Django. It has no
+/// `Debug`, because hashes must not appear in logs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 

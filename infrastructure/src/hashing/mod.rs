@@ -7,6 +7,7 @@ mod fair_queue;
 mod hasher;
 mod memory;
 mod parameters;
+mod pbkdf2_hash;
 mod pool;
 mod scrypt_hash;
 mod stored;

@@ -1,4 +1,5 @@
-//! Stored password hashes: PHC strings (<https://github.com/P-H-C/phc-string-format>), and the format of bcrypt.
+//! Stored password hashes: PHC strings (<https://github.com/P-H-C/phc-string-format>), the format of bcrypt, and those of
+//! PBKDF2.
 
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Params, Version};
@@ -11,6 +12,7 @@ use zeroize::Zeroizing;
 use super::bcrypt_hash::BcryptHash;
 use super::memory::{ArgonError, ArgonMemory, Scheme};
 use super::parameters::{Argon2Parameters, InvalidParameters};
+use super::pbkdf2_hash::{MAX_WORK, Pbkdf2Hash};
 use super::scrypt_hash::ScryptHash;
 
 /// Length of a new hash, in bytes (RFC 9106 §4).
@@ -38,6 +40,12 @@ pub(super) enum UnreadableHash {
     NotScrypt,
     #[error("a scrypt hash with ln={log_n}, r={r}, p={p} costs too much to check")]
     TooCostlyScrypt { log_n: u32, r: u32, p: u32 },
+    #[error("it is no PBKDF2 hash with iterations, a salt and an output of 16 to 128 bytes")]
+    NotPbkdf2,
+    #[error(
+        "a PBKDF2 hash of {iterations} iterations for each of {blocks} blocks takes too long to check: {MAX_WORK} together are the most"
+    )]
+    TooCostlyPbkdf2 { iterations: u32, blocks: u64 },
 }
 
 /// A hash of a supported scheme.
@@ -48,6 +56,8 @@ pub(super) enum StoredHash {
     Bcrypt(BcryptHash),
     /// From elsewhere.
     Scrypt(Box<ScryptHash>),
+    /// From elsewhere.
+    Pbkdf2(Pbkdf2Hash),
 }
 
 impl StoredHash {
@@ -59,6 +69,9 @@ impl StoredHash {
             .find_map(|name| text.strip_prefix(name))
         {
             return BcryptHash::parse(rest).map(Self::Bcrypt);
+        }
+        if let Some(hash) = Pbkdf2Hash::parse(text) {
+            return hash.map(Self::Pbkdf2);
         }
         let hash = phc::PasswordHash::new(text).map_err(UnreadableHash::NoPhcString)?;
         if hash.algorithm.as_str() == "scrypt" {
@@ -74,13 +87,14 @@ impl StoredHash {
             Self::Argon2(hash) => hash.is_of(password, memory),
             Self::Bcrypt(hash) => Ok(hash.is_of(password)),
             Self::Scrypt(hash) => Ok(hash.is_of(password)),
+            Self::Pbkdf2(hash) => Ok(hash.is_of(password)),
         }
     }
 
     /// Whether no other password than this one matches, given that this one does.
     pub fn reads_all_of(&self, password: &[u8]) -> bool {
         match self {
-            Self::Argon2(_) | Self::Scrypt(_) => true,
+            Self::Argon2(_) | Self::Scrypt(_) | Self::Pbkdf2(_) => true,
             Self::Bcrypt(_) => BcryptHash::reads_all_of(password),
         }
     }
@@ -90,7 +104,7 @@ impl StoredHash {
     pub fn is_outdated(&self, current: &Params) -> bool {
         match self {
             Self::Argon2(hash) => hash.is_outdated(current),
-            Self::Bcrypt(_) | Self::Scrypt(_) => true,
+            Self::Bcrypt(_) | Self::Scrypt(_) | Self::Pbkdf2(_) => true,
         }
     }
 }
@@ -311,7 +325,8 @@ mod tests {
             "$scrypt$ln=14,r=0,p=1$",
             "$scrypt$ln=14,r=8$",
             "$scrypt$ln=14,r=8,p=1,x=1$",
-            "$pbkdf2-sha256$i=1000$",
+            "$pbkdf2-sha256$i=4000000$",
+            "$pbkdf2-md5$i=1000$",
         ] {
             let text = format!("{start}{rest}");
             assert!(StoredHash::parse(&stored(&text)).is_err(), "{text}");
