@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Create, change, import and erase accounts
     #[command(subcommand)]
     User(UserCommand),
+    /// Build the list of breached passwords, with which new passwords are compared
+    #[command(subcommand)]
+    Breached(BreachedCommand),
     /// Manage signing keys and the master key
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -93,6 +96,21 @@ pub(crate) enum UserCommand {
     Import(ImportUsers),
     /// Erase an account and its personal data for good; its events stay in the log without them
     Erase(EraseUser),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BreachedCommand {
+    /// Build the list from a published one (docs/operations.md); needs no database
+    Import(ImportBreached),
+}
+
+#[derive(Args)]
+pub(crate) struct ImportBreached {
+    /// File with lines SHA1:count, sorted by hash, or folder with a file for each prefix of five digits
+    pub(crate) source: PathBuf,
+    /// File to write, replaced when the list is complete [the file in AUTHLOG_BREACHED_PASSWORDS]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]

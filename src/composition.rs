@@ -1,5 +1,6 @@
 //! The composition root: the only place that knows every adapter.
 
+mod breached_passwords;
 mod mail;
 mod master_keys;
 mod open_errors;
@@ -26,6 +27,7 @@ use url::Url;
 
 use crate::settings::{REFRESH_GRACE, RESET_LIFETIME, Settings, VERIFICATION_LIFETIME};
 use crate::transparency;
+pub(crate) use breached_passwords::{breached_passwords, check_breached_passwords};
 pub(crate) use mail::mailer;
 pub(crate) use master_keys::keys_of_rotation;
 pub(crate) use store::{ClusterWorkers, OpenStore, migrate, open_store, open_store_with};
@@ -93,6 +95,7 @@ pub(crate) async fn assemble(
         mail_queue: store.clone(),
         mail_gate: store.clone(),
         hasher: Arc::new(hasher),
+        breached_passwords: breached_passwords(settings)?,
         tokens: Arc::new(tokens),
         secrets: Arc::new(HmacSecretTokens::new(&secret)),
         factor_secrets: Arc::new(KeyedFactorSecrets::new(&secret, Arc::clone(&entropy))?),

@@ -31,6 +31,7 @@ use crate::transparency;
 pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let mut lifecycle = Lifecycle::begin(settings.http.shutdown_delay)?;
     let connections = connections::within_limits(settings.http.max_connections);
+    composition::check_breached_passwords(settings)?;
     let opened = composition::open_store(settings, StoreAccess::Create).await?;
     let store = Arc::clone(&opened.store);
     let listener = TcpListener::bind(settings.http.listen)

@@ -174,6 +174,7 @@ async fn forge(nats: &Nats, log_index: u64) {
 /// A service that publishes, and an account that may read its log.
 async fn service(nats: &Nats) -> (Program, Tokens) {
     let settings = Settings::on(Store::Sqlite).with_cheap_hashing();
+    let settings = settings.with_a_breached_password();
     let settings = settings.with("AUTHLOG_NATS_URL", &nats.url());
     let service = settings.start().await;
     let reader = signed_in(&service, "reader", "service").await;

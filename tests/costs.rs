@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use support::administered_account::AdministeredAccount;
+use support::authenticator::with_apps;
 use support::contract::{Tokens, verifies};
 use support::http::Http;
 use support::meter::{Meter, NOTHING, Price, asked};
@@ -20,6 +21,7 @@ use support::{
 on_both_stores!(
     a_registration_is_one_append_and_one_hash,
     a_login_is_one_lookup_one_hash_and_one_append,
+    a_login_with_a_code_is_two_lookups_one_hash_and_one_append,
     a_refresh_reads_its_session_once_and_appends_once,
     a_long_session_costs_the_same_as_a_short_one_and_none_of_its_events_is_read,
     a_logout_reads_its_session_once_and_appends_once,
@@ -101,6 +103,32 @@ async fn a_login_is_one_lookup_one_hash_and_one_append(store: Store) {
         };
         assert_eq!(spent.await, meter.times(TIMES, price), "{contract:?}");
     }
+}
+
+async fn a_login_with_a_code_is_two_lookups_one_hash_and_one_append(store: Store) {
+    let meter = Meter::on(store).await;
+    let mut people = Vec::new();
+    for number in 0..5 {
+        let name = format!("person-{number}");
+        let (person, [mut app], _) = with_apps::<1>(&meter.http, &name).await;
+        let typed = format!("{}{}", person.password, app.fresh_code().await);
+        people.push(person.with_password(&typed));
+    }
+    let spent = meter.spent(async || {
+        for person in &people {
+            Contract::Users.signs_in(&meter.http, person).await;
+        }
+    });
+    let price = Price {
+        statements: &[
+            asked::ACCOUNT_AND_HASH,
+            asked::AUTHENTICATOR_APPS,
+            asked::APPEND,
+        ],
+        hashes: 1,
+        events: 1,
+    };
+    assert_eq!(spent.await, meter.times(5, price));
 }
 
 async fn a_refresh_reads_its_session_once_and_appends_once(store: Store) {

@@ -238,7 +238,7 @@ async fn reading_from_beyond_the_end_is_refused(store: Store) {
 }
 
 async fn a_reader_can_filter_by_account_and_by_type(store: Store) {
-    let service = Program::on(store).await;
+    let service = Settings::on(store).with_a_breached_password().start().await;
     let reader = signed_in(&service, "reader", "service").await;
     let first = everything_happens(&service, "ann").await;
     let second = everything_happens(&service, "bob").await;
@@ -485,7 +485,7 @@ async fn a_program_that_stops_disconnects_its_followers_at_once(store: Store) {
 }
 
 async fn the_feed_has_no_personal_data(store: Store) {
-    let service = Program::on(store).await;
+    let service = Settings::on(store).with_a_breached_password().start().await;
     let reader = signed_in(&service, "reader", "service").await;
     let canary = "canary-of-the-tests";
     let story = everything_happens(&service, canary).await;

@@ -18,7 +18,8 @@ on_both_stores!(every_event_matches_the_schema_that_the_program_serves);
 
 async fn every_event_matches_the_schema_that_the_program_serves(store: Store) {
     let nats = Nats::start().await;
-    let settings = Settings::on(store).with("AUTHLOG_NATS_URL", &nats.url());
+    let settings = Settings::on(store).with_a_breached_password();
+    let settings = settings.with("AUTHLOG_NATS_URL", &nats.url());
     let service = settings.start().await;
     let reader = signed_in(&service, "reader", "service").await;
     let story = everything_happens(&service, "ann").await;

@@ -7,6 +7,7 @@ use crate::support;
 use std::process::Output;
 
 use serde_json::{Value, json};
+use support::authenticator::{Authenticator, challenge, finish};
 use support::contract::verifies;
 use support::{
     Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, own,
@@ -21,6 +22,8 @@ on_both_stores!(
     an_import_without_ids_cannot_be_repeated,
     a_hash_cheaper_than_a_new_one_is_renewed_at_the_next_login,
     a_storm_of_logins_does_not_stop_verifying_and_refreshing,
+    an_imported_app_signs_in_with_its_code,
+    an_export_of_keycloak_is_imported_with_its_password_and_app,
 );
 
 const BCRYPT: &str = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";
@@ -185,7 +188,8 @@ async fn an_interrupted_import_can_be_resumed(store: Store) {
 
 async fn an_error_in_a_file_names_its_line_and_repeats_nothing_of_it(store: Store) {
     let settings = Settings::on(store).with("AUTHLOG_LOG", "trace");
-    let lines = lines_with_errors();
+    let mut lines = lines_with_errors();
+    lines.extend(lines_with_wrong_apps());
     let first = import(&settings, &[imported_person(1)]);
     assert!(first.status.success(), "{first:?}");
     let text: Vec<&str> = lines.iter().map(|(line, _)| line.as_str()).collect();
@@ -230,15 +234,46 @@ async fn an_error_in_a_file_names_its_line_and_repeats_nothing_of_it(store: Stor
     }
 }
 
+/// The line of a person with one member that is wrong.
+fn with(member: &str, value: Value) -> String {
+    let mut line = imported_person(500);
+    line["username"] = json!("canary-user");
+    line["email"] = json!("canary@canary.example");
+    line[member] = value;
+    line.to_string()
+}
+
+/// Lines with authenticator apps or exported credentials that are wrong.
+fn lines_with_wrong_apps() -> Vec<(String, &'static str)> {
+    vec![
+        (with("totp", json!("canary")), "totp is not an array"),
+        (
+            with("totp", json!([{"secret": "canary!"}])),
+            "totp 1: secret is not base 32",
+        ),
+        (
+            with("totp", json!([{"secret": "CANARYCANARYCANA", "digits": 9}])),
+            "totp 1: digits is not 6, 7 or 8",
+        ),
+        (
+            with(
+                "totp",
+                json!(vec![json!({"secret": "CANARYCANARYCANA"}); 11]),
+            ),
+            "totp has more than 10 apps",
+        ),
+        (
+            with(
+                "credentials",
+                json!([{"type": "otp", "secretData": "canary"}]),
+            ),
+            "without secretData and credentialData",
+        ),
+    ]
+}
+
 /// Lines of a file, each with the reason for which it is refused; empty for lines without an error.
 fn lines_with_errors() -> Vec<(String, &'static str)> {
-    let with = |member: &str, value: Value| {
-        let mut line = imported_person(500);
-        line["username"] = json!("canary-user");
-        line["email"] = json!("canary@canary.example");
-        line[member] = value;
-        line.to_string()
-    };
     let many_rounds = BCRYPT.replace("$05$", "$31$");
     vec![
         (imported_person(1).to_string(), ""),
@@ -478,6 +513,101 @@ async fn a_storm_of_logins_does_not_stop_verifying_and_refreshing(store: Store) 
         }
     }
     assert!(turned_away > 0, "no login was refused");
+}
+
+async fn an_imported_app_signs_in_with_its_code(store: Store) {
+    const SEEDS: [&str; 2] = [
+        "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
+        "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
+    ];
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    let mut line = imported_person(1);
+    line["totp"] = json!([
+        {"secret": SEEDS[0].to_lowercase(), "algorithm": "SHA1", "digits": 6, "period": 30, "label": "old phone"},
+        format!("otpauth://totp/Example:ann?secret={}&issuer=Example", SEEDS[1]),
+    ]);
+    let imported = import(&service.settings, &[line.clone(), imported_person(2)]);
+    assert!(imported.status.success(), "{imported:?}");
+    let person = Person::called("person-1").with_password("U*U*");
+    let begun = challenge(&Contract::Users.sign_in(&http, &person).await);
+    let mut apps = SEEDS.map(Authenticator::of);
+    let answer = finish(&http, &begun, "code", &apps[0].fresh_code().await).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let access = Contract::Users.tokens_in(&answer.json()).access;
+    let typed = format!("U*U*{}", apps[1].fresh_code().await);
+    Contract::ApiAuth
+        .signs_in(&http, &person.with_password(&typed))
+        .await;
+    let listed = http.send(own::FACTORS).bearer(&access).await.json();
+    let listed = listed["factors"].as_array().unwrap().clone();
+    let labels: Vec<_> = listed.iter().map(|factor| &factor["label"]).collect();
+    assert_eq!(labels, [&json!("old phone"), &Value::Null]);
+    // A second import skips the account, and the doctor finds nothing.
+    let again = import(&service.settings, &[line]);
+    assert!(again.status.success(), "{again:?}");
+    assert_eq!(service.settings.count("second_factors"), 2);
+    let doctor = service.settings.run(&["doctor"], "");
+    assert!(doctor.status.success(), "{doctor:?}");
+    let other = Person::called("person-2").with_password("U*U*");
+    Contract::Users.signs_in(&http, &other).await;
+}
+
+async fn an_export_of_keycloak_is_imported_with_its_password_and_app(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    // By Python's hashlib, in the form of Keycloak's exports.
+    let passwords = [
+        ("pbkdf2", 1300, "P62Z4tXB8dRCqlyvrxCULpAXetQ="),
+        (
+            "pbkdf2-sha256",
+            2750,
+            "HVCaS3ZhZo6+nfLkO6sG140ROlWgq+MfjkXznedoVCVClJw//FeXYjTMopLy04bVmJDVGMkDkD8TnygWCFXugg==",
+        ),
+        (
+            "pbkdf2-sha512",
+            2100,
+            "dOLJrwYjCU20UKtZvvlqvvshTqXBUam+rupbD6P3jxocmxxzfEGnsJD3HMnME62fFAjUn2IBAIILuy7fCF1eEw==",
+        ),
+    ];
+    let lines: Vec<Value> = passwords
+        .iter()
+        .enumerate()
+        .map(|(number, (algorithm, iterations, value))| {
+            let mut line = imported_person(number);
+            line.as_object_mut().unwrap().remove("password_hash");
+            let secret = json!({"value": value, "salt": "AAECAwQFBgcICQoLDA0ODw==", "additionalParameters": {}});
+            let data = json!({"hashIterations": iterations, "algorithm": algorithm, "additionalParameters": {}});
+            let seed = json!({"value": "12345678901234567890"});
+            let app = json!({"subType": "totp", "digits": 6, "counter": 0, "period": 30, "algorithm": "HmacSHA1"});
+            line["credentials"] = json!([
+                {"type": "password", "userLabel": "My password", "secretData": secret.to_string(), "credentialData": data.to_string()},
+                {"type": "otp", "userLabel": "phone", "secretData": seed.to_string(), "credentialData": app.to_string()},
+            ]);
+            line
+        })
+        .collect();
+    let imported = import(&service.settings, &lines);
+    assert!(imported.status.success(), "{imported:?}");
+    for (number, (algorithm, ..)) in passwords.iter().enumerate() {
+        let name = format!("person-{number}");
+        let person = Person::called(&name).with_password("correct horse");
+        let mut app = Authenticator::of("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
+        let typed = format!("correct horse{}", app.fresh_code().await);
+        Contract::ApiAuth
+            .signs_in(&http, &person.with_password(&typed))
+            .await;
+        let refused = Contract::ApiAuth
+            .sign_in(&http, &person.with_password("Correct horse"))
+            .await;
+        Contract::ApiAuth.says_wrong_credentials(&refused);
+        eventually("the password is hashed again", async || {
+            (renewals(&service, &name) == 1).then_some(())
+        })
+        .await;
+        let hash = service.settings.stored_hash(&name).await;
+        assert!(hash.starts_with("$argon2id$"), "{algorithm}: {hash}");
+    }
 }
 
 /// How often an account's password was hashed again.

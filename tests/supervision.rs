@@ -94,6 +94,7 @@ async fn the_state_of_every_worker_can_be_read(store: Store) {
         .await;
     let mut expected = vec![
         "password_renewer",
+        "breach_checker",
         "reset_mailer",
         "event_mailer",
         "revocation_tail",

@@ -8,16 +8,17 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::account_cache::AccountCache;
 use crate::ports::{
-    AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, History, Housekeeping,
-    LocalMail, LogIntegrity, MailGate, MailQueue, Mailer, PasswordHasher, Publication,
-    ResetRequests, RevocationSource, SecondFactorSecrets, SecretTokens, StoreError, Tokens,
-    TransparencyLog,
+    AttemptLimiter, BreachedPasswords, Clock, Directory, Entropy, EventLog, EventStore, Health,
+    History, Housekeeping, LocalMail, LogIntegrity, MailGate, MailQueue, Mailer, PasswordHasher,
+    Publication, ResetRequests, RevocationSource, SecondFactorSecrets, SecretTokens, StoreError,
+    Tokens, TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::CommandExecutor;
 use crate::workers::{
-    Background, BackgroundWorker, EventMailer, Housekeeper, LogFeed, MailSweeper, OutdatedPassword,
-    PasswordRenewer, RefusedLogin, RefusedLoginRecorder, ResetMailer, RevocationTail,
+    Background, BackgroundWorker, BreachChecker, EventMailer, Housekeeper, LogFeed, MailSweeper,
+    OutdatedPassword, PasswordRenewer, ProvedPassword, RefusedLogin, RefusedLoginRecorder,
+    ResetMailer, RevocationTail,
 };
 use crate::{Auditor, Operator, PasswordPolicy, Refusal, RevocationList};
 
@@ -52,6 +53,8 @@ pub struct Parts {
     pub mail_gate: Arc<dyn MailGate>,
     /// Hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
+    /// The list of breached passwords; `None` if there is none.
+    pub breached_passwords: Option<Arc<dyn BreachedPasswords>>,
     /// Signs and verifies tokens.
     pub tokens: Arc<dyn Tokens>,
     /// Creates and parses the tokens of mailed links, and computes the digests of opaque tokens.
@@ -105,6 +108,7 @@ pub struct Authlog {
     pub(crate) unanswered_refreshes: Arc<UnansweredRefreshes>,
     pub(crate) refused_logins: mpsc::Sender<RefusedLogin>,
     pub(crate) outdated_passwords: mpsc::Sender<OutdatedPassword>,
+    pub(crate) proved_passwords: mpsc::Sender<ProvedPassword>,
     /// Wakes the [`ResetMailer`].
     pub(crate) reset_requested: Arc<Notify>,
     /// Wakes the [`EventMailer`].
@@ -130,6 +134,8 @@ impl Authlog {
         let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&executor));
         let (outdated_passwords, password_renewer) =
             PasswordRenewer::new(&parts, Arc::clone(&executor));
+        let (proved_passwords, breach_checker) =
+            BreachChecker::new(&parts, Arc::clone(&executor), Arc::clone(&mail_due));
         let (erased, mail_sweeper) = MailSweeper::new(&parts);
         let feed = Arc::new(LogFeed::new(Arc::clone(&parts.log)));
         let reset_mailer = ResetMailer::new(
@@ -153,6 +159,7 @@ impl Authlog {
         );
         let background = vec![
             BackgroundWorker::new(password_renewer),
+            BackgroundWorker::new(breach_checker),
             BackgroundWorker::new(reset_mailer),
             BackgroundWorker::new(event_mailer),
             BackgroundWorker::new(revocation_tail),
@@ -169,6 +176,7 @@ impl Authlog {
             revocation_list,
             refused_logins,
             outdated_passwords,
+            proved_passwords,
             reset_requested,
             mail_due,
             sessions_left,

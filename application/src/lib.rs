@@ -53,6 +53,6 @@ pub use use_cases::{
     AccountState, ActiveToken, BegunTotp, Behind, CHALLENGE_LIFETIME, ENROLMENT_LIFETIME,
     ExpectedToken, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof, LiveSession,
     NotIdentified, NotImported, PendingSignIn, RebuildProgress, RegistrationForm,
-    SecondFactorProof, SessionPage, SignInForm, StateAt, identify, rebuild_read_models,
+    SecondFactorProof, SessionPage, SignInForm, StateAt, TotpForm, identify, rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

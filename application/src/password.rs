@@ -59,7 +59,7 @@ impl Password {
         })
     }
 
-    /// The bytes to hash. Only for password hashers.
+    /// The bytes to hash. Only for password hashers, and for the lookup in a list of breached passwords.
     pub fn expose_to_hasher(&self) -> &[u8] {
         self.0.as_bytes()
     }
@@ -134,6 +134,11 @@ impl NewPassword {
             min_score: 0,
             own_words: Vec::new(),
         }
+    }
+
+    /// The password, before it is known whether it meets the policy.
+    pub(crate) fn unchecked(&self) -> &Password {
+        &self.password
     }
 
     /// The password, if it meets the policy. This may take a few milliseconds of processor time. So it must run on a hashing

@@ -119,6 +119,9 @@ pub enum SecondFactorRefusal {
     /// The account has no second factor.
     #[error("the account has no second factor")]
     Missing,
+    /// The label has this flaw.
+    #[error("the label {0}")]
+    Label(Flaw),
 }
 
 impl Refusal {

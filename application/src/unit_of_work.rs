@@ -395,7 +395,7 @@ impl UnitOfWork {
 
     /// Changes what is stored of second factors with the events.
     pub(crate) fn attach_factor_change(&self, change: FactorChange) {
-        lock(&self.staged).factors = Some(change);
+        lock(&self.staged).factors.push(change);
     }
 
     /// Makes the commit conditional on another administrator who can sign in. It has no effect if the row of `user`, as

@@ -35,6 +35,8 @@ pub enum Notice {
     SecondFactorRemoved,
     /// Recovery codes were made, or one was used.
     RecoveryCodes,
+    /// The password is on a list of breached passwords.
+    PasswordBreached,
 }
 
 macro_rules! catalogue {
@@ -227,6 +229,24 @@ catalogue! {
         personal: [],
         ends_sessions: false,
         notice: Some(Notice::RecoveryCodes),
+    }
+    FactorRenamed {
+        aggregate: User,
+        version: 1,
+        public_name: "factor-renamed",
+        summary: "The person named a second factor, or removed its name.",
+        personal: ["label"],
+        ends_sessions: false,
+        notice: None,
+    }
+    PasswordFoundBreached {
+        aggregate: User,
+        version: 1,
+        public_name: "password-found-breached",
+        summary: "The person signed in with a password that is on the list of breached passwords.",
+        personal: [],
+        ends_sessions: false,
+        notice: Some(Notice::PasswordBreached),
     }
     UserErased {
         aggregate: User,

@@ -55,7 +55,7 @@ pub use session::{RevocationReason, Rotation, Session};
 pub use user::User;
 pub use values::{
     AccountNumber, Authentication, AuthenticationLevel, AuthenticationMethod,
-    AuthenticationMethods, CLOCK_DIFFERENCE, ContractName, CredentialId, Email, FactorId, Flaw,
-    Identifier, IdentifierKind, PersonName, Phone, RecoverySetId, ResetId, Role, SessionId,
-    Timestamp, TotpAlgorithm, TotpParameters, UserId, Username, VerificationId,
+    AuthenticationMethods, CLOCK_DIFFERENCE, ContractName, CredentialId, Email, FactorId,
+    FactorLabel, Flaw, Identifier, IdentifierKind, PersonName, Phone, RecoverySetId, ResetId, Role,
+    SessionId, Timestamp, TotpAlgorithm, TotpParameters, UserId, Username, VerificationId,
 };

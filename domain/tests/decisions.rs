@@ -95,6 +95,7 @@ fn registration() -> UserCommand {
         role: Role::User,
         credential: CredentialId::new(Uuid::from_u128(1)),
         verification: None,
+        totp: vec![],
     })
 }
 

@@ -11,16 +11,16 @@ use authlog_domain::session::{
     StartSession, TokenRefreshed,
 };
 use authlog_domain::user::{
-    EmailChanged, EmailVerificationRequested, EmailVerified, FactorRemoved, PasswordChanged,
-    PasswordRehashed, PasswordReset, PasswordResetRequested, RecoveryCodeUsed, RecoveryCodesIssued,
-    RoleChanged, SessionsRevoked, TotpEnrolled, UserErased, UserEvent, UserLocked, UserRegistered,
-    UserUnlocked,
+    EmailChanged, EmailVerificationRequested, EmailVerified, FactorRemoved, FactorRenamed,
+    PasswordChanged, PasswordFoundBreached, PasswordRehashed, PasswordReset,
+    PasswordResetRequested, RecoveryCodeUsed, RecoveryCodesIssued, RoleChanged, SessionsRevoked,
+    TotpEnrolled, UserErased, UserEvent, UserLocked, UserRegistered, UserUnlocked,
 };
 use authlog_domain::{
     AccountNumber, AggregateKind, Authentication, AuthenticationLevel, AuthenticationMethods,
-    CredentialId, Email, EventKind, FactorId, PersonName, Personal, Phone, RecoverySetId, ResetId,
-    RevocationReason, Role, Rotation, Session, SessionId, Timestamp, TotpAlgorithm, UserId,
-    Username, VerificationId,
+    CredentialId, Email, EventKind, FactorId, FactorLabel, PersonName, Personal, Phone,
+    RecoverySetId, ResetId, RevocationReason, Role, Rotation, Session, SessionId, Timestamp,
+    TotpAlgorithm, UserId, Username, VerificationId,
 };
 use cqrs_es::DomainEvent;
 use serde_json::Value;
@@ -130,6 +130,15 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             at: at(),
             set: RecoverySetId::new(id(9)),
             left: 9,
+        }),
+        UserEvent::FactorRenamed(FactorRenamed {
+            at: at(),
+            factor: FactorId::new(id(8)),
+            label: Some(Personal::Known(FactorLabel::parse("work phone").unwrap())),
+        }),
+        UserEvent::PasswordFoundBreached(PasswordFoundBreached {
+            at: at(),
+            credential: CredentialId::new(id(5)),
         }),
         UserEvent::UserErased(UserErased {
             at: at(),
@@ -315,11 +324,11 @@ fn every_personal_field_is_declared_and_can_be_erased() {
         }
         assert_eq!(reread(kind, erased.clone()), erased, "{event_type}");
         let text = erased.to_string();
-        for planted in ["Solih", "solih", "gmail", "+62"] {
+        for planted in ["Solih", "solih", "gmail", "+62", "work phone"] {
             assert!(!text.contains(planted), "{event_type} still says {planted}");
         }
     }
-    assert_eq!(personal, 6);
+    assert_eq!(personal, 7);
 }
 
 #[test]

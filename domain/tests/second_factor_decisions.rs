@@ -3,12 +3,13 @@
 #![allow(clippy::disallowed_methods, reason = "proofs are made up here")]
 
 use authlog_domain::user::{
-    Authority, EnrolTotp, IssueRecoveryCodes, MAX_FACTORS, ProvedEpoch, RECOVERY_CODES,
-    RegisterUser, RemoveFactor, RevokeSessions, SecondFactors, UseRecoveryCode, UserCommand,
-    UserEvent, UserRefusal,
+    Authority, EnrolTotp, FactorRenamed, ImportedTotp, IssueRecoveryCodes, MAX_FACTORS,
+    ProvedEpoch, RECOVERY_CODES, RegisterUser, RemoveFactor, RenameFactor, ReportBreachedPassword,
+    RevokeSessions, SecondFactors, UseRecoveryCode, UserCommand, UserEvent, UserRefusal,
 };
 use authlog_domain::{
-    AccountNumber, CredentialId, FactorId, RecoverySetId, Role, Timestamp, TotpParameters, User,
+    AccountNumber, CredentialId, FactorId, FactorLabel, Personal, RecoverySetId, Role, Timestamp,
+    TotpParameters, User,
 };
 use cqrs_es::Aggregate;
 use uuid::Uuid;
@@ -25,9 +26,8 @@ fn execute(user: &mut User, command: UserCommand) -> Result<Vec<UserEvent>, User
     Ok(events)
 }
 
-fn registered() -> User {
-    let mut user = User::default();
-    let command = UserCommand::Register(RegisterUser {
+fn registration(totp: Vec<ImportedTotp>) -> UserCommand {
+    UserCommand::Register(RegisterUser {
         at: at(),
         number: AccountNumber::new(1),
         username: None,
@@ -37,8 +37,13 @@ fn registered() -> User {
         role: Role::User,
         credential: CredentialId::new(Uuid::from_u128(1)),
         verification: None,
-    });
-    execute(&mut user, command).unwrap();
+        totp,
+    })
+}
+
+fn registered() -> User {
+    let mut user = User::default();
+    execute(&mut user, registration(vec![])).unwrap();
     user
 }
 
@@ -51,6 +56,7 @@ fn enrol(number: u128) -> UserCommand {
         at: at(),
         factor: factor(number),
         parameters: TotpParameters::DEFAULT,
+        label: None,
         proved: ProvedEpoch::new(0),
     })
 }
@@ -157,4 +163,91 @@ fn a_proof_from_before_the_account_was_taken_back_changes_no_factor() {
         assert_eq!(execute(&mut user, command), Err(UserRefusal::EpochPassed));
     }
     assert_eq!(user.registered().unwrap().second_factors.totp.len(), 1);
+}
+
+fn label(text: &str) -> Option<FactorLabel> {
+    Some(FactorLabel::parse(text).unwrap())
+}
+
+fn rename(number: u128, label: Option<FactorLabel>) -> UserCommand {
+    UserCommand::RenameFactor(RenameFactor {
+        at: at(),
+        factor: factor(number),
+        label,
+    })
+}
+
+fn labels(user: &User) -> Vec<(FactorId, String)> {
+    let factors = &user.registered().unwrap().second_factors;
+    let labels = factors.labels.iter();
+    labels
+        .map(|(factor, label)| (*factor, label.as_str().to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_label_is_of_a_factor_and_ends_with_it() {
+    let mut user = registered();
+    assert_eq!(
+        execute(&mut user, rename(1, label("phone"))),
+        Err(UserRefusal::NoSuchFactor)
+    );
+    execute(&mut user, enrol(1)).unwrap();
+    execute(&mut user, enrol(2)).unwrap();
+    assert_eq!(execute(&mut user, rename(1, None)).unwrap(), []);
+    assert_eq!(
+        execute(&mut user, rename(1, label("phone"))).unwrap().len(),
+        1
+    );
+    assert_eq!(execute(&mut user, rename(1, label("phone"))).unwrap(), []);
+    execute(&mut user, rename(2, label("tablet"))).unwrap();
+    execute(&mut user, rename(2, label("old tablet"))).unwrap();
+    assert_eq!(
+        labels(&user),
+        [
+            (factor(1), "phone".to_owned()),
+            (factor(2), "old tablet".to_owned())
+        ]
+    );
+    execute(&mut user, rename(2, None)).unwrap();
+    let owner = Authority::Owner(ProvedEpoch::new(0));
+    execute(&mut user, remove(Some(factor(1)), owner)).unwrap();
+    assert_eq!(labels(&user), []);
+    // A label that was erased is none.
+    user.apply(UserEvent::FactorRenamed(FactorRenamed {
+        at: at(),
+        factor: factor(2),
+        label: Some(Personal::Erased),
+    }));
+    assert_eq!(labels(&user), []);
+}
+
+#[test]
+fn an_imported_account_has_its_apps_from_the_start() {
+    let mut user = User::default();
+    let app = |number, label| ImportedTotp {
+        at: at(),
+        factor: factor(number),
+        parameters: TotpParameters::DEFAULT,
+        label,
+    };
+    let command = registration(vec![app(1, label("phone")), app(2, None)]);
+    assert_eq!(execute(&mut user, command).unwrap().len(), 4);
+    assert_eq!(user.registered().unwrap().second_factors.totp.len(), 2);
+    assert_eq!(labels(&user), [(factor(1), "phone".to_owned())]);
+}
+
+#[test]
+fn a_breached_password_is_reported_unless_it_was_replaced() {
+    let mut user = registered();
+    let report = |credential| {
+        UserCommand::ReportBreachedPassword(ReportBreachedPassword {
+            at: at(),
+            credential: CredentialId::new(Uuid::from_u128(credential)),
+        })
+    };
+    assert_eq!(execute(&mut user, report(2)).unwrap(), []);
+    let before = user.clone();
+    assert_eq!(execute(&mut user, report(1)).unwrap().len(), 1);
+    assert_eq!(user, before, "nothing depends on it");
 }

@@ -10,6 +10,7 @@
     )
 )]
 
+pub mod breached;
 pub mod claim_upgrade;
 mod doctor;
 mod exclusive_file;

@@ -15,7 +15,7 @@ use crate::composition;
 use crate::settings::Settings;
 
 /// The checks, in the order in which their results are printed.
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 17] = [
     Check::Sequences,
     Check::LogDense,
     Check::LogComplete,
@@ -28,6 +28,7 @@ const CHECKS: [Check; 16] = [
     Check::Sessions,
     Check::Claims,
     Check::Credentials,
+    Check::SecondFactors,
     Check::OpaqueTokens,
     Check::Schema,
     Check::SigningKeys,

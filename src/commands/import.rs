@@ -9,6 +9,10 @@ use anyhow::{Context, bail};
 use authlog_application::{Authlog, ImportForm, Imported, NotImported, Operator, Refusal};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
+
+mod authenticator_apps;
+mod keycloak;
+
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{print, private_file, request_context};
@@ -210,6 +214,17 @@ fn parse(line: &[u8]) -> Result<Option<ImportForm>, &'static str> {
     let Ok(Value::Object(members)) = serde_json::from_slice(line) else {
         return Err("is not a JSON object");
     };
+    let mut password_hash =
+        text(&members, "password_hash").ok_or("password_hash is not a string")?;
+    let mut totp = authenticator_apps::parse(members.get("totp"))?;
+    if let Some(credentials) = members.get("credentials") {
+        let exported = keycloak::parse(credentials)?;
+        if password_hash.is_some() && exported.password_hash.is_some() {
+            return Err("password_hash and a password in credentials are both given");
+        }
+        password_hash = password_hash.or(exported.password_hash);
+        totp.extend(exported.totp);
+    }
     Ok(Some(ImportForm {
         id: text(&members, "id").ok_or("id is not a string")?,
         username: text(&members, "username").ok_or("username is not a string")?,
@@ -218,7 +233,8 @@ fn parse(line: &[u8]) -> Result<Option<ImportForm>, &'static str> {
         phone: text(&members, "phone").ok_or("phone is not a string")?,
         role: text(&members, "role").ok_or("role is not a string")?,
         created_at: text(&members, "created_at").ok_or("created_at is not a string")?,
-        password_hash: text(&members, "password_hash").ok_or("password_hash is not a string")?,
+        password_hash,
+        totp,
     }))
 }
 

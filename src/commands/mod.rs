@@ -1,5 +1,6 @@
 //! The commands of the command line, one file each, and what they share.
 
+mod breached;
 mod doctor;
 mod erase;
 mod export;
@@ -34,6 +35,7 @@ use url::Url;
 
 use crate::composition::{self, Adapters};
 use crate::settings::Settings;
+pub(crate) use breached::breached;
 pub(crate) use doctor::doctor;
 pub(crate) use export::{ExportEvents, export};
 pub(crate) use history::history;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use authlog_infrastructure::hashing::Argon2Parameters;
 
+use super::breached::BreachedPasswordList;
 use super::declare::settings;
 use super::format::{Format, SWITCH, number, time};
 use super::sources::Sources;
@@ -15,6 +16,10 @@ settings! {
         password_min_length: usize = CHARACTERS.default("7"),
         /// Minimum zxcvbn score of a new password, 0 to 4
         password_min_score: u8 = SCORE.default("0"),
+        /// List of breached passwords: a file that `breached import` made, or the URL of a range service
+        breached_passwords: Option<BreachedPasswordList> = BREACHED
+            .holding_a_password()
+            .optional("none"),
         /// Whether to mail a link that confirms the e-mail address when an account is registered: on or off
         verify_email: bool = SWITCH.default("off"),
         /// Whether to refuse logins until that link was followed: on or off
@@ -42,6 +47,12 @@ const SCORE: Format<u8> = Format::new(
     "NUMBER",
     "a zxcvbn score from 0 (anything) to 4 (very hard to guess)",
     |text| number(text, 0..=4),
+);
+
+const BREACHED: Format<BreachedPasswordList> = Format::new(
+    "FILE|URL",
+    "a path, or an http:// or https:// URL",
+    BreachedPasswordList::parse,
 );
 
 const LIFETIME: Format<Duration> =

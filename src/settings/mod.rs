@@ -2,6 +2,7 @@
 //! once, in the file of its group. Its names and its help are derived from the declaration.
 
 mod accounts;
+mod breached;
 mod declare;
 mod flags;
 mod format;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use accounts::Accounts;
+pub(crate) use breached::BreachedPasswordList;
 use declare::Declaration;
 pub(crate) use flags::Flags;
 use http::Http;

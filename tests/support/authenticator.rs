@@ -20,6 +20,15 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
+    /// An app that was enrolled elsewhere, with this seed.
+    pub fn of(secret: &str) -> Self {
+        Self {
+            id: String::new(),
+            secret: secret.to_owned(),
+            shown: current_step() - 1,
+        }
+    }
+
     /// A code that it has not shown before and that the service accepts now. Codes are good one step early.
     pub async fn fresh_code(&mut self) -> String {
         self.shown = (self.shown + 1).max(current_step());
@@ -54,6 +63,11 @@ fn code(secret: &str, step: u64) -> String {
         .expect("oathtool, which scripts/test.sh installs");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// The code of this seed now.
+pub fn code_now(secret: &str) -> String {
+    code(secret, current_step())
 }
 
 /// Begins to enrol an app for the person who is signed in with `access`.

@@ -17,6 +17,7 @@ pub mod asked {
     pub const TAKEN_NAMES: &str = "SELECT digest FROM identifier_claims";
     pub const ACCOUNT_NUMBER: &str = "SELECT nextval";
     pub const ACCOUNT_KEY: &str = "SELECT wrapped FROM subject_keys";
+    pub const AUTHENTICATOR_APPS: &str = "FROM second_factors f";
     pub const OTHER_SESSIONS: &str = "count(*) OVER () AS sessions";
     pub const LAST_SEQUENCE: &str = "SELECT coalesce(max(sequence)";
     pub const EVENTS: &str = "FROM events WHERE aggregate_type = $1 AND aggregate_id = $2";
@@ -156,7 +157,7 @@ impl Meter {
 }
 
 fn by_name(calls: Calls) -> BTreeMap<String, u64> {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         asked::ACCOUNT_AND_HASH,
         asked::ACCOUNT,
         asked::SESSION,
@@ -164,6 +165,7 @@ fn by_name(calls: Calls) -> BTreeMap<String, u64> {
         asked::TAKEN_NAMES,
         asked::ACCOUNT_NUMBER,
         asked::ACCOUNT_KEY,
+        asked::AUTHENTICATOR_APPS,
         asked::OTHER_SESSIONS,
         asked::LAST_SEQUENCE,
         asked::EVENTS,

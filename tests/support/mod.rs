@@ -29,6 +29,7 @@ pub mod postgres;
 pub mod program;
 pub mod proxy;
 pub mod random;
+pub mod range_service;
 pub mod sql;
 pub mod staff;
 pub mod statements;

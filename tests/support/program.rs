@@ -73,6 +73,19 @@ impl Settings {
             .with("AUTHLOG_ARGON2_ITERATIONS", "1")
     }
 
+    /// With a list of breached passwords that has one: that of the person who is imported in `story`.
+    pub fn with_a_breached_password(self) -> Self {
+        let folder = self.data.parent().expect("a folder");
+        let [published, list] = ["published.txt", "breached"].map(|name| folder.join(name));
+        // SHA-1 of `U*U*`, by `sha1sum`.
+        let line = "FCE7471C621F750146990AC5F71671FB46C5B8B3:1\n";
+        std::fs::write(&published, line).expect("a list");
+        authlog_infrastructure::breached::build(&published, &list, |_, _, why| panic!("{why}"))
+            .expect("a list");
+        let list = list.display().to_string();
+        self.with("AUTHLOG_BREACHED_PASSWORDS", &list)
+    }
+
     /// Settings of two nodes that share a database and a master key.
     pub fn of_two_nodes() -> [Self; 2] {
         Self::on(Store::Postgres).of_nodes()

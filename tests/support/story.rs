@@ -41,6 +41,8 @@ pub fn every_type() -> BTreeSet<String> {
 /// A person called `name` registers, signs in through every contract, refreshes, logs out, confirms the address, has a
 /// refresh token stolen, resets the password and becomes an auditor. A second person changes everything that can be
 /// changed, is locked for a while, and is erased. A third person is imported from another service.
+///
+/// The service needs [`Settings::with_a_breached_password`](super::Settings::with_a_breached_password).
 pub async fn everything_happens(service: &Program, name: &str) -> Story {
     let mut events = Vec::new();
     let person = signs_in_and_out(service, name, &mut events).await;
@@ -171,12 +173,16 @@ async fn uses_a_second_factor(
     let challenge = authenticator::challenge(&refused);
     let answer = authenticator::finish(&http, &challenge, "recovery_code", code).await;
     assert_eq!(answer.status, 200, "{answer}");
-    let path = format!("/account/factors/{}", app.id);
-    let request = service.send(Endpoint::at("DELETE", path.leak()));
+    let path: &str = format!("/account/factors/{}", app.id).leak();
+    let request = service.send(Endpoint::at("PATCH", path)).bearer(access);
+    let answer = request.json(&json!({"label": "my phone"})).await;
+    assert_eq!(answer.status, 204, "{answer}");
+    let request = service.send(Endpoint::at("DELETE", path));
     let answer = request.bearer(access).json(&body).await;
     assert_eq!(answer.status, 204, "{answer}");
     events.extend([
         EventKind::TotpEnrolled,
+        EventKind::FactorRenamed,
         EventKind::RecoveryCodesIssued,
         EventKind::LoginRefused,
         EventKind::RecoveryCodeUsed,
@@ -185,7 +191,8 @@ async fn uses_a_second_factor(
     ]);
 }
 
-/// A person is imported with a bcrypt hash and signs in, whereupon the service hashes the password with Argon2.
+/// A person is imported with a bcrypt hash and signs in, whereupon the service hashes the password with Argon2, and finds it on the
+/// list of breached ones.
 async fn is_imported(service: &Program, name: &str, events: &mut Vec<EventKind>) {
     let person = Person::called(name).with_password("U*U*");
     let line = json!({
@@ -204,10 +211,22 @@ async fn is_imported(service: &Program, name: &str, events: &mut Vec<EventKind>)
         history.contains("renewed").then_some(())
     })
     .await;
+    // The password may have been looked up before it was hashed again. Then the next login reports it.
+    Contract::ApiAuth.signs_in(&service.http(), &person).await;
+    eventually("the password is reported", async || {
+        let history = service.settings.run(&["history", name], "");
+        let history = String::from_utf8_lossy(&history.stdout).into_owned();
+        history
+            .contains("on the list of breached ones")
+            .then_some(())
+    })
+    .await;
     events.extend([
         EventKind::UserRegistered,
         EventKind::LoggedIn,
+        EventKind::LoggedIn,
         EventKind::PasswordRehashed,
+        EventKind::PasswordFoundBreached,
     ]);
 }
 

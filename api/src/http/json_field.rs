@@ -28,9 +28,11 @@ impl JsonField {
         }
     }
 
-    /// The code that the client sent. A value of another type is a wrong one.
+    /// The code that the client sent. An empty one is none, as forms send a field that was not filled in. A value of another
+    /// type is a wrong one.
     pub fn code(&self) -> Option<&str> {
         match self {
+            Self::Text(text) if text.trim().is_empty() => None,
             Self::Text(text) => Some(text),
             Self::NotString => Some(""),
             Self::Absent => None,

@@ -163,6 +163,7 @@ fn sentence(Violation { field, flaw }: Violation) -> String {
         Flaw::IdShaped => format!("{what} must not be a UUID."),
         Flaw::Guessable => format!("{what} is too easy to guess."),
         Flaw::Common => format!("{what} is too common."),
+        Flaw::Breached => format!("{what} is on a list of breached passwords."),
         Flaw::Mismatch => "The passwords do not match.".to_owned(),
     }
 }

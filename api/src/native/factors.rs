@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use authlog_application::{Admin, BegunTotp, Caller, Refusal, RequestContext, SecondFactorRefusal};
 use authlog_domain::user::EnrolledTotp;
-use authlog_domain::{FactorId, Timestamp};
+use authlog_domain::{FactorId, FactorLabel, Timestamp};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
@@ -17,7 +17,7 @@ use url::Url;
 use super::account::{PasswordIn, explain};
 use super::admin::id_of;
 use super::caller::{Bearer, BearerWithBody};
-use super::problem::{no_content, refused};
+use super::problem::{no_content, problem, refused};
 use crate::Api;
 use crate::http::JsonField;
 
@@ -34,14 +34,17 @@ struct FactorOut {
     id: FactorId,
     r#type: &'static str,
     enrolled_at: Timestamp,
+    /// The name that the person gave it.
+    label: Option<FactorLabel>,
 }
 
 impl FactorOut {
-    fn of(totp: EnrolledTotp) -> Self {
+    fn of(totp: EnrolledTotp, label: Option<FactorLabel>) -> Self {
         Self {
             id: totp.factor,
             r#type: "totp",
             enrolled_at: totp.enrolled_at,
+            label,
         }
     }
 }
@@ -64,6 +67,20 @@ struct RecoveryCodesOut<'a> {
 }
 
 #[derive(Deserialize)]
+pub(super) struct NewTotpIn {
+    #[serde(default)]
+    password: JsonField,
+    #[serde(default)]
+    label: JsonField,
+}
+
+#[derive(Deserialize)]
+pub(super) struct LabelIn {
+    #[serde(default)]
+    label: JsonField,
+}
+
+#[derive(Deserialize)]
 pub(super) struct CodeIn {
     #[serde(default)]
     code: JsonField,
@@ -76,8 +93,10 @@ pub(super) async fn factors(
 ) -> Result<Response, Response> {
     let account = api.authlog.own_account(caller).await.map_err(refused)?;
     let factors = account.second_factors;
+    let labels = factors.labels;
+    let out = |totp: EnrolledTotp| FactorOut::of(totp, labels.get(&totp.factor).cloned());
     Ok(Json(FactorsOut {
-        factors: factors.totp.into_iter().map(FactorOut::of).collect(),
+        factors: factors.totp.into_iter().map(out).collect(),
         recovery_codes_left: factors.recovery_codes.map_or(0, |codes| codes.left),
     })
     .into_response())
@@ -87,11 +106,12 @@ pub(super) async fn factors(
 pub(super) async fn begin_totp(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
-    BearerWithBody(caller, body): BearerWithBody<Caller, PasswordIn>,
+    BearerWithBody(caller, body): BearerWithBody<Caller, NewTotpIn>,
 ) -> Result<Response, Response> {
+    let (password, label) = (body.password.text(), body.label.text());
     let begun = api
         .authlog
-        .begin_totp(caller, body.password.text(), &context)
+        .begin_totp(caller, password, label, &context)
         .await
         .map_err(explain)?;
     let uri = key_uri(&api.settings.public_url, &begun);
@@ -117,7 +137,31 @@ pub(super) async fn confirm_totp(
         .confirm_totp(caller, &enrolment, code, &context)
         .await
         .map_err(refused)?;
-    Ok((StatusCode::CREATED, Json(FactorOut::of(enrolled))).into_response())
+    let (enrolled, label) = enrolled;
+    Ok((StatusCode::CREATED, Json(FactorOut::of(enrolled, label))).into_response())
+}
+
+/// `PATCH /account/factors/{id}`: gives the factor a label; an empty one removes it.
+pub(super) async fn rename(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    Path(id): Path<String>,
+    BearerWithBody(caller, body): BearerWithBody<Caller, LabelIn>,
+) -> Result<Response, Response> {
+    let Some(label) = body.label.text() else {
+        let detail = "The body must hold the label, as a string. An empty one removes it.";
+        return Err(problem(StatusCode::BAD_REQUEST, detail));
+    };
+    let renamed = api
+        .authlog
+        .rename_own_factor(caller, factor_of(&id)?, label, &context)
+        .await;
+    Ok(no_content(renamed))
+}
+
+/// The factor that a path names.
+fn factor_of(id: &str) -> Result<FactorId, Response> {
+    FactorId::parse(id).ok_or_else(|| refused(Refusal::SecondFactor(SecondFactorRefusal::Unknown)))
 }
 
 /// `DELETE /account/factors/{id}` and, where a proxy drops the body of a DELETE, `POST /account/factors/{id}/remove`.
@@ -127,8 +171,7 @@ pub(super) async fn remove(
     Path(id): Path<String>,
     BearerWithBody(caller, body): BearerWithBody<Caller, PasswordIn>,
 ) -> Result<Response, Response> {
-    let factor = FactorId::parse(&id)
-        .ok_or_else(|| refused(Refusal::SecondFactor(SecondFactorRefusal::Unknown)))?;
+    let factor = factor_of(&id)?;
     api.authlog
         .remove_own_factor(caller, factor, body.password.text(), &context)
         .await

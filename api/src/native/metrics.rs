@@ -90,6 +90,10 @@ fn describe() {
         ),
         ("authlog_password_hashes_total", "Computed password hashes"),
         (
+            "authlog_breached_password_lookups_total",
+            "Passwords that were looked up in the list of breached ones",
+        ),
+        (
             "authlog_log_lines_lost_total",
             "Log lines that were discarded because they could not be written in time",
         ),

@@ -75,7 +75,10 @@ fn routes() -> Router<Arc<Api>> {
             "/account/factors/totp/{id}/confirm",
             post(factors::confirm_totp),
         )
-        .route("/account/factors/{id}", delete(factors::remove))
+        .route(
+            "/account/factors/{id}",
+            delete(factors::remove).patch(factors::rename),
+        )
         .route("/account/factors/{id}/remove", post(factors::remove))
         .route(
             "/account/recovery-codes",

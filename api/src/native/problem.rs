@@ -133,6 +133,10 @@ fn second_factor(refusal: SecondFactorRefusal) -> Response {
             "The account has as many second factors as it can have.",
         ),
         SecondFactorRefusal::Missing => (StatusCode::CONFLICT, "The account has no second factor."),
+        SecondFactorRefusal::Label(_) => (
+            StatusCode::BAD_REQUEST,
+            "A label has at most 64 characters and no control characters.",
+        ),
     };
     problem(status, detail)
 }

@@ -61,6 +61,7 @@ fn api_over(ports: NullPorts) -> Api {
         mail_queue: ports.clone(),
         mail_gate: ports.clone(),
         hasher: ports.clone(),
+        breached_passwords: None,
         tokens: ports.clone(),
         secrets: ports.clone(),
         factor_secrets: ports.clone(),

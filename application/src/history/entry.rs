@@ -140,6 +140,13 @@ fn in_words(event_type: &str, data: &Value) -> String {
         EventKind::RecoveryCodeUsed => {
             return format!("used a recovery code, of which {} are left", member("left"));
         }
+        EventKind::FactorRenamed if data["label"].is_null() => {
+            "removed the name of a second factor"
+        }
+        EventKind::FactorRenamed => "named a second factor",
+        EventKind::PasswordFoundBreached => {
+            "signed in with a password that is on the list of breached ones"
+        }
         EventKind::UserErased => "was erased with all personal data",
         EventKind::LoggedIn if data["acr"] == AuthenticationLevel::Aal2.as_str() => {
             "signed in with a second factor"

@@ -38,8 +38,8 @@ pub struct Append {
     pub credential: Option<CredentialRecord>,
     /// The opaque token of the session that the events start, if it has one.
     pub opaque_token: Option<OpaqueTokenRecord>,
-    /// The change of an account's second factors that the events are about, or that a login depends on, if any.
-    pub factors: Option<FactorChange>,
+    /// The changes of an account's second factors that the events are about, or that a login depends on.
+    pub factors: Vec<FactorChange>,
     /// Makes the append conditional on an administrator other than this account who can sign in.
     pub requires_other_admin_than: Option<UserId>,
     /// The deadline, after which the append must not take effect; `None` if it may wait for any time.

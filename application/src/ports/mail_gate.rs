@@ -31,6 +31,8 @@ pub enum MailKind {
     SecondFactorRemoved,
     /// Recovery codes were made, or one was used.
     RecoveryCodes,
+    /// A notice: the password is on a list of breached ones.
+    PasswordBreached,
 }
 
 /// The limit of links: as many as the domain permits to one account, five in half an hour. So a request that the domain
@@ -56,7 +58,7 @@ const ALL_KINDS: MailQuota = MailQuota {
 
 impl MailKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::PasswordChanged,
         Self::EmailChanged,
         Self::AccountLocked,
@@ -67,6 +69,7 @@ impl MailKind {
         Self::SecondFactorAdded,
         Self::SecondFactorRemoved,
         Self::RecoveryCodes,
+        Self::PasswordBreached,
     ];
 
     /// The stored name.
@@ -82,6 +85,7 @@ impl MailKind {
             Self::SecondFactorAdded => "second-factor-added",
             Self::SecondFactorRemoved => "second-factor-removed",
             Self::RecoveryCodes => "recovery-codes",
+            Self::PasswordBreached => "password-breached",
         }
     }
 
@@ -101,7 +105,8 @@ impl MailKind {
             | Self::AddressWanted
             | Self::SecondFactorAdded
             | Self::SecondFactorRemoved
-            | Self::RecoveryCodes => NOTICES,
+            | Self::RecoveryCodes
+            | Self::PasswordBreached => NOTICES,
         }
     }
 
@@ -120,7 +125,8 @@ impl MailKind {
             | Self::RefreshTokenReused
             | Self::SecondFactorAdded
             | Self::SecondFactorRemoved
-            | Self::RecoveryCodes => ALL_KINDS.at_once,
+            | Self::RecoveryCodes
+            | Self::PasswordBreached => ALL_KINDS.at_once,
         };
         MailQuota {
             at_once,
@@ -146,6 +152,7 @@ impl From<Notice> for MailKind {
             Notice::SecondFactorAdded => Self::SecondFactorAdded,
             Notice::SecondFactorRemoved => Self::SecondFactorRemoved,
             Notice::RecoveryCodes => Self::RecoveryCodes,
+            Notice::PasswordBreached => Self::PasswordBreached,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! `authlog-domain`. They are re-exported here, so that a user of a port imports its types from one module.
 
 mod attempts;
+mod breached_passwords;
 mod clock;
 mod directory;
 mod doctor;
@@ -37,6 +38,7 @@ pub use authlog_projections::{
 pub use attempts::{
     Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess, ReservedRegistration,
 };
+pub use breached_passwords::{BreachLookup, BreachedPasswords};
 pub use clock::{Clock, ClockReading, Entropy};
 pub use directory::{Directory, LiveSessions, SessionWithAccount, SignInRecord};
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};

@@ -31,12 +31,14 @@ pub enum Data {
     Locked(Locked),
     /// Of `user.email-verification-requested`.
     EmailVerificationRequested(EmailVerificationRequested),
-    /// Of `user.unlocked`, `user.email-verified` and `user.email-changed`.
+    /// Of `user.unlocked`, `user.email-verified`, `user.email-changed` and `user.password-found-breached`.
     Nothing(Nothing),
     /// Of `user.totp-enrolled`.
     TotpEnrolled(TotpEnrolled),
     /// Of `user.factor-removed`.
     FactorRemoved(FactorRemoved),
+    /// Of `user.factor-renamed`.
+    FactorRenamed(FactorRenamed),
     /// Of `user.recovery-codes-issued` and `user.recovery-code-used`.
     RecoveryCodes(RecoveryCodes),
     /// Of `user.erased`.
@@ -145,6 +147,14 @@ pub struct FactorRemoved {
     pub factor_id: String,
     /// Who requested it: `owner` or `administrator`.
     pub reason: String,
+}
+
+/// A second factor was named. The name is personal and not published.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct FactorRenamed {
+    /// The second factor.
+    #[schemars(extend("format" = "uuid"))]
+    pub factor_id: String,
 }
 
 /// Recovery codes were made, or one was used.
@@ -269,7 +279,11 @@ impl Data {
             }
             UserEvent::UserUnlocked(_)
             | UserEvent::EmailVerified(_)
-            | UserEvent::EmailChanged(_) => Self::Nothing(Nothing {}),
+            | UserEvent::EmailChanged(_)
+            | UserEvent::PasswordFoundBreached(_) => Self::Nothing(Nothing {}),
+            UserEvent::FactorRenamed(event) => Self::FactorRenamed(FactorRenamed {
+                factor_id: event.factor.to_string(),
+            }),
             UserEvent::TotpEnrolled(event) => Self::TotpEnrolled(TotpEnrolled {
                 factor_id: event.factor.to_string(),
             }),

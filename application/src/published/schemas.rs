@@ -6,10 +6,10 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::data::{
-    EmailVerificationRequested, Erased, FactorRemoved, Locked, LoggedIn, Nothing, PasswordChanged,
-    PasswordRehashed, PasswordReset, PasswordResetRequested, RecoveryCodes, RefusedLogin,
-    Registered, RoleChanged, SessionEnded, SessionRevoked, SessionsRevoked, TokenRefreshed,
-    TotpEnrolled,
+    EmailVerificationRequested, Erased, FactorRemoved, FactorRenamed, Locked, LoggedIn, Nothing,
+    PasswordChanged, PasswordRehashed, PasswordReset, PasswordResetRequested, RecoveryCodes,
+    RefusedLogin, Registered, RoleChanged, SessionEnded, SessionRevoked, SessionsRevoked,
+    TokenRefreshed, TotpEnrolled,
 };
 use super::{cloud_event_type, subject};
 
@@ -44,9 +44,11 @@ pub fn schema(kind: EventKind) -> Value {
         EventKind::RoleChanged => schema_of::<RoleChanged>(),
         EventKind::UserLocked => schema_of::<Locked>(),
         EventKind::EmailVerificationRequested => schema_of::<EmailVerificationRequested>(),
-        EventKind::UserUnlocked | EventKind::EmailVerified | EventKind::EmailChanged => {
-            schema_of::<Nothing>()
-        }
+        EventKind::UserUnlocked
+        | EventKind::EmailVerified
+        | EventKind::EmailChanged
+        | EventKind::PasswordFoundBreached => schema_of::<Nothing>(),
+        EventKind::FactorRenamed => schema_of::<FactorRenamed>(),
         EventKind::SessionRevoked => schema_of::<SessionRevoked>(),
         EventKind::TotpEnrolled => schema_of::<TotpEnrolled>(),
         EventKind::FactorRemoved => schema_of::<FactorRemoved>(),

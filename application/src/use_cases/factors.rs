@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use authlog_domain::user::{
     Authority, EnrolTotp, EnrolledTotp, IssueRecoveryCodes, MAX_FACTORS, RECOVERY_CODES,
-    RemoveFactor, UserCommand, UserEvent,
+    RemoveFactor, RenameFactor, UserCommand, UserEvent,
 };
-use authlog_domain::{FactorId, RecoverySetId, Timestamp, TotpParameters, UserId};
+use authlog_domain::{FactorId, FactorLabel, RecoverySetId, Timestamp, TotpParameters, UserId};
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::accounts::AppendOptions;
 use super::change_password::gone;
-use super::second_factor::normalised;
+use super::second_factor::{as_shown, normalised};
 use crate::ports::{Account, FactorChange, FactorChangeKind, SealedFor, TotpSecret};
 use crate::{Authlog, Caller, ManagesAccounts, Refusal, RequestContext, SecondFactorRefusal};
 
@@ -34,6 +34,8 @@ struct Enrolment {
     epoch: u32,
     factor: FactorId,
     seed: Vec<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    label: Option<FactorLabel>,
     expires_at: Timestamp,
 }
 
@@ -62,14 +64,16 @@ impl Authlog {
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], [`Refusal::WrongCredentials`] for the password,
-    /// [`SecondFactorRefusal::TooMany`], [`Refusal::TooManyAttempts`], [`Refusal::Overloaded`], or
-    /// [`Refusal::Unavailable`].
+    /// [`SecondFactorRefusal::TooMany`], [`SecondFactorRefusal::Label`], [`Refusal::TooManyAttempts`],
+    /// [`Refusal::Overloaded`], or [`Refusal::Unavailable`].
     pub async fn begin_totp(
         &self,
         caller: Caller,
         password: Option<&str>,
+        label: Option<&str>,
         context: &RequestContext,
     ) -> Result<BegunTotp, Refusal> {
+        let label = parse_label(label)?;
         let session = self.session_to_change(caller).await?;
         let account = session.account();
         let proof = self.prove_current(account, password, context).await?;
@@ -84,8 +88,9 @@ impl Authlog {
         let enrolment = Enrolment {
             user: account.id,
             epoch: proof.epoch().epoch(),
-            factor: FactorId::new(entropy.time_ordered_uuid(now)),
+            factor: self.new_factor(now),
             seed,
+            label,
             expires_at: now.plus(ENROLMENT_LIFETIME),
         };
         let plain = Zeroizing::new(serde_json::to_vec(&enrolment).map_err(unsealable)?);
@@ -112,7 +117,7 @@ impl Authlog {
         enrolment: &str,
         code: &str,
         context: &RequestContext,
-    ) -> Result<EnrolledTotp, Refusal> {
+    ) -> Result<(EnrolledTotp, Option<FactorLabel>), Refusal> {
         let session = self.session_to_change(caller).await?;
         let account = session.account();
         let now = self.parts.clock.now();
@@ -128,13 +133,14 @@ impl Authlog {
             parameters: TotpParameters::DEFAULT,
             seed: Zeroizing::new(enrolment.seed.clone()),
         };
-        let step = secrets.matching_step(&secret, code, now);
+        let step = secrets.matching_step(&secret, &as_shown(code), now);
         let step = step.ok_or(Refusal::SecondFactor(SecondFactorRefusal::WrongCode))?;
         let (user, factor) = (account.id, enrolment.factor);
         let command = UserCommand::EnrolTotp(EnrolTotp {
             at: now,
             factor,
             parameters: secret.parameters,
+            label: enrolment.label.clone(),
             proved: Self::proved_when_sealed(enrolment.epoch),
         });
         let what = FactorChangeKind::Enrol {
@@ -148,10 +154,38 @@ impl Authlog {
             Refusal::WrongCredentials { .. } => expired(),
             other => gone(other),
         })?;
-        Ok(EnrolledTotp {
+        let enrolled = EnrolledTotp {
             factor,
             enrolled_at: now,
-        })
+        };
+        Ok((enrolled, enrolment.label.clone()))
+    }
+
+    /// Gives a second factor of the caller a label. An empty one removes the label. It grants nothing, so it needs no password.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`], [`SecondFactorRefusal::Label`], [`SecondFactorRefusal::Unknown`],
+    /// [`Refusal::TooManyAttempts`], or [`Refusal::Unavailable`].
+    pub async fn rename_own_factor(
+        &self,
+        caller: Caller,
+        factor: FactorId,
+        label: &str,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let label = parse_label(Some(label))?;
+        let session = self.session_to_change(caller).await?;
+        let user = session.account().id;
+        let command = UserCommand::RenameFactor(RenameFactor {
+            at: self.parts.clock.now(),
+            factor,
+            label,
+        });
+        let options = AppendOptions::default();
+        self.decide(user, command, options, context.metadata(user))
+            .await
+            .map_err(gone)?;
+        Ok(())
     }
 
     /// Removes a second factor of the caller.
@@ -252,6 +286,11 @@ impl Authlog {
         code
     }
 
+    /// The id of a new second factor.
+    pub(super) fn new_factor(&self, now: Timestamp) -> FactorId {
+        FactorId::new(self.parts.entropy.time_ordered_uuid(now))
+    }
+
     async fn change_factors(
         &self,
         user: UserId,
@@ -265,6 +304,13 @@ impl Authlog {
         };
         self.decide(user, command, options, metadata).await
     }
+}
+
+/// A label as typed; `None` for an empty one.
+fn parse_label(text: Option<&str>) -> Result<Option<FactorLabel>, Refusal> {
+    let text = text.filter(|text| !text.trim().is_empty());
+    let label = text.map(FactorLabel::parse).transpose();
+    label.map_err(|flaw| Refusal::SecondFactor(SecondFactorRefusal::Label(flaw)))
 }
 
 fn unsealable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Refusal {

@@ -1,11 +1,12 @@
 //! Importing accounts from another service, with their password hashes.
 
-use authlog_domain::user::{RegisterUser, UserCommand};
+use authlog_domain::user::{ImportedTotp, MAX_FACTORS, RegisterUser, UserCommand};
 use authlog_domain::{
-    CredentialId, Email, Flaw, PersonName, Phone, Role, Timestamp, UserId, Username,
+    CredentialId, Email, FactorId, Flaw, PersonName, Phone, Role, Timestamp, UserId, Username,
 };
 
-use crate::ports::{CredentialRecord, PasswordHash};
+use super::import_totp::{ImportedApp, TotpForm};
+use crate::ports::{CredentialRecord, FactorChange, FactorChangeKind, PasswordHash};
 use crate::{Authlog, Operator, Refusal, RequestContext};
 
 /// An account of another service, as written in the import file; `None` for a missing member.
@@ -27,6 +28,8 @@ pub struct ImportForm {
     pub created_at: Option<String>,
     /// The hash of its password, in a format that [`PasswordHash`] describes.
     pub password_hash: Option<String>,
+    /// Its authenticator apps.
+    pub totp: Vec<TotpForm>,
 }
 
 /// The result of importing an account.
@@ -68,6 +71,7 @@ struct Import {
     role: Role,
     created_at: Option<Timestamp>,
     hash: PasswordHash,
+    apps: Vec<ImportedApp>,
 }
 
 /// The flaws that were found so far, as names of members and flaws.
@@ -90,6 +94,24 @@ impl Flaws {
                 None
             }
         }
+    }
+}
+
+impl Flaws {
+    /// The valid apps. A flaw is recorded with the place of the app in the list.
+    fn read_apps(&mut self, forms: &[TotpForm]) -> Vec<ImportedApp> {
+        if forms.len() > MAX_FACTORS {
+            let why = format!("has more than {MAX_FACTORS} apps");
+            self.0.push(("totp", why));
+        }
+        let mut apps = Vec::new();
+        for (place, form) in (1..).zip(forms) {
+            match form.check() {
+                Ok(app) => apps.push(app),
+                Err(why) => self.0.push(("totp", format!("{place}: {why}"))),
+            }
+        }
+        apps
     }
 }
 
@@ -124,6 +146,17 @@ impl Authlog {
             credential: CredentialId::new(self.parts.entropy.random_uuid()),
             hash: import.hash,
         };
+        let apps: Vec<(FactorId, ImportedApp)> = import
+            .apps
+            .into_iter()
+            .map(|app| (self.new_factor(now), app))
+            .collect();
+        let totp = |(factor, app): &(FactorId, ImportedApp)| ImportedTotp {
+            at: now,
+            factor: *factor,
+            parameters: app.secret.parameters,
+            label: app.label.clone(),
+        };
         // The number is drawn again for each attempt, because it may have caused the conflict.
         let numbered = |number| RegisterUser {
             at: import.created_at.unwrap_or(now).min(now),
@@ -135,8 +168,9 @@ impl Authlog {
             role: import.role,
             credential: record.credential,
             verification: None,
+            totp: apps.iter().map(totp).collect(),
         };
-        let (numbered, record) = (&numbered, &record);
+        let (numbered, record, apps) = (&numbered, &record, &apps);
         let recorded = self
             .executor
             .execute(&user.to_string(), |work| async move {
@@ -145,6 +179,17 @@ impl Authlog {
                 work.execute_on_account(user, command, context.metadata(user))
                     .await?;
                 work.attach_credential(record.clone());
+                for (factor, app) in apps {
+                    work.attach_factor_change(FactorChange {
+                        user,
+                        what: FactorChangeKind::Enrol {
+                            factor: *factor,
+                            secret: app.secret.clone(),
+                            // No code was used here yet.
+                            step: 0,
+                        },
+                    });
+                }
                 work.commit().await
             })
             .await;
@@ -195,6 +240,7 @@ impl Authlog {
                 Err(unusable) => Err(format!("cannot be used: {}", unusable.0)),
             }
         });
+        let apps = flaws.read_apps(&form.totp);
         if form.username.is_none() && form.email.is_none() {
             flaws
                 .0
@@ -213,6 +259,7 @@ impl Authlog {
                 role: role.unwrap_or(Role::User),
                 created_at,
                 hash,
+                apps,
             }),
             _ => Err(NotImported::Invalid(flaws.0)),
         }

@@ -228,6 +228,7 @@ impl Authlog {
             role,
             credential,
             verification,
+            totp: vec![],
         };
         let record = CredentialRecord {
             user,
@@ -256,6 +257,7 @@ impl Authlog {
         let (registration, password) = form.check(self.settings.password_policy)?;
         let place = self.parts.hasher.reserve(&context.hashing_client())?;
         self.refuse_taken(&registration).await?;
+        self.refuse_breached(&password).await?;
         let hash = place.hash(password).await?;
         Ok((registration, hash.map_err(Refusal::of_password)?))
     }

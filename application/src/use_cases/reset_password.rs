@@ -4,7 +4,9 @@ use authlog_domain::user::{ResetPassword, UserCommand};
 use authlog_domain::{CredentialId, Email, Flaw, ResetId};
 
 use super::accounts::AppendOptions;
-use crate::ports::{Account, Attempt, CredentialRecord, Identifier, PasswordHash, ResetRequest};
+use crate::ports::{
+    Account, Attempt, BreachLookup, CredentialRecord, Identifier, PasswordHash, ResetRequest,
+};
 use crate::{Authlog, Field, NewPassword, Password, Refusal, RequestContext, Violation};
 
 impl Authlog {
@@ -134,12 +136,28 @@ impl Authlog {
             .map_err(Refusal::of_password)
     }
 
+    /// Refuses a new password that is on the list of breached ones. If the list cannot be read, the password is accepted
+    /// (`docs/adr/0031`).
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] with [`Flaw::Breached`].
+    pub(crate) async fn refuse_breached(&self, password: &NewPassword) -> Result<(), Refusal> {
+        let Some(list) = &self.parts.breached_passwords else {
+            return Ok(());
+        };
+        match list.look_up(password.unchecked()).await {
+            BreachLookup::Listed => Err(Refusal::of_password(Flaw::Breached)),
+            BreachLookup::NotListed | BreachLookup::Unknown => Ok(()),
+        }
+    }
+
     /// Checks and hashes a new password on the hashing threads.
     pub(crate) async fn hash_new(
         &self,
         password: NewPassword,
         context: &RequestContext,
     ) -> Result<PasswordHash, Refusal> {
+        self.refuse_breached(&password).await?;
         let client = context.hashing_client();
         let hash = self.parts.hasher.hash(password, &client).await?;
         hash.map_err(Refusal::of_password)

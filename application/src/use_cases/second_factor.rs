@@ -102,6 +102,7 @@ impl Authlog {
                 LoginRefusalReason::SecondFactorMissing,
             ));
         };
+        let code = as_shown(code);
         let now = self.parts.clock.now();
         let apps = self.parts.directory.authenticator_apps(account.id).await?;
         // A row that does not belong to a factor of the account grants nothing.
@@ -111,7 +112,7 @@ impl Authlog {
         });
         let secrets = &self.parts.factor_secrets;
         let matching = enrolled
-            .filter_map(|app| Some((secrets.matching_step(&app.secret, code, now)?, app)))
+            .filter_map(|app| Some((secrets.matching_step(&app.secret, &code, now)?, app)))
             .collect::<Vec<_>>();
         let unused = matching.iter().find(|(step, app)| *step > app.last_step);
         Ok(match unused {
@@ -331,6 +332,19 @@ impl Authlog {
 
 const EXPIRED: Refusal = Refusal::SecondFactor(SecondFactorRefusal::Expired);
 
+/// The longest code that is looked at, in bytes as typed. Those of apps have at most ten digits.
+const MAX_CODE: usize = 32;
+
+/// A code without the space that apps show in its middle, and without surrounding white space.
+pub(super) fn as_shown(code: &str) -> Zeroizing<String> {
+    let code = if code.len() > MAX_CODE {
+        ""
+    } else {
+        code.trim()
+    };
+    Zeroizing::new(code.replacen(' ', "", 1))
+}
+
 /// A recovery code as it was made, however it was typed: without hyphens and spaces, in capital letters.
 pub(super) fn normalised(code: &str) -> Zeroizing<String> {
     let code = if code.len() > MAX_RECOVERY_CODE {
@@ -350,6 +364,15 @@ pub(super) fn normalised(code: &str) -> Zeroizing<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_is_read_with_the_space_that_apps_show() {
+        for typed in ["123456", "123 456", " 123456\n", " 12 3456 "] {
+            assert_eq!(*as_shown(typed), "123456");
+        }
+        assert_eq!(*as_shown("1 2 3"), "12 3");
+        assert_eq!(*as_shown(&"1".repeat(MAX_CODE + 1)), "");
+    }
 
     #[test]
     fn a_recovery_code_is_read_however_it_is_typed() {

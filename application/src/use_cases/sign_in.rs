@@ -142,6 +142,8 @@ impl Authlog {
                     .await
                     .map_err(|refusal| self.as_wrong_credentials(refusal, typed))?,
                 CheckedCode::Refused(LoginRefusalReason::SecondFactorMissing) => {
+                    // The second step does not have the password.
+                    self.check_for_breach(&account, &password, context);
                     reserved.was_right();
                     let reason = LoginRefusalReason::SecondFactorMissing;
                     self.note_refusal(&account, reason, context);
@@ -158,6 +160,7 @@ impl Authlog {
         };
 
         self.remember_sign_in(&account, context);
+        self.check_for_breach(&account, &password, context);
         if let Some(hash) = &hash {
             self.renew_if_outdated(account.id, account.credential, hash, password, context);
         }

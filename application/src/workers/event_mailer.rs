@@ -134,6 +134,7 @@ impl EventMailJob {
             MailKind::SecondFactorAdded => factor_added,
             MailKind::SecondFactorRemoved => factor_removed,
             MailKind::RecoveryCodes => recovery_codes,
+            MailKind::PasswordBreached => password_breached,
             MailKind::VerificationLink => return self.link(due, &account).await,
             // Reset links have a queue of their own.
             MailKind::ResetLink => return Ok(None),
@@ -288,6 +289,21 @@ fn recovery_codes(due: &DueMail, to: Email) -> Mail {
         due,
         to,
         "Your recovery codes were made or used",
+        &happened,
+        to_do,
+    )
+}
+
+fn password_breached(due: &DueMail, to: Email) -> Mail {
+    let happened = format!(
+        "You signed in {} with a password that is on a list of breached passwords. Others know it, and can try it here.",
+        when(due)
+    );
+    let to_do = "Set a new password, here and at every other service where you use this one.";
+    notice(
+        due,
+        to,
+        "Your password is on a list of breached ones",
         &happened,
         to_do,
     )

@@ -253,7 +253,8 @@ impl MailDelivery {
                 | MailKind::AddressWanted
                 | MailKind::SecondFactorAdded
                 | MailKind::SecondFactorRemoved
-                | MailKind::RecoveryCodes => Err(Delay::MailboxFull { until }),
+                | MailKind::RecoveryCodes
+                | MailKind::PasswordBreached => Err(Delay::MailboxFull { until }),
             },
         }
     }

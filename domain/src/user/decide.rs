@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::breached_password::{ReportBreachedPassword, report_breached_password};
+use super::factor_labels::{RenameFactor, rename_factor};
 use super::second_factors::{
-    EnrolTotp, IssueRecoveryCodes, RemoveFactor, UseRecoveryCode, enrol_totp, issue_recovery_codes,
-    remove_factor, use_recovery_code,
+    EnrolTotp, ImportedTotp, IssueRecoveryCodes, RemoveFactor, UseRecoveryCode, enrol_totp,
+    issue_recovery_codes, remove_factor, use_recovery_code,
 };
 use super::{
     EmailChanged, EmailVerificationRequested, EmailVerified, PasswordChanged, PasswordRehashed,
@@ -64,6 +66,10 @@ pub enum UserCommand {
     IssueRecoveryCodes(IssueRecoveryCodes),
     /// Use a recovery code.
     UseRecoveryCode(UseRecoveryCode),
+    /// Give a second factor a label.
+    RenameFactor(RenameFactor),
+    /// Record that the password is on a list of breached ones.
+    ReportBreachedPassword(ReportBreachedPassword),
     /// Erase the account and all personal data about its owner.
     Erase(Erase),
 }
@@ -89,6 +95,8 @@ pub struct RegisterUser {
     pub credential: CredentialId,
     /// The link that verifies the e-mail address, if one is to be mailed with the registration.
     pub verification: Option<VerificationLink>,
+    /// The authenticator apps that an imported account has. Their seeds are stored together with the events.
+    pub totp: Vec<ImportedTotp>,
 }
 
 /// A link that verifies an e-mail address.
@@ -365,6 +373,12 @@ fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefus
         (User::Registered(account), UserCommand::UseRecoveryCode(command)) => {
             use_recovery_code(account, command)
         }
+        (User::Registered(account), UserCommand::RenameFactor(command)) => {
+            rename_factor(account, command)
+        }
+        (User::Registered(account), UserCommand::ReportBreachedPassword(command)) => {
+            Ok(report_breached_password(account, command))
+        }
     }
 }
 
@@ -392,9 +406,11 @@ fn register(command: RegisterUser) -> Vec<UserEvent> {
         credential: command.credential,
     });
     let requested = verification.map(|link| email_verification_requested(command.at, link, None));
+    let enrolled = command.totp.into_iter().flat_map(ImportedTotp::into_events);
     [Some(registered), requested]
         .into_iter()
         .flatten()
+        .chain(enrolled)
         .collect()
 }
 

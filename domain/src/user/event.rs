@@ -3,7 +3,10 @@
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
-use super::{FactorRemoved, RecoveryCodeUsed, RecoveryCodesIssued, TotpEnrolled};
+use super::{
+    FactorRemoved, FactorRenamed, PasswordFoundBreached, RecoveryCodeUsed, RecoveryCodesIssued,
+    TotpEnrolled,
+};
 use crate::catalogue::catalogued;
 use crate::{
     AccountNumber, CredentialId, Email, PersonName, Personal, Phone, ResetId, RevocationReason,
@@ -45,6 +48,10 @@ pub enum UserEvent {
     RecoveryCodesIssued(RecoveryCodesIssued),
     /// A recovery code was used.
     RecoveryCodeUsed(RecoveryCodeUsed),
+    /// A second factor was given a label.
+    FactorRenamed(FactorRenamed),
+    /// The password was found on a list of breached ones.
+    PasswordFoundBreached(PasswordFoundBreached),
     /// The account was erased.
     UserErased(UserErased),
 }
@@ -203,7 +210,7 @@ pub struct UserErased {
 catalogued!(
     UserEvent: UserRegistered, PasswordResetRequested, PasswordReset, PasswordRehashed, PasswordChanged, SessionsRevoked,
     RoleChanged, UserLocked, UserUnlocked, EmailVerificationRequested, EmailVerified, EmailChanged, TotpEnrolled,
-    FactorRemoved, RecoveryCodesIssued, RecoveryCodeUsed, UserErased,
+    FactorRemoved, RecoveryCodesIssued, RecoveryCodeUsed, FactorRenamed, PasswordFoundBreached, UserErased,
 );
 
 /// The session epoch of an account was raised: sessions that started under an earlier one ended, except for at most
@@ -236,7 +243,9 @@ impl UserEvent {
             | Self::TotpEnrolled(_)
             | Self::FactorRemoved(_)
             | Self::RecoveryCodesIssued(_)
-            | Self::RecoveryCodeUsed(_) => return None,
+            | Self::RecoveryCodeUsed(_)
+            | Self::FactorRenamed(_)
+            | Self::PasswordFoundBreached(_) => return None,
         };
         Some(RaisedEpoch {
             epoch,

@@ -1,7 +1,9 @@
 //! The `User` aggregate: an account, its role, its credential, its e-mail address, its lock and its end.
 
+mod breached_password;
 mod decide;
 mod event;
+mod factor_labels;
 mod proof;
 mod second_factors;
 
@@ -9,6 +11,7 @@ use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
+pub use breached_password::{PasswordFoundBreached, ReportBreachedPassword};
 pub use decide::{
     Authority, ChangePassword, ChangeRole, ConfirmEmail, Erase, Lock, MAX_RESET_REQUESTS,
     MAX_VERIFICATION_REQUESTS, RESET_REQUEST_WINDOW, RegisterUser, RehashPassword,
@@ -20,11 +23,12 @@ pub use event::{
     PasswordReset, PasswordResetRequested, RaisedEpoch, RoleChanged, SessionsRevoked, UserErased,
     UserEvent, UserLocked, UserRegistered, UserUnlocked,
 };
+pub use factor_labels::{FactorRenamed, RenameFactor};
 pub use proof::ProvedEpoch;
 pub use second_factors::{
-    EnrolTotp, EnrolledTotp, FactorRemoved, IssueRecoveryCodes, MAX_FACTORS, RECOVERY_CODES,
-    RecoveryCodeUsed, RecoveryCodes, RecoveryCodesIssued, RemoveFactor, SecondFactors,
-    TotpEnrolled, UseRecoveryCode,
+    EnrolTotp, EnrolledTotp, FactorRemoved, ImportedTotp, IssueRecoveryCodes, MAX_FACTORS,
+    RECOVERY_CODES, RecoveryCodeUsed, RecoveryCodes, RecoveryCodesIssued, RemoveFactor,
+    SecondFactors, TotpEnrolled, UseRecoveryCode,
 };
 
 use crate::{CredentialId, Email, EventKind, ResetId, Role, SessionId, Timestamp, VerificationId};
@@ -238,7 +242,10 @@ impl Registered {
             | UserEvent::TotpEnrolled(_)
             | UserEvent::FactorRemoved(_)
             | UserEvent::RecoveryCodesIssued(_)
-            | UserEvent::RecoveryCodeUsed(_) => {}
+            | UserEvent::RecoveryCodeUsed(_)
+            | UserEvent::FactorRenamed(_) => {}
+            // Nothing depends on it.
+            UserEvent::PasswordFoundBreached(_) => {}
             UserEvent::PasswordResetRequested(event) => {
                 self.pending_reset = Some(PendingReset {
                     reset: event.reset,

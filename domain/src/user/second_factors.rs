@@ -1,10 +1,15 @@
 //! The second factors of an account: their events, and the decisions about them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::decide::{Authority, check_epoch};
-use super::{ProvedEpoch, Registered, UserEvent, UserRefusal};
-use crate::{FactorId, RecoverySetId, RevocationReason, Timestamp, TotpAlgorithm, TotpParameters};
+use super::{FactorRenamed, ProvedEpoch, Registered, UserEvent, UserRefusal};
+use crate::{
+    FactorId, FactorLabel, Personal, RecoverySetId, RevocationReason, Timestamp, TotpAlgorithm,
+    TotpParameters,
+};
 
 /// How many second factors an account can have. It bounds how many codes are compared at a login.
 pub const MAX_FACTORS: usize = 10;
@@ -69,6 +74,9 @@ pub struct SecondFactors {
     /// The recovery codes, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_codes: Option<RecoveryCodes>,
+    /// The labels of factors of any kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<FactorId, FactorLabel>,
 }
 
 /// An authenticator app of an account.
@@ -95,7 +103,7 @@ impl SecondFactors {
         self.totp.is_empty()
     }
 
-    fn has(&self, factor: FactorId) -> bool {
+    pub(super) fn has(&self, factor: FactorId) -> bool {
         self.totp.iter().any(|totp| totp.factor == factor)
     }
 
@@ -108,6 +116,7 @@ impl SecondFactors {
             }),
             UserEvent::FactorRemoved(event) => {
                 self.totp.retain(|totp| totp.factor != event.factor);
+                self.labels.remove(&event.factor);
                 if self.is_empty() {
                     self.recovery_codes = None;
                 }
@@ -124,13 +133,60 @@ impl SecondFactors {
                     left: event.left,
                 });
             }
+            UserEvent::FactorRenamed(event) => {
+                match event.label.as_ref().and_then(Personal::known) {
+                    Some(label) => self.labels.insert(event.factor, label.clone()),
+                    None => self.labels.remove(&event.factor),
+                };
+            }
             _ => {}
         }
     }
 }
 
+/// An authenticator app of an imported account. Its codes were checked by the service from which the account comes.
+#[derive(Clone, Debug)]
+pub struct ImportedTotp {
+    /// The time of the import.
+    pub at: Timestamp,
+    /// The new factor.
+    pub factor: FactorId,
+    /// How its codes are computed.
+    pub parameters: TotpParameters,
+    /// Its label, if it has one.
+    pub label: Option<FactorLabel>,
+}
+
+impl ImportedTotp {
+    pub(super) fn into_events(self) -> impl Iterator<Item = UserEvent> {
+        let Self {
+            at,
+            factor,
+            parameters,
+            label,
+        } = self;
+        let named = label.map(|label| FactorRenamed::event(at, factor, Some(label)));
+        std::iter::once(totp_enrolled(at, factor, parameters)).chain(named)
+    }
+}
+
+fn totp_enrolled(at: Timestamp, factor: FactorId, parameters: TotpParameters) -> UserEvent {
+    let TotpParameters {
+        algorithm,
+        digits,
+        period,
+    } = parameters;
+    UserEvent::TotpEnrolled(TotpEnrolled {
+        at,
+        factor,
+        algorithm,
+        digits,
+        period,
+    })
+}
+
 /// Enrol an authenticator app, which has shown a right code. Its seed is stored together with the event.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EnrolTotp {
     /// The current time.
     pub at: Timestamp,
@@ -138,6 +194,8 @@ pub struct EnrolTotp {
     pub factor: FactorId,
     /// How its codes are computed.
     pub parameters: TotpParameters,
+    /// Its label, if it has one.
+    pub label: Option<FactorLabel>,
     /// The epoch under which the password was checked.
     pub proved: ProvedEpoch,
 }
@@ -185,18 +243,12 @@ pub(super) fn enrol_totp(
     if account.second_factors.totp.len() >= MAX_FACTORS {
         return Err(UserRefusal::TooManyFactors);
     }
-    let TotpParameters {
-        algorithm,
-        digits,
-        period,
-    } = command.parameters;
-    Ok(vec![UserEvent::TotpEnrolled(TotpEnrolled {
-        at: command.at,
-        factor: command.factor,
-        algorithm,
-        digits,
-        period,
-    })])
+    let (at, factor) = (command.at, command.factor);
+    let named = command
+        .label
+        .map(|label| FactorRenamed::event(at, factor, Some(label)));
+    let enrolled = totp_enrolled(at, factor, command.parameters);
+    Ok(std::iter::once(enrolled).chain(named).collect())
 }
 
 pub(super) fn remove_factor(

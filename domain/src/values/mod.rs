@@ -3,6 +3,7 @@
 mod authentication;
 mod contract;
 mod email;
+mod factor_label;
 mod identifier;
 mod ids;
 mod person_name;
@@ -17,6 +18,7 @@ pub use authentication::{
 };
 pub use contract::ContractName;
 pub use email::Email;
+pub use factor_label::FactorLabel;
 pub use identifier::{Identifier, IdentifierKind};
 pub use ids::{
     AccountNumber, CredentialId, FactorId, RecoverySetId, ResetId, SessionId, UserId,
@@ -59,6 +61,9 @@ pub enum Flaw {
     /// A password that is too easy to guess.
     #[error("is too easy to guess")]
     Guessable,
+    /// A password that is on a list of breached ones.
+    #[error("is on a list of breached passwords")]
+    Breached,
     /// The text differs from the value that it has to repeat.
     #[error("differs from the value it repeats")]
     Mismatch,

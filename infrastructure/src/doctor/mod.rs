@@ -12,6 +12,7 @@
 //! Everything is read in pages, and each page in one snapshot. An append becomes visible as a whole, so that a live
 //! service causes no false alarm. An apparent fault is read once more by itself before it is reported.
 
+mod factors;
 mod places;
 mod rows;
 mod stream;
@@ -96,12 +97,23 @@ pub(crate) struct Reading {
     pub(crate) sessions: HashMap<String, Result<Stored<SessionRecord>, String>>,
     /// Each account's stored password.
     pub(crate) credentials: HashMap<String, Result<StoredCredential, String>>,
+    /// Each account's seeds.
+    pub(crate) seeds: HashMap<String, Vec<StoredSeed>>,
+    /// How many recovery codes each account has.
+    pub(crate) recovery_codes: HashMap<String, i64>,
     /// Each account's wrapped key.
     pub(crate) keys: HashMap<String, Vec<u8>>,
     /// The accounts of the events that were erased. Neither they nor their sessions have rows.
     pub(crate) erased: HashSet<String>,
     /// The erased accounts whose session rows are still being removed.
     pub(crate) unfinished: HashSet<String>,
+}
+
+/// The seed of an authenticator app as it is stored.
+pub(crate) struct StoredSeed {
+    /// The id of its factor.
+    pub(crate) factor: String,
+    pub(crate) sealed: Vec<u8>,
 }
 
 impl Reading {
@@ -153,13 +165,27 @@ pub(crate) struct Table {
     derived: bool,
 }
 
-const TABLES: [Table; 4] = {
+const TABLES: [Table; 6] = {
     use AggregateKind::{Session, User};
     [
         table("accounts", "user_id", User, Check::Accounts, true),
         table("sessions", "session_id", Session, Check::Sessions, true),
         table("credentials", "user_id", User, Check::Credentials, false),
         table("subject_keys", "user_id", User, Check::SubjectKeys, false),
+        table(
+            "second_factors",
+            "user_id",
+            User,
+            Check::SecondFactors,
+            false,
+        ),
+        table(
+            "recovery_codes",
+            "user_id",
+            User,
+            Check::SecondFactors,
+            false,
+        ),
     ]
 };
 

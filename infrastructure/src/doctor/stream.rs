@@ -5,6 +5,7 @@ use authlog_application::ports::{Account, Check, Finding, StreamId};
 use authlog_domain::{AggregateKind, EventKind, Timestamp, UserId};
 use authlog_projections::{Row, claims_of, row};
 
+use super::factors::factor_differences;
 use super::rows::{account_differences, session_differences};
 use super::{Place, Reading, StoredEvent, StreamName};
 use crate::leaf::{LeafInput, leaf_hash};
@@ -32,7 +33,11 @@ impl Verdict {
         self.findings.iter().all(|finding| {
             matches!(
                 finding.check,
-                Check::Accounts | Check::Sessions | Check::Claims | Check::Credentials
+                Check::Accounts
+                    | Check::Sessions
+                    | Check::Claims
+                    | Check::Credentials
+                    | Check::SecondFactors
             )
         })
     }
@@ -89,6 +94,15 @@ pub(super) fn examine(
             let expected = expected.filter(|_| owner.is_none_or(|it| !reading.erased.contains(it)));
             verdict.has_row = expected.is_some();
             verdict.check_derived(vault, reading, &stream, expected.as_ref(), now);
+            if stream.kind == AggregateKind::User {
+                let account = match &expected {
+                    Some(Row::Account(row)) => Some(&**row),
+                    _ => None,
+                };
+                for detail in factor_differences(reading, &stream.id, account, key.as_ref()) {
+                    verdict.finds(Check::SecondFactors, detail);
+                }
+            }
         }
         Err(error) => verdict.finds(Check::Events, error.to_string()),
     }

@@ -74,10 +74,12 @@ pub(super) struct Pbkdf2Hash {
 impl Pbkdf2Hash {
     /// Parses a hash; `None` if it is of another scheme. A hash that takes too long to check is refused.
     pub fn parse(text: &str) -> Option<Result<Self, UnreadableHash>> {
-        PREFIXES.iter().find_map(|(prefix, form, algorithm, block)| {
-            let rest = text.strip_prefix(prefix)?;
-            Some(Self::parse_rest(rest, *form, *algorithm, *block))
-        })
+        PREFIXES
+            .iter()
+            .find_map(|(prefix, form, algorithm, block)| {
+                let rest = text.strip_prefix(prefix)?;
+                Some(Self::parse_rest(rest, *form, *algorithm, *block))
+            })
     }
 
     fn parse_rest(
@@ -249,7 +251,10 @@ mod tests {
             // Two blocks of SHA-1.
             (format!("$pbkdf2$1500000$c2FsdA${output}"), true),
             (format!("$pbkdf2$1500001$c2FsdA${output}"), false),
-            (format!("$pbkdf2-sha256$i=4294967296$c2FsdA${output}"), false),
+            (
+                format!("$pbkdf2-sha256$i=4294967296$c2FsdA${output}"),
+                false,
+            ),
             (format!("$pbkdf2-sha256$i=0$c2FsdA${output}"), false),
             (format!("$pbkdf2-sha256$i=+1$c2FsdA${output}"), false),
             (format!("$pbkdf2-sha256$i=$c2FsdA${output}"), false),
@@ -278,7 +283,8 @@ mod tests {
             rest in "(i=)?[0-9]{0,11}(,l=[0-9]{0,3})?\\$[A-Za-z0-9+/.=\u{e9}]{0,30}\\$[A-Za-z0-9+/.=]{0,180}\\$?",
         ) {
             for (prefix, ..) in PREFIXES {
-                prop_assert!(Pbkdf2Hash::parse(&format!("{prefix}{rest}")).is_some());
+                let text = format!("{prefix}{rest}");
+                prop_assert!(Pbkdf2Hash::parse(&text).is_some());
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use authlog_application::ports::{AppendError, IdentifierKind, StoreError};
 use authlog_domain::UserId;
+use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::types::Json;
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ use super::connections::Connections;
 use super::errors::{append_error, is_code_used, is_too_late, violated_key};
 use super::rows::{AccountRow, SessionRow, upsert_accounts, upsert_sessions};
 use crate::sealing::SealedEvent;
-use crate::store::{AppendPlan, in_time};
+use crate::store::{AppendPlan, SealedFactorChange, in_time};
 
 /// The general append: one statement, one transaction, one round trip. It uses no NOTIFY, which takes a lock that all
 /// commits of the cluster wait for.
@@ -69,7 +70,7 @@ const APPEND: &str = concat!(
         RETURNING 1
     )
     SELECT erase_account($34, $35), require_sealing_key($36), begin_append($37, $38, $39, $40, $41) AS server_time,
-           require_administrator_beside($42), change_factors($43),
+           require_administrator_beside($42), apply_factor_changes($43),
            require_rows(
                ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session), (SELECT count(*) FROM account),
                      (SELECT count(*) FROM opaque_token), (SELECT count(*) FROM credential),
@@ -191,7 +192,7 @@ impl PostgresStore {
             .bind(all(&plan.built_on, |event| event.sequence))
             .bind(not_after)
             .bind(plan.requires_other_admin_than.map(UserId::as_uuid))
-            .bind(plan.factors.as_ref().map(|it| Json(it.to_json())))
+            .bind(factor_changes(plan))
             .fetch_one(self.connections.pool())
             .await?;
         clock.learn(sent, row.try_get("server_time")?);
@@ -230,6 +231,12 @@ impl PostgresStore {
             .find(|it| taken.contains(&it.digest.to_vec()));
         Ok(first.map(|claim| claim.kind))
     }
+}
+
+/// The parameter of `apply_factor_changes`; `None` if there is no change.
+fn factor_changes(plan: &AppendPlan) -> Option<Json<Vec<Value>>> {
+    let changes = plan.factors.iter().map(SealedFactorChange::to_json);
+    (!plan.factors.is_empty()).then(|| Json(changes.collect()))
 }
 
 /// Whether exactly this event is stored. Its metadata contains the id of the request, so no other event is equal to it.

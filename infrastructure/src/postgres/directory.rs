@@ -216,10 +216,13 @@ impl Directory for PostgresStore {
             })
             .await?;
         rows.into_iter()
-            .map(|row| {
-                let key = self.vault.unwrap(user, &row.wrapped)?;
+            .filter_map(|row| {
+                let key = match self.vault.unwrap(user, &row.wrapped) {
+                    Ok(key) => key,
+                    Err(error) => return Some(Err(error)),
+                };
                 let factor = FactorId::new(row.factor_id);
-                stored_totp(user, factor, (&row.sealed, row.last_step), &key)
+                stored_totp(user, factor, (&row.sealed, row.last_step), &key).transpose()
             })
             .collect()
     }

@@ -17,8 +17,8 @@ use super::pool::Pool;
 use super::rows::{AccountRow, SessionRow, account_columns, session_columns};
 use super::seals::CredentialRow;
 use crate::doctor::{
-    Examinable, LogEntry, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StreamName,
-    Table, examine, steps,
+    Examinable, LogEntry, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StoredSeed,
+    StreamName, Table, examine, steps,
 };
 use crate::sealing::Stored;
 use crate::store::{ClaimDigest, KeyVault, unreadable};
@@ -421,6 +421,37 @@ async fn read(pool: &Pool, scope: &Scope) -> Result<Reading, sqlx::Error> {
     Ok(reading)
 }
 
+async fn read_factors(
+    snapshot: &mut PgConnection,
+    accounts: &[Uuid],
+    reading: &mut Reading,
+) -> Result<(), sqlx::Error> {
+    let seeds: Vec<(Uuid, Uuid, Vec<u8>)> = sqlx::query_as(
+        "SELECT user_id, factor_id, sealed FROM second_factors WHERE user_id = ANY($1) ORDER BY factor_id",
+    )
+    .bind(accounts)
+    .fetch_all(&mut *snapshot)
+    .await?;
+    for (user, factor, sealed) in seeds {
+        let seeds = reading.seeds.entry(user.to_string()).or_default();
+        seeds.push(StoredSeed {
+            factor: factor.to_string(),
+            sealed,
+        });
+    }
+    let codes: Vec<(Uuid, i64)> = sqlx::query_as(
+        "SELECT user_id, count(*) FROM recovery_codes WHERE user_id = ANY($1) GROUP BY user_id",
+    )
+    .bind(accounts)
+    .fetch_all(&mut *snapshot)
+    .await?;
+    reading.recovery_codes = codes
+        .into_iter()
+        .map(|(user, codes)| (user.to_string(), codes))
+        .collect();
+    Ok(())
+}
+
 async fn read_derived(
     snapshot: &mut PgConnection,
     reading: &mut Reading,
@@ -455,6 +486,7 @@ async fn read_derived(
             .into_iter()
             .map(|(user, wrapped)| (user.to_string(), wrapped))
             .collect();
+        read_factors(snapshot, &accounts, reading).await?;
     }
     let users = uuids(reading.users().into_iter().collect());
     let erased: Vec<Uuid> = sqlx::query_scalar(

@@ -115,7 +115,7 @@ impl SessionAppend {
             accounts,
             sessions,
             credential: None,
-            factors: None,
+            factors,
             opaque_token: None,
         } = plan
         else {
@@ -125,6 +125,7 @@ impl SessionAppend {
             && claims.is_empty()
             && released.is_empty()
             && mail.is_empty()
+            && factors.is_empty()
             && accounts.is_empty();
         match (events.as_slice(), sessions.as_slice(), held.as_slice()) {
             ([event], [_], [user]) if nothing_else && event.kind == AggregateKind::Session => {

@@ -73,7 +73,7 @@ pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), Ap
         write_event(connection, event, &mut rows)?;
     }
     write_attachments(connection, plan, &mut rows).map_err(store_error)?;
-    if let Some(change) = &plan.factors {
+    for change in &plan.factors {
         rows.others += change_factors(connection, change)? as u64;
     }
     // What triggers change counts as well.

@@ -112,9 +112,12 @@ impl Directory for SqliteStore {
             .read(move |connection| factors_of(connection, user))
             .await?;
         rows.into_iter()
-            .map(|(row, wrapped)| {
-                let key = self.vault.unwrap(user, &wrapped)?;
-                stored_totp(user, row.factor, (&row.sealed, row.last_step), &key)
+            .filter_map(|(row, wrapped)| {
+                let key = match self.vault.unwrap(user, &wrapped) {
+                    Ok(key) => key,
+                    Err(error) => return Some(Err(error)),
+                };
+                stored_totp(user, row.factor, (&row.sealed, row.last_step), &key).transpose()
             })
             .collect()
     }

@@ -18,8 +18,8 @@ use super::rebuild::{model_of, write_rows};
 use super::rows::{ACCOUNT, SESSION, account, session};
 use super::seals::{opaque_tokens_after, stored_credential};
 use crate::doctor::{
-    Examinable, LogEntry, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StreamName,
-    Table, examine, steps,
+    Examinable, LogEntry, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StoredSeed,
+    StreamName, Table, examine, steps,
 };
 use crate::sealing::Stored;
 use crate::store::{ClaimDigest, KeyVault, unreadable};
@@ -379,6 +379,21 @@ fn read_derived(connection: &Connection, reading: &mut Reading) -> Result<()> {
     })?;
     let by_id = "SELECT wrapped FROM subject_keys WHERE user_id = ?";
     reading.keys = look_up(connection, by_id, &accounts, |row| row.get(0))?;
+    let by_user = "SELECT user_id, factor_id, sealed FROM second_factors WHERE user_id = ? ORDER BY factor_id";
+    let mut seeds = connection.prepare_cached(by_user)?;
+    for user in &accounts {
+        let rows = seeds.query_map([user], |row| {
+            Ok(StoredSeed {
+                factor: row.get(1)?,
+                sealed: row.get(2)?,
+            })
+        })?;
+        reading
+            .seeds
+            .insert(user.clone(), rows.collect::<Result<_>>()?);
+    }
+    let by_user = "SELECT count(*) FROM recovery_codes WHERE user_id = ?";
+    reading.recovery_codes = look_up(connection, by_user, &accounts, |row| row.get(0))?;
     for user in reading.users() {
         if UserId::parse(&user).map_or(Ok(false), |user| is_erased(connection, user))? {
             reading.erased.insert(user);

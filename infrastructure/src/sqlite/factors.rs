@@ -6,7 +6,7 @@ use rusqlite::{Connection, Result, params};
 
 use super::errors::store_error;
 use super::rows::id;
-use crate::store::{SealedFactorChange, SealedFactorChangeKind};
+use crate::store::{SealedFactorChange, SealedFactorChangeKind, unreadable};
 
 /// A row of `second_factors`.
 pub(super) struct FactorRow {
@@ -52,7 +52,43 @@ pub(super) fn change_factors(
     if uses_code && changed != 1 {
         return Err(AppendError::CodeUsed);
     }
+    if !are_kept(connection, change).map_err(store_error)? {
+        return Err(unreadable(FactorsNotKept).into());
+    }
     Ok(changed)
+}
+
+/// A trigger on a table of the store has suppressed or changed the rows of second factors.
+#[derive(Debug, thiserror::Error)]
+#[error("the rows of second factors were not kept: a trigger interferes. Run `authlog doctor`")]
+struct FactorsNotKept;
+
+/// Whether the rows are as they should be after the change. A code that is used is counted by its own statement.
+fn are_kept(connection: &Connection, change: &SealedFactorChange) -> Result<bool> {
+    const ENROLLED: &str =
+        "SELECT 1 FROM second_factors WHERE factor_id = ? AND user_id = ? AND sealed = ?";
+    const ISSUED: &str = "SELECT count(*) FROM recovery_codes WHERE user_id = ?";
+    const LEFT: &str =
+        "SELECT 1 FROM second_factors WHERE user_id = ?1 AND (?2 IS NULL OR factor_id = ?2)";
+    let user = change.user.to_string();
+    match &change.what {
+        SealedFactorChangeKind::Enrol { factor, sealed, .. } => connection
+            .prepare_cached(ENROLLED)?
+            .exists(params![factor.to_string(), user, sealed]),
+        SealedFactorChangeKind::IssueRecoveryCodes(digests) => {
+            let mut select = connection.prepare_cached(ISSUED)?;
+            let issued: i64 = select.query_row([user], |row| row.get(0))?;
+            Ok(issued.cast_unsigned() == digests.len() as u64)
+        }
+        SealedFactorChangeKind::Remove(factor) => {
+            let factor = factor.map(|factor| factor.to_string());
+            let mut select = connection.prepare_cached(LEFT)?;
+            Ok(!select.exists(params![user, factor])?)
+        }
+        SealedFactorChangeKind::UseCode { .. } | SealedFactorChangeKind::UseRecoveryCode(_) => {
+            Ok(true)
+        }
+    }
 }
 
 fn write(connection: &Connection, change: &SealedFactorChange) -> Result<usize> {

@@ -7,7 +7,7 @@ use authlog_domain::{FactorId, UserId};
 use serde_json::{Value, json};
 
 use super::keys::{KeyVault, WrappedKeys};
-use super::unreadable;
+use super::{readable_row, unreadable};
 use crate::sealing::SubjectKey;
 
 /// A change of an account's second factors whose secrets are sealed.
@@ -32,11 +32,13 @@ pub(crate) enum SealedFactorChangeKind {
 }
 
 impl SealedFactorChange {
-    /// The change, with the secret of a new factor sealed under the key of its account.
+    /// The change, with the secret of a new factor sealed under the key of its account. `new_key` is that key if the account is
+    /// new.
     pub(crate) async fn seal(
         change: FactorChange,
         vault: &KeyVault,
         stored: &impl WrappedKeys,
+        new_key: Option<&SubjectKey>,
     ) -> Result<Self, StoreError> {
         let FactorChange { user, what } = change;
         let what = match what {
@@ -46,7 +48,10 @@ impl SealedFactorChange {
                 step,
             } => {
                 // Without a key the account was erased, and the store refuses the append.
-                let key = vault.sealing_key(user, stored).await?;
+                let key = match new_key {
+                    Some(key) => Some(key.clone()),
+                    None => vault.sealing_key(user, stored).await?,
+                };
                 let sealed = key.map(|key| key.seal_totp(user, factor, &secret, &*vault.entropy));
                 SealedFactorChangeKind::Enrol {
                     factor,
@@ -95,16 +100,18 @@ impl SealedFactorChange {
     }
 }
 
-/// The authenticator app in a row of `second_factors`.
+/// The authenticator app in a row of `second_factors`; `None` if its seed cannot be opened, because it is another account's or
+/// was changed. Then it is logged, and grants nothing.
 pub(crate) fn stored_totp(
     user: UserId,
     factor: FactorId,
     (sealed, last_step): (&[u8], i64),
     key: &SubjectKey,
-) -> Result<StoredTotp, StoreError> {
-    Ok(StoredTotp {
+) -> Result<Option<StoredTotp>, StoreError> {
+    let secret = key.open_totp(user, factor, sealed).map_err(unreadable);
+    Ok(readable_row(secret)?.map(|secret| StoredTotp {
         factor,
-        secret: key.open_totp(user, factor, sealed).map_err(unreadable)?,
+        secret,
         last_step: last_step.cast_unsigned(),
-    })
+    }))
 }

@@ -42,8 +42,8 @@ pub(crate) struct AppendPlan {
     pub(crate) sessions: Vec<WithMac<SessionRecord>>,
     /// The password hash that the events refer to.
     pub(crate) credential: Option<SealedCredential>,
-    /// The change of second factors.
-    pub(crate) factors: Option<SealedFactorChange>,
+    /// The changes of second factors.
+    pub(crate) factors: Vec<SealedFactorChange>,
     /// The opaque token of the session that the events start.
     pub(crate) opaque_token: Option<WithMac<OpaqueTokenRecord>>,
 }

@@ -1,6 +1,6 @@
 //! Planning an append: sealing its events, and deriving rows, claims and mail from them.
 
-use authlog_application::ports::{Append, StagedStream, StoreError};
+use authlog_application::ports::{Append, FactorChange, StagedStream, StoreError};
 use authlog_domain::{AggregateKind, UserId};
 use authlog_projections::{
     Claim, ClaimChanges, NotifiableEvent, Row, claim_changes, erased, events_to_mail, row_after,
@@ -34,10 +34,6 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
             .map(|credential| vault.seals.seal(&credential, &*vault.entropy))
             .transpose()
             .map_err(unreadable)?;
-        let factors = match append.factors {
-            Some(change) => Some(SealedFactorChange::seal(change, vault, stored).await?),
-            None => None,
-        };
         let plan = AppendPlan {
             events: vec![],
             subject_keys: vec![],
@@ -53,7 +49,7 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
             accounts: vec![],
             sessions: vec![],
             credential,
-            factors,
+            factors: vec![],
             opaque_token: append.opaque_token.map(|it| vault.seals.with_mac(it)),
         };
         let mut planner = Self {
@@ -64,6 +60,10 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
         };
         for staged in &append.streams {
             planner.add_stream(staged).await?;
+        }
+        for change in append.factors {
+            let sealed = planner.sealed_change(change).await?;
+            planner.plan.factors.push(sealed);
         }
         Ok(planner.plan)
     }
@@ -83,6 +83,13 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
             self.plan.add_mail(entry);
         }
         self.add_row(staged)
+    }
+
+    async fn sealed_change(&self, change: FactorChange) -> Result<SealedFactorChange, StoreError> {
+        let new = self.new_key.as_ref();
+        let new = new.filter(|(owner, _)| *owner == change.user);
+        let new_key = new.map(|(_, key)| key);
+        SealedFactorChange::seal(change, self.vault, self.stored, new_key).await
     }
 
     fn add_subject_key(&mut self, user: UserId) -> Result<(), StoreError> {

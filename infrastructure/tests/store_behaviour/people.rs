@@ -91,6 +91,7 @@ impl Person {
             role: Role::User,
             credential: self.credential,
             verification: None,
+            totp: vec![],
         });
         let staged = decide::<User>(self.stream(), vec![], self.user, command).await;
         Append {

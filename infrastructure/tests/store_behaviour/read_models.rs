@@ -314,6 +314,7 @@ pub async fn a_person_with_everything(store: &dyn Store) -> (Person, SessionId) 
             at: at(8),
             factor: FactorId::new(random()),
             parameters: TotpParameters::DEFAULT,
+            label: None,
             proved: proved(2),
         }),
     ] {

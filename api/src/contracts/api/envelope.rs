@@ -132,7 +132,7 @@ const fn code(field: Field, flaw: Flaw) -> &'static str {
         Flaw::TooShort { .. } => "TO_SHORT",
         Flaw::Malformed if matches!(field, Field::Email) => "EMAIL_FORMAT",
         Flaw::Malformed | Flaw::IdShaped => "FORMAT",
-        Flaw::Common => "TO_COMMON",
+        Flaw::Common | Flaw::Breached => "TO_COMMON",
         Flaw::Guessable => "TO_WEAK",
         Flaw::Mismatch => "MISMATCH",
     }

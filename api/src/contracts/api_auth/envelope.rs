@@ -242,6 +242,9 @@ fn sentence(field: Field, flaw: Flaw) -> String {
         Flaw::IdShaped => format!("The {field_name} field must not be a UUID."),
         Flaw::Common => format!("The {field_name} field is too common."),
         Flaw::Guessable => format!("The {field_name} field is too easy to guess."),
+        Flaw::Breached => {
+            format!("The {field_name} field is on a list of breached passwords.")
+        }
         Flaw::Mismatch => format!("The {field_name} field must match password."),
     }
 }

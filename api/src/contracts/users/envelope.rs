@@ -124,6 +124,7 @@ fn sentence(Violation { field, flaw }: Violation) -> String {
         Flaw::IdShaped => format!("{field_name} must not be a UUID"),
         Flaw::Common => format!("{field_name} is too common"),
         Flaw::Guessable => format!("{field_name} is too easy to guess"),
+        Flaw::Breached => format!("{field_name} is on a list of breached passwords"),
         Flaw::Mismatch => format!("{field_name} does not match"),
     }
 }

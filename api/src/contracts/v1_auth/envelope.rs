@@ -94,6 +94,7 @@ fn sentence(field: Field, flaw: Flaw) -> String {
         Flaw::IdShaped => format!("The {field_name} must not be a UUID"),
         Flaw::Common => format!("The {field_name} is too common"),
         Flaw::Guessable => format!("The {field_name} is too easy to guess"),
+        Flaw::Breached => format!("The {field_name} is on a list of breached passwords"),
         Flaw::Mismatch => format!("The {field_name} is not match"),
     }
 }

@@ -119,6 +119,10 @@ fn sentence(Violation { field, flaw }: Violation) -> String {
         (Flaw::Common, _) => {
             "Very many people have this password. A few unrelated words make a good one.".to_owned()
         }
+        (Flaw::Breached, _) => {
+            "This password is on a list of breached passwords, so others know it. A few unrelated words make a good one."
+                .to_owned()
+        }
         (Flaw::Guessable, _) => {
             "The password is too easy to guess. A few unrelated words make a good one.".to_owned()
         }
@@ -225,6 +229,7 @@ mod tests {
             (Flaw::TooLong { max: 256 }, "at most 256 characters"),
             (Flaw::Common, "Very many people"),
             (Flaw::Guessable, "too easy to guess"),
+            (Flaw::Breached, "list of breached passwords"),
             (Flaw::Mismatch, "passwords do not match"),
             (Flaw::Malformed, "not allowed"),
             (Flaw::Required, "type a new password"),
