@@ -152,16 +152,17 @@ pub(super) async fn rename(
         let detail = "The body must hold the label, as a string. An empty one removes it.";
         return Err(problem(StatusCode::BAD_REQUEST, detail));
     };
+    let factor = factor_of(&id).map_err(refused)?;
     let renamed = api
         .authlog
-        .rename_own_factor(caller, factor_of(&id)?, label, &context)
+        .rename_own_factor(caller, factor, label, &context)
         .await;
     Ok(no_content(renamed))
 }
 
 /// The factor that a path names.
-fn factor_of(id: &str) -> Result<FactorId, Response> {
-    FactorId::parse(id).ok_or_else(|| refused(Refusal::SecondFactor(SecondFactorRefusal::Unknown)))
+fn factor_of(id: &str) -> Result<FactorId, Refusal> {
+    FactorId::parse(id).ok_or(Refusal::SecondFactor(SecondFactorRefusal::Unknown))
 }
 
 /// `DELETE /account/factors/{id}` and, where a proxy drops the body of a DELETE, `POST /account/factors/{id}/remove`.
@@ -171,7 +172,7 @@ pub(super) async fn remove(
     Path(id): Path<String>,
     BearerWithBody(caller, body): BearerWithBody<Caller, PasswordIn>,
 ) -> Result<Response, Response> {
-    let factor = factor_of(&id)?;
+    let factor = factor_of(&id).map_err(refused)?;
     api.authlog
         .remove_own_factor(caller, factor, body.password.text(), &context)
         .await
