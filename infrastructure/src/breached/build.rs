@@ -255,7 +255,7 @@ mod tests {
         std::fs::write(&source, text).unwrap();
         let mut bad = Vec::new();
         let built = build(&source, &target, |_, number, why| {
-            bad.push((number, why.to_owned()))
+            bad.push((number, why.to_owned()));
         });
         (target, built.unwrap(), bad)
     }
