@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use authlog_application::ports::Moment;
 use authlog_application::published::parse_kind;
-use authlog_domain::{EventKind, Role, SessionId, Timestamp};
+use authlog_domain::{AuthenticationLevel, EventKind, Role, SessionId, Timestamp};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::settings::Flags;
@@ -224,6 +224,9 @@ pub(crate) struct HistoryCommand {
     /// Only events of this session
     #[arg(long, value_parser = session)]
     pub(crate) session: Option<SessionId>,
+    /// Only events whose actor is not known to have been authenticated at this level: aal2 for a second factor
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    pub(crate) below: Option<AuthenticationLevel>,
     /// Print JSON, one event per line
     #[arg(long, conflicts_with = "csv")]
     pub(crate) json: bool,
@@ -269,6 +272,10 @@ fn moment(text: &str) -> Result<Moment, String> {
 
 fn session(text: &str) -> Result<SessionId, String> {
     SessionId::parse(text).ok_or_else(|| "expected the ID of a session".to_owned())
+}
+
+fn level(name: &str) -> Result<AuthenticationLevel, String> {
+    AuthenticationLevel::parse(name).ok_or_else(|| "expected aal1 or aal2".to_owned())
 }
 
 fn event_type(name: &str) -> Result<String, String> {

@@ -127,6 +127,7 @@ fn application_settings(settings: &Settings, reachable_at: &Url) -> authlog_appl
         verifies_email: settings.accounts.verify_email || settings.accounts.require_verified_email,
         requires_verified_email: settings.accounts.require_verified_email,
         accepts_password_with_code: settings.accounts.password_with_code,
+        second_factor_roles: settings.accounts.second_factor.clone(),
         verification_lifetime: VERIFICATION_LIFETIME,
         verification_page: format!("{base}/verify-email"),
         reset_page: format!("{base}/reset-password"),

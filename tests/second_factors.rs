@@ -107,6 +107,7 @@ async fn an_app_is_enrolled_by_its_first_code_and_removed_with_the_password(stor
     Contract::Api.signs_in(&http, &ann).await;
 
     let app = enrol(&http, &access, &ann).await;
+    let access = app.access;
     let listed = factors(&http, &access).await;
     assert_eq!(listed["factors"][0]["id"], json!(app.id));
     assert_eq!(listed["factors"][0]["type"], "totp");
@@ -208,9 +209,10 @@ async fn the_code_may_be_sent_as_a_member_of_its_own(store: Store) {
     // Nothing is cut from a password that ends in digits.
     let ann = Person::called("ann").with_password("rahasia123456");
     Contract::ApiAuth.registers(&http, &ann).await;
-    let access = Contract::Users.signs_in(&http, &ann).await.access;
+    let mut access = Contract::Users.signs_in(&http, &ann).await.access;
     for contract in Contract::ALL {
         let mut app = enrol(&http, &access, &ann).await;
+        access.clone_from(&app.access);
         let mut body = contract.login_of(&ann.email, &ann.password);
         for wrong in [json!(app.wrong_code()), json!(123_456), json!("")] {
             body["otp"] = wrong;
@@ -361,6 +363,7 @@ async fn a_recovery_code_signs_in_once(store: Store) {
         .await;
     assert_eq!(answer.status, 409, "{answer}");
     let app = enrol(&http, &access, &ann).await;
+    let access = app.access;
     let replaced = recovery_codes(&http, &access, &ann).await;
     let codes = recovery_codes(&http, &access, &ann).await;
     assert_eq!(codes.len(), 10);
@@ -480,8 +483,8 @@ async fn an_administrator_and_the_operator_remove_factors(store: Store) {
         let answer = http.send(all).bearer(&admin).await;
         assert_eq!(answer.status, 204, "{answer}");
     }
-    Contract::Api.signs_in(&http, &ann).await;
-    enrol(&http, &access, &ann).await;
+    let access = Contract::Users.signs_in(&http, &ann).await.access;
+    let app = enrol(&http, &access, &ann).await;
     let output = service.settings.run(&["user", "remove-factors", "ann"], "");
     assert!(output.status.success(), "{output:?}");
     let printed = String::from_utf8(output.stdout).unwrap();
@@ -489,12 +492,17 @@ async fn an_administrator_and_the_operator_remove_factors(store: Store) {
         printed.starts_with("removed 1 second factors of "),
         "{printed}"
     );
-    Contract::Api.signs_in(&http, &ann).await;
+    // Sessions that a removed factor may have opened have ended.
+    for ended in [&access, &app.access] {
+        assert_eq!(http.send(own::PROFILE).bearer(ended).await.status, 401);
+    }
+    let access = Contract::Api.signs_in(&http, &ann).await.access;
     let history = http.send(own::HISTORY).query("type=FactorRemoved");
     let history = history.bearer(&access).await.json();
     let events = history["events"].as_array().unwrap();
     let by: Vec<_> = events.iter().map(|it| &it["data"]["reason"]).collect();
-    assert_eq!(by, [&json!("administrator"); 3]);
+    let expected = ["administrator", "administrator", "operator"];
+    assert_eq!(by, expected.map(|it| json!(it)).each_ref());
     assert_eq!(service.settings.count("second_factors"), 0);
 }
 

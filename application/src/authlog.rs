@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use authlog_domain::Role;
 use authlog_domain::session::Limits;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -90,6 +91,8 @@ pub struct Settings {
     pub requires_verified_email: bool,
     /// Whether a login of an account with an authenticator app accepts the code after the password, in the same field.
     pub accepts_password_with_code: bool,
+    /// The roles whose accounts need a second factor for everything but to enrol one.
+    pub second_factor_roles: Vec<Role>,
     /// How long a verification link is valid.
     pub verification_lifetime: Duration,
     /// The URL of the page that confirms an e-mail address. The token is appended as the query parameter `token`.

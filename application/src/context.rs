@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use authlog_domain::{ContractName, UserId};
+use authlog_domain::{AuthenticationLevel, ContractName, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::ClientPresence;
 use crate::ports::HashingClient;
+use crate::{Caller, ClientPresence};
 
 /// The origin of a request. It has no `Debug`: address and user agent are personal data.
 #[derive(Clone, Serialize, Deserialize)]
@@ -55,10 +55,27 @@ impl RequestContext {
         metadata
     }
 
-    /// The metadata of an event of the account `user` that another account, `actor`, caused.
-    pub(crate) fn metadata_by(&self, actor: UserId, user: UserId) -> HashMap<String, String> {
+    /// The metadata of an event of the account `user` whose owner is authenticated at this level.
+    pub(crate) fn metadata_at(
+        &self,
+        user: UserId,
+        level: AuthenticationLevel,
+    ) -> HashMap<String, String> {
         let mut metadata = self.metadata(user);
-        metadata.insert("actor".to_owned(), format!("user:{actor}"));
+        metadata.insert("acr".to_owned(), level.as_str().to_owned());
+        metadata
+    }
+
+    /// The metadata of an event of the caller's own account: it names the session of the caller and its level.
+    pub(crate) fn metadata_of(&self, caller: &Caller) -> HashMap<String, String> {
+        self.metadata_by(caller, caller.user())
+    }
+
+    /// As [`Self::metadata_of`], for an event of the account `user` that the caller caused.
+    pub(crate) fn metadata_by(&self, actor: &Caller, user: UserId) -> HashMap<String, String> {
+        let mut metadata = self.metadata_at(user, actor.authentication().acr);
+        metadata.insert("actor".to_owned(), format!("user:{}", actor.user()));
+        metadata.insert("session".to_owned(), actor.session().to_string());
         metadata
     }
 

@@ -34,8 +34,8 @@ mod use_cases;
 mod workers;
 
 pub use access::{
-    Admin, Auditor, Authorized, Caller, CallerProof, Entitlement, Identity, LogReader,
-    ManagesAccounts, Operator, ReadsHistories, TokenInspector,
+    Admin, Auditor, Authorized, Caller, CallerProof, ChangesAccounts, Entitlement, FreshAdmin,
+    Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories, TokenInspector,
 };
 pub use authlog::{Authlog, Parts, Settings};
 pub use client_presence::{ClientPresence, ClientWaits};
@@ -50,9 +50,10 @@ pub use session_terms::{
     RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    AccountState, ActiveToken, BegunTotp, Behind, CHALLENGE_LIFETIME, ENROLMENT_LIFETIME,
-    ExpectedToken, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof, LiveSession,
-    NotIdentified, NotImported, PendingSignIn, RebuildProgress, RegistrationForm,
-    SecondFactorProof, SessionPage, SignInForm, StateAt, TotpForm, identify, rebuild_read_models,
+    AccountState, ActiveToken, BegunTotp, Behind, CHALLENGE_LIFETIME, ConfirmedTotp,
+    ENROLMENT_LIFETIME, ExpectedToken, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof,
+    LiveSession, NotIdentified, NotImported, PendingSignIn, RebuildProgress, RegistrationForm,
+    SecondFactorProof, SessionPage, SignInForm, StateAt, SteppedUpSession, TermsOf, TotpForm,
+    identify, rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

@@ -122,6 +122,18 @@ pub enum SecondFactorRefusal {
     /// The label has this flaw.
     #[error("the label {0}")]
     Label(Flaw),
+    /// The account has a second factor, which the request does not show.
+    #[error("the account has a second factor")]
+    NotShown,
+    /// The caller showed no second factor, or showed it too long ago.
+    #[error("no second factor was shown, or too long ago")]
+    LevelTooLow {
+        /// How old it may be; `None` for any age.
+        max_age: Option<Duration>,
+    },
+    /// An administrator removes the factors of the own account as its owner, and not as an administrator.
+    #[error("the own factors are removed by their owner")]
+    OwnAccount,
 }
 
 impl Refusal {

@@ -225,7 +225,7 @@ catalogue! {
         aggregate: User,
         version: 1,
         public_name: "recovery-code-used",
-        summary: "A recovery code was used to sign in, and is invalid now.",
+        summary: "A recovery code was used instead of an authenticator app, and is invalid now.",
         personal: [],
         ends_sessions: false,
         notice: Some(Notice::RecoveryCodes),
@@ -300,6 +300,15 @@ catalogue! {
         summary: "The session was ended from outside it.",
         personal: [],
         ends_sessions: true,
+        notice: None,
+    }
+    SteppedUp {
+        aggregate: Session,
+        version: 1,
+        public_name: "stepped-up",
+        summary: "The person in the session was authenticated again, at the level of before or a higher one.",
+        personal: [],
+        ends_sessions: false,
         notice: None,
     }
     LoginRefused {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
 use authlog_domain::session::{
     LoggedIn, LoggedOut, RefreshTokenReused, SessionCommand, SessionEvent, SessionRevoked,
-    StartSession, TokenRefreshed,
+    StartSession, SteppedUp, TokenRefreshed,
 };
 use authlog_domain::user::{
     EmailChanged, EmailVerificationRequested, EmailVerified, FactorRemoved, FactorRenamed,
@@ -170,6 +170,13 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
         SessionEvent::SessionRevoked(SessionRevoked {
             at: at(),
             reason: RevocationReason::Administrator,
+        }),
+        SessionEvent::SteppedUp(SteppedUp {
+            at: at(),
+            amr: AuthenticationMethods::PASSWORD_AND_CODE,
+            acr: AuthenticationLevel::Aal2,
+            auth_time: at(),
+            factor: Some(FactorId::new(id(8))),
         }),
     ];
     let refused = RefusedLoginsEvent::LoginRefused(LoginRefused {

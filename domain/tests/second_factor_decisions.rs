@@ -5,11 +5,12 @@
 use authlog_domain::user::{
     Authority, EnrolTotp, FactorRenamed, ImportedTotp, IssueRecoveryCodes, MAX_FACTORS,
     ProvedEpoch, RECOVERY_CODES, RegisterUser, RemoveFactor, RenameFactor, ReportBreachedPassword,
-    RevokeSessions, SecondFactors, UseRecoveryCode, UserCommand, UserEvent, UserRefusal,
+    RevokeSessions, SecondFactors, SessionsRevoked, UseRecoveryCode, UserCommand, UserEvent,
+    UserRefusal,
 };
 use authlog_domain::{
-    AccountNumber, CredentialId, FactorId, FactorLabel, Personal, RecoverySetId, Role, Timestamp,
-    TotpParameters, User,
+    AccountNumber, CredentialId, FactorId, FactorLabel, Personal, RecoverySetId, RevocationReason,
+    Role, SessionId, Timestamp, TotpParameters, User,
 };
 use cqrs_es::Aggregate;
 use uuid::Uuid;
@@ -51,13 +52,38 @@ fn factor(number: u128) -> FactorId {
     FactorId::new(Uuid::from_u128(number))
 }
 
-fn enrol(number: u128) -> UserCommand {
+/// The session in which everything is done.
+fn session() -> SessionId {
+    SessionId::new(Uuid::from_u128(8))
+}
+
+fn proved(epoch: u32) -> ProvedEpoch {
+    ProvedEpoch::new(epoch)
+}
+
+fn owner(epoch: u32) -> Authority {
+    Authority::Owner(proved(epoch))
+}
+
+/// Enrols a factor after a proof under this epoch.
+fn enrol(number: u128, epoch: u32) -> UserCommand {
     UserCommand::EnrolTotp(EnrolTotp {
         at: at(),
         factor: factor(number),
         parameters: TotpParameters::DEFAULT,
         label: None,
-        proved: ProvedEpoch::new(0),
+        proved: proved(epoch),
+        session: session(),
+    })
+}
+
+/// The event that ends every session except `kept`.
+fn ended(epoch: u32, reason: RevocationReason, kept: Option<SessionId>) -> UserEvent {
+    UserEvent::SessionsRevoked(SessionsRevoked {
+        at: at(),
+        reason,
+        session_epoch: epoch,
+        kept_session: kept,
     })
 }
 
@@ -66,56 +92,88 @@ fn remove(factor: Option<FactorId>, authority: Authority) -> UserCommand {
         at: at(),
         factor,
         authority,
+        kept: matches!(authority, Authority::Owner(_)).then(session),
     })
 }
 
-fn issue() -> UserCommand {
+fn issue(epoch: u32) -> UserCommand {
     UserCommand::IssueRecoveryCodes(IssueRecoveryCodes {
         at: at(),
         set: RecoverySetId::new(Uuid::from_u128(7)),
-        proved: ProvedEpoch::new(0),
+        proved: proved(epoch),
     })
 }
 
-fn recover() -> UserCommand {
+fn recover(epoch: u32) -> UserCommand {
     UserCommand::UseRecoveryCode(UseRecoveryCode {
         at: at(),
-        proved: ProvedEpoch::new(0),
+        proved: proved(epoch),
     })
 }
 
 #[test]
 fn a_factor_is_enrolled_once_and_an_account_has_at_most_ten() {
     let mut user = registered();
-    for number in 1..=MAX_FACTORS as u128 {
-        assert_eq!(execute(&mut user, enrol(number)).unwrap().len(), 1);
+    execute(&mut user, enrol(1, 0)).unwrap();
+    for number in 2..=MAX_FACTORS as u128 {
+        assert_eq!(execute(&mut user, enrol(number, 1)).unwrap().len(), 1);
     }
-    assert_eq!(execute(&mut user, enrol(1)).unwrap(), []);
+    // A client repeats the request if the response was lost.
+    assert_eq!(execute(&mut user, enrol(1, 0)).unwrap(), []);
     assert_eq!(
-        execute(&mut user, enrol(99)),
+        execute(&mut user, enrol(99, 1)),
         Err(UserRefusal::TooManyFactors)
     );
 }
 
 #[test]
+fn the_first_factor_ends_the_other_sessions_and_later_ones_do_not() {
+    let mut user = registered();
+    let events = execute(&mut user, enrol(1, 0)).unwrap();
+    let expected = ended(1, RevocationReason::Owner, Some(session()));
+    assert_eq!(events[1..], [expected]);
+    let account = user.registered().unwrap();
+    assert_eq!(account.session_epoch, 1);
+    assert_eq!(account.kept_session, Some(session()));
+    let events = execute(&mut user, enrol(2, 1)).unwrap();
+    assert!(matches!(events[..], [UserEvent::TotpEnrolled(_)]));
+}
+
+#[test]
+fn a_factor_that_was_removed_cannot_be_confirmed_again() {
+    for number in [1, 2] {
+        let mut user = registered();
+        execute(&mut user, enrol(1, 0)).unwrap();
+        execute(&mut user, enrol(2, 1)).unwrap();
+        execute(&mut user, remove(Some(factor(number)), owner(1))).unwrap();
+        for begun_under in [0, 1] {
+            let again = execute(&mut user, enrol(number, begun_under));
+            assert_eq!(again, Err(UserRefusal::EpochPassed));
+        }
+    }
+}
+
+#[test]
 fn a_removed_factor_is_gone_and_the_last_one_takes_the_recovery_codes_away() {
-    let owner = Authority::Owner(ProvedEpoch::new(0));
     let mut user = registered();
     assert_eq!(
-        execute(&mut user, issue()),
+        execute(&mut user, issue(0)),
         Err(UserRefusal::NoSecondFactor)
     );
-    execute(&mut user, enrol(1)).unwrap();
-    execute(&mut user, enrol(2)).unwrap();
-    execute(&mut user, issue()).unwrap();
-    execute(&mut user, remove(Some(factor(1)), owner)).unwrap();
-    let again = execute(&mut user, remove(Some(factor(1)), owner));
+    execute(&mut user, enrol(1, 0)).unwrap();
+    execute(&mut user, enrol(2, 1)).unwrap();
+    execute(&mut user, issue(1)).unwrap();
+    let events = execute(&mut user, remove(Some(factor(1)), owner(1))).unwrap();
+    let expected = ended(2, RevocationReason::Owner, Some(session()));
+    assert_eq!(events[1..], [expected]);
+    let again = execute(&mut user, remove(Some(factor(1)), owner(2)));
     assert_eq!(again, Err(UserRefusal::NoSuchFactor));
     let factors = user.registered().unwrap().second_factors.clone();
     assert_eq!(factors.totp.len(), 1);
     assert_eq!(factors.recovery_codes.unwrap().left, RECOVERY_CODES);
-    let removed = execute(&mut user, remove(None, Authority::Administrator));
-    assert_eq!(removed.unwrap().len(), 1);
+    let events = execute(&mut user, remove(None, Authority::Administrator)).unwrap();
+    let expected = ended(3, RevocationReason::Administrator, None);
+    assert_eq!(events[1..], [expected]);
     assert_eq!(
         user.registered().unwrap().second_factors,
         SecondFactors::default()
@@ -126,40 +184,56 @@ fn a_removed_factor_is_gone_and_the_last_one_takes_the_recovery_codes_away() {
 }
 
 #[test]
+fn a_factor_that_the_operator_removes_is_recorded_as_removed_by_the_operator() {
+    let mut user = registered();
+    execute(&mut user, enrol(1, 0)).unwrap();
+    let events = execute(&mut user, remove(None, Authority::Operator)).unwrap();
+    let [UserEvent::FactorRemoved(removed), revoked] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(removed.reason, RevocationReason::Operator);
+    assert_eq!(*revoked, ended(2, RevocationReason::Operator, None));
+}
+
+#[test]
 fn recovery_codes_are_used_up() {
     let mut user = registered();
-    execute(&mut user, enrol(1)).unwrap();
+    execute(&mut user, enrol(1, 0)).unwrap();
     assert_eq!(
-        execute(&mut user, recover()),
+        execute(&mut user, recover(1)),
         Err(UserRefusal::NoSuchRecoveryCode)
     );
-    execute(&mut user, issue()).unwrap();
+    execute(&mut user, issue(1)).unwrap();
     for left in (0..RECOVERY_CODES).rev() {
-        let events = execute(&mut user, recover()).unwrap();
+        let events = execute(&mut user, recover(1)).unwrap();
         let [UserEvent::RecoveryCodeUsed(event)] = &events[..] else {
             panic!("{events:?}");
         };
         assert_eq!(event.left, left);
     }
     assert_eq!(
-        execute(&mut user, recover()),
+        execute(&mut user, recover(1)),
         Err(UserRefusal::NoSuchRecoveryCode)
     );
 }
 
 #[test]
 fn a_proof_from_before_the_account_was_taken_back_changes_no_factor() {
-    let owner = Authority::Owner(ProvedEpoch::new(0));
     let mut user = registered();
-    execute(&mut user, enrol(1)).unwrap();
-    execute(&mut user, issue()).unwrap();
+    execute(&mut user, enrol(1, 0)).unwrap();
+    execute(&mut user, issue(1)).unwrap();
     let command = UserCommand::RevokeSessions(RevokeSessions {
         at: at(),
         authority: Authority::Administrator,
         kept: None,
     });
     execute(&mut user, command).unwrap();
-    for command in [enrol(2), remove(Some(factor(1)), owner), issue(), recover()] {
+    for command in [
+        enrol(2, 1),
+        remove(Some(factor(1)), owner(1)),
+        issue(1),
+        recover(1),
+    ] {
         assert_eq!(execute(&mut user, command), Err(UserRefusal::EpochPassed));
     }
     assert_eq!(user.registered().unwrap().second_factors.totp.len(), 1);
@@ -192,8 +266,8 @@ fn a_label_is_of_a_factor_and_ends_with_it() {
         execute(&mut user, rename(1, label("phone"))),
         Err(UserRefusal::NoSuchFactor)
     );
-    execute(&mut user, enrol(1)).unwrap();
-    execute(&mut user, enrol(2)).unwrap();
+    execute(&mut user, enrol(1, 0)).unwrap();
+    execute(&mut user, enrol(2, 1)).unwrap();
     assert_eq!(execute(&mut user, rename(1, None)).unwrap(), []);
     assert_eq!(
         execute(&mut user, rename(1, label("phone"))).unwrap().len(),
@@ -210,7 +284,7 @@ fn a_label_is_of_a_factor_and_ends_with_it() {
         ]
     );
     execute(&mut user, rename(2, None)).unwrap();
-    let owner = Authority::Owner(ProvedEpoch::new(0));
+    let owner = Authority::Owner(ProvedEpoch::new(1));
     execute(&mut user, remove(Some(factor(1)), owner)).unwrap();
     assert_eq!(labels(&user), []);
     // A label that was erased is none.

@@ -90,9 +90,35 @@ pub(crate) async fn history(
     limit: u32,
     filter: &HistoryFilter,
 ) -> Result<HistoryPage, StoreError> {
-    let HistoryPage { events, next } = store.sealed_history(user, after, limit, filter).await?;
+    let page = if filter.below.is_some() {
+        let looks_at = filter.looks_at(limit);
+        let page = store.sealed_history(user, after, looks_at, filter).await?;
+        below(page, limit as usize, filter)
+    } else {
+        store.sealed_history(user, after, limit, filter).await?
+    };
+    let HistoryPage { events, next } = page;
     let events = opened(store, user, events).await?;
     Ok(HistoryPage { events, next })
+}
+
+/// Up to `limit` events of the page whose actors were below a level. The level is in the metadata, which is not sealed. Events
+/// without a log index are never cut off, because the next page cannot begin after one of them.
+fn below(page: HistoryPage, limit: usize, filter: &HistoryFilter) -> HistoryPage {
+    let HistoryPage {
+        mut events,
+        mut next,
+    } = page;
+    events.retain(|past| filter.passes_level(&past.event));
+    if events.len() > limit
+        && let Some(index) = events
+            .get(limit.saturating_sub(1))
+            .and_then(|it| it.log_index)
+    {
+        events.truncate(limit);
+        next = Some(index);
+    }
+    HistoryPage { events, next }
 }
 
 /// The first events of sessions with their personal fields opened.

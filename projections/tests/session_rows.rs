@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use authlog_domain::session::{
-    LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, TokenRefreshed,
+    LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, SteppedUp,
+    TokenRefreshed,
 };
 use authlog_domain::{
     AggregateKind, AuthenticationLevel, AuthenticationMethods, FactorId, RevocationReason,
@@ -21,9 +22,10 @@ fn at(minute: u64) -> Timestamp {
     Timestamp::from_unix_millis(1_700_000_000_000).plus(Duration::from_secs(60 * minute))
 }
 
-/// The events of one session: a login, followed by refreshes that replace the token or repeat it, and perhaps an end.
+/// The events of one session: a login, followed by refreshes that replace the token or repeat it and by step-ups, and perhaps
+/// an end.
 fn life() -> impl Strategy<Value = Vec<SessionEvent>> {
-    let refreshes = proptest::collection::vec((any::<bool>(), 1..20_u64), 0..12);
+    let refreshes = proptest::collection::vec((any::<bool>(), 1..20_u64, any::<bool>()), 0..12);
     let end = proptest::option::of(0..3);
     (refreshes, end, any::<bool>()).prop_map(|(refreshes, end, rotates)| {
         let rotation = if rotates {
@@ -43,8 +45,17 @@ fn life() -> impl Strategy<Value = Vec<SessionEvent>> {
             factor: rotates.then_some(FactorId::new(Uuid::from_u128(2))),
         })];
         let (mut minute, mut generation) = (0, 0);
-        for (replaces, pause) in refreshes {
+        for (replaces, pause, steps_up) in refreshes {
             minute += pause;
+            if steps_up {
+                events.push(SessionEvent::SteppedUp(SteppedUp {
+                    at: at(minute),
+                    amr: AuthenticationMethods::PASSWORD_AND_CODE,
+                    acr: AuthenticationLevel::Aal2,
+                    auth_time: at(minute),
+                    factor: None,
+                }));
+            }
             generation += u32::from(replaces && rotates);
             events.push(SessionEvent::TokenRefreshed(TokenRefreshed {
                 at: at(minute),

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use authlog_application::history::Entry;
 use authlog_application::ports::HistoryFilter;
-use authlog_domain::{Personal, UserId};
+use authlog_domain::{AuthenticationLevel, Personal, UserId};
 use authlog_infrastructure::StoreAccess;
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use crate::settings::Settings;
 const PAGE: u32 = 1000;
 
 /// The columns of CSV: the JSON fields of an [`Entry`].
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 15] = [
     "log_index",
     "recorded_at",
     "at",
@@ -32,6 +32,8 @@ const COLUMNS: [&str; 13] = [
     "request_id",
     "id",
     "data",
+    "acr",
+    "actor_session",
 ];
 
 /// Prints the history of an account.
@@ -43,6 +45,7 @@ pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> any
         until: command.until,
         event_types: command.types,
         session: command.session,
+        below: command.below,
     };
     let mut out = buffered_stdout();
     if command.csv {
@@ -67,7 +70,9 @@ pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> any
                 write!(out, "{}", csv_line(&fields(&entry)))?;
             }
         } else {
-            let rows = entries.map(|entry| row(&entry, user)).collect();
+            let rows = entries
+                .map(|entry| row(&entry, user, command.below.is_some()))
+                .collect();
             write!(out, "{}", table.page(rows))?;
         }
         match next {
@@ -89,7 +94,7 @@ const TIMELINE: [(&str, usize); 6] = [
     ("WHAT", 0),
 ];
 
-fn row(entry: &Entry, user: UserId) -> [String; 6] {
+fn row(entry: &Entry, user: UserId, shows_level: bool) -> [String; 6] {
     let place = entry
         .log_index
         .map_or_else(|| "(soon)".to_owned(), |index| index.to_string());
@@ -105,6 +110,10 @@ fn row(entry: &Entry, user: UserId) -> [String; 6] {
         actor
     };
     let mut what = entry.what.clone();
+    if shows_level {
+        let level = entry.acr.map_or("unknown", AuthenticationLevel::short);
+        what.push_str(&format!("  [level {level}]"));
+    }
     if let Some(session) = &entry.session {
         what.push_str(&format!("  [session {session}]"));
     }

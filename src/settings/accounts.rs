@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use authlog_domain::Role;
 use authlog_infrastructure::hashing::Argon2Parameters;
 
 use super::breached::BreachedPasswordList;
@@ -26,6 +27,8 @@ settings! {
         require_verified_email: bool = SWITCH.default("off"),
         /// Whether a code of an authenticator app is accepted after the password, in the same field: on or off
         password_with_code: bool = SWITCH.default("on"),
+        /// Roles whose accounts need a second factor, separated by commas; without one they can sign in only to enrol one
+        second_factor: Roles = ROLES.or_empty(),
         /// Maximum lifetime of a session, however often it is refreshed
         // NIST SP 800-63B-4 §2.1.3 asks for no more than 30 days at AAL1.
         session_lifetime: Duration = LIFETIME.default("30d"),
@@ -53,6 +56,19 @@ const BREACHED: Format<BreachedPasswordList> = Format::new(
     "FILE|URL",
     "a path, or an http:// or https:// URL",
     BreachedPasswordList::parse,
+);
+
+/// Some of the roles.
+pub(crate) type Roles = Vec<Role>;
+
+const ROLES: Format<Roles> = Format::new(
+    "ROLES",
+    "roles with commas between them: admin, auditor, service, user",
+    |text| {
+        text.split(',')
+            .map(|name| Role::parse(name.trim()))
+            .collect()
+    },
 );
 
 const LIFETIME: Format<Duration> =

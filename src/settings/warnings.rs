@@ -14,6 +14,15 @@ impl Settings {
                  are not Secure"
             ));
         }
+        let is_https = public_url.is_some_and(|url| url.scheme() == "https");
+        if is_https && self.accounts.second_factor.is_empty() {
+            warnings.push(
+                "AUTHLOG_SECOND_FACTOR is not set: a password alone is enough to administer and to audit accounts. Let \
+                 administrators and auditors enrol an authenticator app (docs/accounts.md), and then set \
+                 AUTHLOG_SECOND_FACTOR=admin,auditor"
+                    .to_owned(),
+            );
+        }
         let secret = self.tokens.jwt_secret.as_deref();
         if secret.is_some_and(|secret| secret.trim() != secret) {
             warnings.push(

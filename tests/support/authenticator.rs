@@ -15,6 +15,8 @@ const PERIOD: u64 = 30;
 pub struct Authenticator {
     pub id: String,
     pub secret: String,
+    /// An access token of the session in which it was enrolled: the first app of an account steps the session up.
+    pub access: String,
     /// The time step of the last code that it showed.
     shown: u64,
 }
@@ -25,6 +27,7 @@ impl Authenticator {
         Self {
             id: String::new(),
             secret: secret.to_owned(),
+            access: String::new(),
             shown: current_step() - 1,
         }
     }
@@ -94,24 +97,29 @@ pub async fn enrol(http: &Http, access: &str, person: &Person) -> Authenticator 
     let shown = current_step();
     let answer = confirm(http, access, &begun, &code(&secret, shown)).await;
     assert_eq!(answer.status, 201, "{answer}");
+    let enrolled = answer.json();
+    let stepped_up = enrolled["session"]["access_token"].as_str();
     Authenticator {
-        id: answer.json()["id"].as_str().unwrap().to_owned(),
+        id: enrolled["id"].as_str().unwrap().to_owned(),
         secret,
+        access: stepped_up.unwrap_or(access).to_owned(),
         shown,
     }
 }
 
-/// A registered person with `N` apps, and an access token from before.
+/// A registered person with `N` apps, and an access token of the session in which they were enrolled.
 pub async fn with_apps<const N: usize>(
     http: &Http,
     name: &str,
 ) -> (Person, [Authenticator; N], String) {
     let person = Person::called(name);
     Contract::ApiAuth.registers(http, &person).await;
-    let access = Contract::Users.signs_in(http, &person).await.access;
+    let mut access = Contract::Users.signs_in(http, &person).await.access;
     let mut apps = Vec::new();
     for _ in 0..N {
-        apps.push(enrol(http, &access, &person).await);
+        let app = enrol(http, &access, &person).await;
+        access.clone_from(&app.access);
+        apps.push(app);
     }
     let apps = apps.try_into().unwrap_or_else(|_| unreachable!());
     (person, apps, access)

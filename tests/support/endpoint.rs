@@ -93,6 +93,7 @@ endpoints! {
         FACTORS: GET "/account/factors",
         BEGIN_TOTP: POST "/account/factors/totp",
         RECOVERY_CODES: POST "/account/recovery-codes",
+        STEP_UP: POST "/account/step-up",
         SECOND_FACTOR: POST "/sign-in/second-factor",
         HISTORY: GET "/account/history",
         SESSIONS: GET "/account/sessions",

@@ -165,6 +165,7 @@ async fn uses_a_second_factor(
 ) {
     let http = service.http();
     let app = authenticator::enrol(&http, access, person).await;
+    let access = app.access.as_str();
     let body = json!({"password": person.password});
     let request = service.send(own::RECOVERY_CODES).bearer(access);
     let codes = request.json(&body).await.json();
@@ -183,11 +184,14 @@ async fn uses_a_second_factor(
     events.extend([
         EventKind::TotpEnrolled,
         EventKind::FactorRenamed,
+        EventKind::SessionsRevoked,
+        EventKind::SteppedUp,
         EventKind::RecoveryCodesIssued,
         EventKind::LoginRefused,
         EventKind::RecoveryCodeUsed,
         EventKind::LoggedIn,
         EventKind::FactorRemoved,
+        EventKind::SessionsRevoked,
     ]);
 }
 

@@ -15,6 +15,7 @@ use super::page::Page;
 use super::page_query::SessionsQuery;
 use super::problem::{no_content, problem, refused};
 use super::profile::{ProfileOut, SessionsOut};
+use super::step_up::owner_proof;
 use crate::Api;
 use crate::http::JsonField;
 
@@ -64,20 +65,16 @@ pub(super) async fn end_other_sessions(
     Ok(no_content(ended))
 }
 
-/// The current password, which confirms a request. It is not in the URL, because URLs are logged. A proxy may drop the body of
-/// a DELETE, which has no defined semantics (RFC 9110 §9.3.5); behind one, clients use the POST that does the same.
-#[derive(Deserialize)]
-pub(super) struct PasswordIn {
-    #[serde(default)]
-    pub(super) password: JsonField,
-}
-
 #[derive(Deserialize)]
 pub(super) struct NewPasswordIn {
     #[serde(default)]
     current_password: JsonField,
     #[serde(default)]
     new_password: JsonField,
+    #[serde(default)]
+    code: JsonField,
+    #[serde(default)]
+    recovery_code: JsonField,
 }
 
 /// `POST /account/password`.
@@ -86,7 +83,9 @@ pub(super) async fn change_password(
     Extension(context): Extension<RequestContext>,
     BearerWithBody(caller, body): BearerWithBody<Caller, NewPasswordIn>,
 ) -> Result<Response, Response> {
-    let (current, new) = (body.current_password.text(), body.new_password.text());
+    let second_factor = [&body.code, &body.recovery_code];
+    let current = owner_proof(&body.current_password, second_factor)?;
+    let new = body.new_password.text();
     let changed = api.authlog.change_password(caller, current, new, &context);
     changed.await.map_err(explain)?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -98,6 +97,10 @@ pub(super) struct NewEmailIn {
     password: JsonField,
     #[serde(default)]
     email: JsonField,
+    #[serde(default)]
+    code: JsonField,
+    #[serde(default)]
+    recovery_code: JsonField,
 }
 
 /// `POST /account/email`: the address changes once the link that is mailed to it is followed.
@@ -106,10 +109,12 @@ pub(super) async fn change_email(
     Extension(context): Extension<RequestContext>,
     BearerWithBody(caller, body): BearerWithBody<Caller, NewEmailIn>,
 ) -> Result<Response, Response> {
-    let (password, email) = (body.password.text(), body.email.text());
+    let second_factor = [&body.code, &body.recovery_code];
+    let proof = owner_proof(&body.password, second_factor)?;
+    let email = body.email.text();
     let asked = api
         .authlog
-        .request_email_change(caller, password, email, &context);
+        .request_email_change(caller, proof, email, &context);
     asked.await.map_err(explain)?;
     Ok(StatusCode::ACCEPTED.into_response())
 }

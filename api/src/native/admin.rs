@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authlog_application::ports::Account;
-use authlog_application::{Admin, Refusal, RequestContext};
+use authlog_application::{Admin, FreshAdmin, Refusal, RequestContext};
 use authlog_domain::{AccountNumber, Role, SessionId, UserId};
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -83,7 +83,7 @@ pub(super) async fn change_role(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
-    BearerWithBody(admin, body): BearerWithBody<Admin, RoleIn>,
+    BearerWithBody(admin, body): BearerWithBody<FreshAdmin, RoleIn>,
 ) -> Result<Response, Response> {
     let user = id_of(&id).map_err(refused)?;
     let role = body.role.text().and_then(Role::parse);
@@ -95,7 +95,7 @@ pub(super) async fn change_role(
 /// `POST /admin/users/{id}/lock`.
 pub(super) async fn lock(
     State(api): State<Arc<Api>>,
-    Bearer(admin): Bearer<Admin>,
+    Bearer(admin): Bearer<FreshAdmin>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
 ) -> Result<Response, Response> {
@@ -107,7 +107,7 @@ pub(super) async fn lock(
 /// `POST /admin/users/{id}/unlock`.
 pub(super) async fn unlock(
     State(api): State<Arc<Api>>,
-    Bearer(admin): Bearer<Admin>,
+    Bearer(admin): Bearer<FreshAdmin>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
 ) -> Result<Response, Response> {
@@ -135,7 +135,7 @@ pub(super) async fn sessions(
 /// `DELETE /admin/users/{id}/sessions`.
 pub(super) async fn end_sessions(
     State(api): State<Arc<Api>>,
-    Bearer(admin): Bearer<Admin>,
+    Bearer(admin): Bearer<FreshAdmin>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
 ) -> Result<Response, Response> {
@@ -147,7 +147,7 @@ pub(super) async fn end_sessions(
 /// `DELETE /admin/users/{id}/sessions/{session}`.
 pub(super) async fn end_session(
     State(api): State<Arc<Api>>,
-    Bearer(admin): Bearer<Admin>,
+    Bearer(admin): Bearer<FreshAdmin>,
     Extension(context): Extension<RequestContext>,
     Path((id, session)): Path<(String, String)>,
 ) -> Result<Response, Response> {

@@ -55,8 +55,9 @@ pub(super) async fn submit(
             "" => LinkProof::Password(&form.password),
             token => LinkProof::Session(token),
         };
+        let keeps_session = matches!(proof, LinkProof::Session(_));
         let followed = api.authlog.follow_link(&form.token, proof, &context);
-        followed.await.map(|link| done(link, &nonce))
+        followed.await.map(|link| done(link, keeps_session, &nonce))
     };
     answered.unwrap_or_else(|refusal| refused(refusal, Some(&offer), &form.token, &nonce))
 }
@@ -145,16 +146,20 @@ fn reset_is_mailed(nonce: &Nonce) -> Response {
     page(StatusCode::ACCEPTED, "Check your mail", content, nonce)
 }
 
-fn done(link: Link, nonce: &Nonce) -> Response {
-    let content = match link {
-        Link::Verifies => {
-            r#"<p role="status">Your e-mail address is confirmed. Every session of the account has ended: please sign in again. You can close this page.</p>"#
-        }
+fn done(link: Link, keeps_session: bool, nonce: &Nonce) -> Response {
+    let changed = match link {
+        Link::Verifies => "Your e-mail address is confirmed.",
         Link::ChangesAddress => {
-            r#"<p role="status">Your account has this e-mail address now. Sign in with it from now on. You can close this page.</p>"#
+            "Your account has this e-mail address now. Sign in with it from now on."
         }
     };
-    page(StatusCode::OK, "E-mail address confirmed", content, nonce)
+    let ended = if keeps_session {
+        "Every other session of the account has ended."
+    } else {
+        "Every session of the account has ended: please sign in again."
+    };
+    let content = format!(r#"<p role="status">{changed} {ended} You can close this page.</p>"#);
+    page(StatusCode::OK, "E-mail address confirmed", &content, nonce)
 }
 
 fn refused(refusal: Refusal, offer: Option<&LinkOffer>, token: &str, nonce: &Nonce) -> Response {
@@ -231,6 +236,23 @@ mod tests {
                 400, 409, 403, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 429, 503, 503
             ]
         );
+    }
+
+    #[test]
+    fn the_page_says_which_sessions_have_ended() {
+        let nonce = Nonce::generate(&crate::tests::NoEntropy);
+        for link in [Link::Verifies, Link::ChangesAddress] {
+            let all = text(done(link, false, &nonce));
+            assert!(
+                all.contains("Every session of the account has ended"),
+                "{all}"
+            );
+            let others = text(done(link, true, &nonce));
+            assert!(
+                others.contains("Every other session of the account has ended"),
+                "{others}"
+            );
+        }
     }
 
     #[test]

@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
-use authlog_application::{Admin, Caller, Refusal, RequestContext};
+use authlog_application::{Caller, FreshAdmin, Refusal, RequestContext};
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::account::PasswordIn;
 use super::admin::id_of;
 use super::caller::{Bearer, BearerWithBody};
 use super::problem::{no_content, problem, refused};
+use super::step_up::OwnerProofIn;
 use crate::Api;
 
 /// `DELETE /account` and `POST /account/erase`: erases the caller's account. 204 on success.
 pub(super) async fn erase_own(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
-    BearerWithBody(caller, body): BearerWithBody<Caller, PasswordIn>,
+    BearerWithBody(caller, body): BearerWithBody<Caller, OwnerProofIn>,
 ) -> Result<Response, Response> {
     api.authlog
-        .erase_own_account(caller, body.password.text(), &context)
+        .erase_own_account(caller, body.proof()?, &context)
         .await
         .map_err(|refusal| match refusal {
             // The token is valid, so 401 would be wrong: another token would not help.
@@ -41,7 +41,7 @@ pub(super) async fn erase_own(
 /// lost response.
 pub(super) async fn erase_other(
     State(api): State<Arc<Api>>,
-    Bearer(admin): Bearer<Admin>,
+    Bearer(admin): Bearer<FreshAdmin>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
 ) -> Result<Response, Response> {

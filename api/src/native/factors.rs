@@ -2,24 +2,27 @@
 
 use std::sync::Arc;
 
-use authlog_application::{Admin, BegunTotp, Caller, Refusal, RequestContext, SecondFactorRefusal};
+use authlog_application::{
+    BegunTotp, Caller, FreshAdmin, Refusal, RequestContext, SecondFactorRefusal,
+};
 use authlog_domain::user::EnrolledTotp;
 use authlog_domain::{FactorId, FactorLabel, Timestamp};
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::account::{PasswordIn, explain};
+use super::account::explain;
 use super::admin::id_of;
 use super::caller::{Bearer, BearerWithBody};
 use super::problem::{no_content, problem, refused};
+use super::step_up::{OwnerProofIn, SteppedUpOut, terms_of};
 use crate::Api;
-use crate::http::JsonField;
+use crate::http::{JsonField, presented_token};
 
 /// The second factors of an account.
 #[derive(Serialize)]
@@ -49,6 +52,15 @@ impl FactorOut {
     }
 }
 
+/// An authenticator app that was enrolled.
+#[derive(Serialize)]
+struct EnrolledOut<'a> {
+    #[serde(flatten)]
+    factor: FactorOut,
+    /// The session, which the first factor of an account steps up.
+    session: Option<SteppedUpOut<'a>>,
+}
+
 /// An authenticator app that is being enrolled.
 #[derive(Serialize)]
 struct EnrolmentOut<'a> {
@@ -68,8 +80,8 @@ struct RecoveryCodesOut<'a> {
 
 #[derive(Deserialize)]
 pub(super) struct NewTotpIn {
-    #[serde(default)]
-    password: JsonField,
+    #[serde(flatten)]
+    owner: OwnerProofIn,
     #[serde(default)]
     label: JsonField,
 }
@@ -108,10 +120,9 @@ pub(super) async fn begin_totp(
     Extension(context): Extension<RequestContext>,
     BearerWithBody(caller, body): BearerWithBody<Caller, NewTotpIn>,
 ) -> Result<Response, Response> {
-    let (password, label) = (body.password.text(), body.label.text());
     let begun = api
         .authlog
-        .begin_totp(caller, password, label, &context)
+        .begin_totp(caller, body.owner.proof()?, body.label.text(), &context)
         .await
         .map_err(explain)?;
     let uri = key_uri(&api.settings.public_url, &begun);
@@ -129,16 +140,21 @@ pub(super) async fn confirm_totp(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
     Path(enrolment): Path<String>,
+    headers: HeaderMap,
     BearerWithBody(caller, body): BearerWithBody<Caller, CodeIn>,
 ) -> Result<Response, Response> {
     let code = body.code.text().unwrap_or_default();
     let enrolled = api
         .authlog
-        .confirm_totp(caller, &enrolment, code, &context)
+        .confirm_totp(caller, &enrolment, code, terms_of, &context)
         .await
         .map_err(refused)?;
-    let (enrolled, label) = enrolled;
-    Ok((StatusCode::CREATED, Json(FactorOut::of(enrolled, label))).into_response())
+    let session = enrolled.stepped_up.as_ref();
+    let out = EnrolledOut {
+        factor: FactorOut::of(enrolled.factor, enrolled.label),
+        session: session.map(|session| SteppedUpOut::of(session, presented_token(&headers))),
+    };
+    Ok((StatusCode::CREATED, Json(out)).into_response())
 }
 
 /// `PATCH /account/factors/{id}`: gives the factor a label; an empty one removes it.
@@ -170,11 +186,11 @@ pub(super) async fn remove(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
-    BearerWithBody(caller, body): BearerWithBody<Caller, PasswordIn>,
+    BearerWithBody(caller, body): BearerWithBody<Caller, OwnerProofIn>,
 ) -> Result<Response, Response> {
     let factor = factor_of(&id).map_err(refused)?;
     api.authlog
-        .remove_own_factor(caller, factor, body.password.text(), &context)
+        .remove_own_factor(caller, factor, body.proof()?, &context)
         .await
         .map_err(explain)?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -184,11 +200,11 @@ pub(super) async fn remove(
 pub(super) async fn issue_recovery_codes(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
-    BearerWithBody(caller, body): BearerWithBody<Caller, PasswordIn>,
+    BearerWithBody(caller, body): BearerWithBody<Caller, OwnerProofIn>,
 ) -> Result<Response, Response> {
     let codes = api
         .authlog
-        .issue_recovery_codes(caller, body.password.text(), &context)
+        .issue_recovery_codes(caller, body.proof()?, &context)
         .await
         .map_err(explain)?;
     let codes = codes.iter().map(|code| code.as_str()).collect();
@@ -198,7 +214,7 @@ pub(super) async fn issue_recovery_codes(
 /// `DELETE /admin/users/{id}/factors`: removes every second factor of an account.
 pub(super) async fn remove_all(
     State(api): State<Arc<Api>>,
-    Bearer(admin): Bearer<Admin>,
+    Bearer(admin): Bearer<FreshAdmin>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
 ) -> Result<Response, Response> {

@@ -22,6 +22,7 @@ mod query;
 mod reset_page;
 mod schemas;
 mod second_factor;
+mod step_up;
 
 use std::sync::Arc;
 
@@ -84,6 +85,7 @@ fn routes() -> Router<Arc<Api>> {
             "/account/recovery-codes",
             post(factors::issue_recovery_codes),
         )
+        .route("/account/step-up", post(step_up::step_up))
         .route("/sign-in/second-factor", post(second_factor::finish))
         .route(
             "/verify-email",

@@ -1,10 +1,12 @@
 //! The errors of the native endpoints: problem details (RFC 9457).
 
+use std::time::Duration;
+
 use authlog_application::{Refusal, SecondFactorRefusal};
-use authlog_domain::Timestamp;
+use authlog_domain::{AuthenticationLevel, Timestamp};
 use axum::Json;
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -137,8 +139,42 @@ fn second_factor(refusal: SecondFactorRefusal) -> Response {
             StatusCode::BAD_REQUEST,
             "A label has at most 64 characters and no control characters.",
         ),
+        SecondFactorRefusal::NotShown => (
+            StatusCode::BAD_REQUEST,
+            "The account has a second factor: the body must hold code or recovery_code.",
+        ),
+        SecondFactorRefusal::LevelTooLow { max_age } => return level_too_low(max_age),
+        SecondFactorRefusal::OwnAccount => (
+            StatusCode::FORBIDDEN,
+            "These are your own second factors. Remove them at /account/factors.",
+        ),
     };
     problem(status, detail)
+}
+
+/// The response to a caller who has to show a second factor (RFC 9470 §3): in this session, or by signing in again.
+fn level_too_low(max_age: Option<Duration>) -> Response {
+    let (acr, description) = (
+        AuthenticationLevel::Aal2.as_str(),
+        "A second factor is required",
+    );
+    let age = max_age.map_or_else(String::new, |age| {
+        format!(", max_age=\"{}\"", age.as_secs())
+    });
+    let challenge = format!(
+        "Bearer error=\"insufficient_user_authentication\", error_description=\"{description}\", acr_values=\"{acr}\"{age}"
+    );
+    let within = max_age.map_or_else(String::new, |age| {
+        format!(" that was shown in the last {} minutes", age.as_secs() / 60)
+    });
+    let detail = format!(
+        "This needs a second factor{within}. Show it at /account/step-up, or enrol one at /account/factors/totp."
+    );
+    let mut response = problem(StatusCode::UNAUTHORIZED, &detail);
+    if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 const fn detail(failure: RequestError) -> &'static str {
@@ -168,6 +204,26 @@ mod tests {
 
     use super::*;
     use crate::tests::{body, some_instant};
+
+    #[test]
+    fn a_missing_level_is_answered_as_in_rfc_9470() {
+        let refusal = |max_age| Refusal::SecondFactor(SecondFactorRefusal::LevelTooLow { max_age });
+        let response = refused(refusal(Some(Duration::from_secs(600))));
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            response.headers()[WWW_AUTHENTICATE],
+            "Bearer error=\"insufficient_user_authentication\", error_description=\"A second factor is required\", \
+             acr_values=\"urn:authlog:aal2\", max_age=\"600\""
+        );
+        let detail = body(response)["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("in the last 10 minutes"), "{detail}");
+        let response = refused(refusal(None));
+        let challenge = response.headers()[WWW_AUTHENTICATE].to_str().unwrap();
+        assert!(
+            challenge.ends_with("acr_values=\"urn:authlog:aal2\""),
+            "{challenge}"
+        );
+    }
 
     #[test]
     fn an_error_outside_of_the_contracts_is_a_problem() {

@@ -1,6 +1,7 @@
 //! Parsing of query parameters. Every error is a sentence for the client that names the parameter.
 
 use authlog_application::published::add_listed_kinds;
+use authlog_domain::AuthenticationLevel;
 
 /// Passes the name and the value of each parameter to `read`, until one is invalid. Callers ignore unknown names.
 ///
@@ -47,6 +48,11 @@ pub(super) fn limit(value: &str) -> Result<u64, String> {
 /// It is not such a number.
 pub(super) fn page_limit(value: &str, max: u32) -> Result<u32, String> {
     Ok(u32::try_from(limit(value)?).map_or(max, |limit| limit.min(max)))
+}
+
+/// Parses a level of authentication: `aal2`, or the value of the claim `acr`.
+pub(super) fn level(name: &str, value: &str) -> Result<AuthenticationLevel, String> {
+    parsed(name, AuthenticationLevel::parse(value), "aal1 or aal2")
 }
 
 /// Adds the comma-separated types of events to `kinds`, each once, by their stored names.

@@ -85,6 +85,7 @@ fn api_over(ports: NullPorts) -> Api {
         verifies_email: false,
         requires_verified_email: false,
         accepts_password_with_code: true,
+        second_factor_roles: vec![],
         verification_lifetime: Duration::from_secs(1),
         verification_page: "ports".to_owned(),
         reset_page: String::new(),

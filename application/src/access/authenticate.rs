@@ -1,6 +1,6 @@
 //! Authentication of access tokens.
 
-use authlog_domain::{SessionId, Timestamp, UserId};
+use authlog_domain::{Authentication, SessionId, Timestamp, UserId};
 
 use crate::ports::{OpaqueToken, SessionWithAccount, TokenKind, VerifiedToken};
 use crate::{Authlog, Refusal, TokenStatus};
@@ -11,6 +11,7 @@ pub struct Caller {
     pub(super) user: UserId,
     pub(super) session: SessionId,
     pub(super) epoch: u32,
+    pub(super) authentication: Authentication,
 }
 
 impl Caller {
@@ -24,12 +25,39 @@ impl Caller {
         self.session
     }
 
-    /// The caller that a verified token names. Its session must have been found to be live.
+    /// How the person was authenticated: what the access token says, or the session of an opaque one. A signed token keeps
+    /// its level when its session gets a higher one (`docs/adr/0030`).
+    pub fn authentication(&self) -> Authentication {
+        self.authentication
+    }
+
+    /// The same caller, who was authenticated again.
+    pub(crate) fn authenticated_again(self, authentication: Authentication) -> Self {
+        Self {
+            authentication,
+            ..self
+        }
+    }
+
+    /// The caller that a verified access token names. Its session must have been found to be live. A token of an earlier
+    /// version says nothing of the authentication, and counts as a password alone.
     pub(super) fn of(token: &VerifiedToken) -> Self {
+        let unknown = Authentication::by_password(token.issued_at);
         Self {
             user: token.user,
             session: token.session,
             epoch: token.epoch,
+            authentication: token.authentication.unwrap_or(unknown),
+        }
+    }
+
+    /// The caller in a live session.
+    fn in_session(standing: &SessionWithAccount) -> Self {
+        Self {
+            user: standing.account.id,
+            session: standing.session.id,
+            epoch: standing.session.epoch,
+            authentication: standing.session.authentication,
         }
     }
 }
@@ -75,11 +103,11 @@ impl Authlog {
         match self.check_access(token, self.parts.clock.now()).await? {
             None => Err(Refusal::InvalidAccessToken),
             Some(LiveAccess::DenyList(token)) => Ok(Caller::of(&token)),
-            Some(LiveAccess::Store { standing, .. }) => Ok(Caller {
-                user: standing.account.id,
-                session: standing.session.id,
-                epoch: standing.session.epoch,
-            }),
+            Some(LiveAccess::Store {
+                claims: Some(token),
+                ..
+            }) => Ok(Caller::of(&token)),
+            Some(LiveAccess::Store { standing, .. }) => Ok(Caller::in_session(&standing)),
         }
     }
 
@@ -134,7 +162,7 @@ impl Authlog {
         };
         let standing = self.parts.directory.session(token.session).await?;
         let live = standing.filter(|standing| standing.is_live(now));
-        Ok(live.map(|_| Caller::of(&token)))
+        Ok(live.map(|standing| Caller::in_session(&standing)))
     }
 
     /// The claims of a signed token; `None` if its signature is wrong or it has expired at `now`. If another node signed it

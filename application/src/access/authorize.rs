@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use authlog_domain::{Role, SessionId, UserId};
 
@@ -15,11 +16,13 @@ pub struct Identity {
     pub account: Arc<Account>,
     /// The session.
     pub session: SessionId,
+    caller: Caller,
 }
 
 /// Proof that the account of a caller had a role that gives permission `P`.
 pub struct Authorized<P> {
     account: Arc<Account>,
+    caller: Caller,
     permission: PhantomData<P>,
 }
 
@@ -28,14 +31,21 @@ impl<P> Authorized<P> {
     pub fn account(&self) -> &Account {
         &self.account
     }
+
+    /// The caller.
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
+    }
 }
 
 impl<P: Permission> CallerProof for Authorized<P> {
     /// Authorizes by the role that the account has now, not by the one in the token. A change of role ends the account's
-    /// sessions, and the token with them.
+    /// sessions, and the token with them. If the settings demand a second factor of the role, the token must show one that
+    /// is not older than [`Permission::MAX_AGE`].
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`], [`Refusal::Forbidden`], or [`Refusal::Unavailable`].
+    /// [`Refusal::InvalidAccessToken`], [`Refusal::Forbidden`],
+    /// [`SecondFactorRefusal::LevelTooLow`](crate::SecondFactorRefusal::LevelTooLow), or [`Refusal::Unavailable`].
     async fn by_token(authlog: &Authlog, token: &str) -> Result<Self, Refusal> {
         Self::of(authlog, authlog.authenticate(token).await?).await
     }
@@ -44,9 +54,13 @@ impl<P: Permission> CallerProof for Authorized<P> {
 impl<P: Permission> Authorized<P> {
     /// As [`CallerProof::by_token`], for a caller that has just been authenticated.
     pub(super) async fn of(authlog: &Authlog, caller: Caller) -> Result<Self, Refusal> {
-        let Identity { account, .. } = authlog.identity_of(caller, P::ROLES).await?;
+        let identity = authlog.identity_of(caller, P::ROLES, P::MAX_AGE);
+        let Identity {
+            account, caller, ..
+        } = identity.await?;
         Ok(Self {
             account,
+            caller,
             permission: PhantomData,
         })
     }
@@ -54,25 +68,34 @@ impl<P: Permission> Authorized<P> {
 
 impl Authlog {
     /// The account and the session of an access token, if the account has one of `roles`: for a reverse proxy that
-    /// authorises requests to another application. It is not a permission within Authlog.
+    /// authorises requests to another application. It is not a permission within Authlog. If the settings demand a second
+    /// factor of the account's role, the token must show one, however old.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`], [`Refusal::Forbidden`], or [`Refusal::Unavailable`].
+    /// [`Refusal::InvalidAccessToken`], [`Refusal::Forbidden`],
+    /// [`SecondFactorRefusal::LevelTooLow`](crate::SecondFactorRefusal::LevelTooLow), or [`Refusal::Unavailable`].
     pub async fn identify_bearer(&self, token: &str, roles: &[Role]) -> Result<Identity, Refusal> {
         let caller = self.authenticate(token).await?;
-        self.identity_of(caller, roles).await
+        self.identity_of(caller, roles, None).await
     }
 
-    async fn identity_of(&self, caller: Caller, roles: &[Role]) -> Result<Identity, Refusal> {
+    async fn identity_of(
+        &self,
+        caller: Caller,
+        roles: &[Role],
+        max_age: Option<Duration>,
+    ) -> Result<Identity, Refusal> {
         let account = self.account_at(caller.user, caller.session, caller.epoch);
         let account = account.await?;
         let account = account.ok_or(Refusal::InvalidAccessToken)?;
         if !roles.contains(&account.role) {
             return Err(Refusal::Forbidden);
         }
+        self.check_policy(account.role, &caller, max_age)?;
         Ok(Identity {
             account,
             session: caller.session,
+            caller,
         })
     }
 

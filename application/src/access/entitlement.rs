@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use authlog_domain::UserId;
+use authlog_domain::{Role, UserId};
 
 use super::{Authorized, CallerProof, Permission};
 use crate::workers::AccountWatch;
@@ -14,6 +14,7 @@ pub struct Entitlement<P> {
     authlog: Authlog,
     token: String,
     user: UserId,
+    role: Role,
     account: AccountWatch,
     permission: PhantomData<P>,
 }
@@ -35,6 +36,7 @@ impl Authlog {
             authlog: self.clone(),
             token: token.to_owned(),
             user: caller.user(),
+            role: authorized.account().role,
             account,
             permission: PhantomData,
         };
@@ -55,7 +57,7 @@ impl<P: Permission> Entitlement<P> {
     }
 
     /// Checks whether the permission still exists: the token may have expired, its session may have ended, the role may
-    /// have been taken away.
+    /// have been taken away, the second factor may be too old.
     ///
     /// # Errors
     /// The permission no longer exists, or [`Refusal::Unavailable`].
@@ -64,7 +66,8 @@ impl<P: Permission> Entitlement<P> {
             self.account.forget();
             Authorized::<P>::by_token(&self.authlog, &self.token).await?;
         } else {
-            self.authlog.authenticate(&self.token).await?;
+            let caller = self.authlog.authenticate(&self.token).await?;
+            self.authlog.check_policy(self.role, &caller, P::MAX_AGE)?;
         }
         Ok(())
     }

@@ -1,39 +1,57 @@
 //! Proofs of who calls and what they may do. Use cases take these proofs, and only this module creates them.
 //!
 //! - [`Caller`]: the bearer of a valid access token.
-//! - [`Authorized`]: a caller whose account has a role that gives a permission ([`Admin`], [`Auditor`], [`LogReader`],
-//!   [`TokenInspector`]). The roles of each permission are in `policy.rs` and nowhere else.
+//! - [`Authorized`]: a caller whose account has a role that gives a permission ([`Admin`], [`FreshAdmin`], [`Auditor`],
+//!   [`LogReader`], [`TokenInspector`]), and who showed a second factor if the settings demand one of the role. The roles of
+//!   each permission are in `policy.rs` and nowhere else.
 //! - [`Entitlement`]: a permission that is checked repeatedly during a long request.
 //! - [`Operator`]: the person at the command line. Only the composition root gets one, so that code that serves requests
 //!   cannot act as the operator.
-//! - `ProvedSession`, `ProvedPassword`: what a command about the caller's own account needs in addition.
+//! - `ProvedSession`, `ProvedPassword`, `ProvedOwner`: what a command about the caller's own account needs in addition.
 
 mod authenticate;
 mod authorize;
 mod entitlement;
+mod level;
 mod operator;
+mod owner;
 mod policy;
 mod proof;
 
 use std::collections::HashMap;
 
 use authlog_domain::UserId;
+use authlog_domain::user::Authority;
 
 pub(crate) use authenticate::LiveAccess;
 pub use authenticate::{Caller, CallerProof};
 pub use authorize::{Authorized, Identity};
 pub use entitlement::Entitlement;
 pub use operator::Operator;
+pub(crate) use owner::OwnerNeeds;
+pub use owner::OwnerProof;
 pub use policy::{
-    Admin, Audit, Auditor, InspectTokens, LogReader, ManageAccounts, Permission, ReadLog,
-    TokenInspector,
+    Admin, Audit, Auditor, ChangeAccounts, FreshAdmin, InspectTokens, LogReader, ManageAccounts,
+    Permission, ReadLog, TokenInspector,
 };
 pub(crate) use proof::ProvedSession;
 
 use crate::RequestContext;
 
-/// Who may change and erase the accounts of other people: an administrator or the operator.
-pub trait ManagesAccounts: sealed::Sealed + Sync {
+/// Who may see the accounts of other people: an administrator or the operator.
+pub trait ManagesAccounts: sealed::Sealed + Sync {}
+
+/// Who may change and erase the accounts of other people: an administrator who has just shown the second factor, if one is
+/// demanded, or the operator.
+pub trait ChangesAccounts: ManagesAccounts {
+    /// The account of the administrator.
+    #[doc(hidden)]
+    fn own_account(&self) -> Option<UserId>;
+
+    /// The authority of their commands.
+    #[doc(hidden)]
+    fn authority(&self) -> Authority;
+
     /// The metadata of an event of the account `user` that they cause.
     #[doc(hidden)]
     fn metadata(&self, context: &RequestContext, user: UserId) -> HashMap<String, String>;
@@ -47,9 +65,21 @@ pub trait ManagesAccounts: sealed::Sealed + Sync {
 /// Who may read the history of any account, with its personal data: an auditor or the operator.
 pub trait ReadsHistories: sealed::Sealed + Sync {}
 
-impl ManagesAccounts for Admin {
+impl ManagesAccounts for Admin {}
+impl ManagesAccounts for FreshAdmin {}
+impl ManagesAccounts for Operator {}
+
+impl ChangesAccounts for FreshAdmin {
+    fn own_account(&self) -> Option<UserId> {
+        Some(self.account().id)
+    }
+
+    fn authority(&self) -> Authority {
+        Authority::Administrator
+    }
+
     fn metadata(&self, context: &RequestContext, user: UserId) -> HashMap<String, String> {
-        context.metadata_by(self.account().id, user)
+        context.metadata_by(self.caller(), user)
     }
 
     fn may_remove_last_administrator(&self) -> bool {
@@ -57,7 +87,15 @@ impl ManagesAccounts for Admin {
     }
 }
 
-impl ManagesAccounts for Operator {
+impl ChangesAccounts for Operator {
+    fn own_account(&self) -> Option<UserId> {
+        None
+    }
+
+    fn authority(&self) -> Authority {
+        Authority::Operator
+    }
+
     fn metadata(&self, context: &RequestContext, user: UserId) -> HashMap<String, String> {
         context.metadata(user)
     }
@@ -74,6 +112,7 @@ mod sealed {
     /// Keeps other crates from implementing the traits above.
     pub trait Sealed {}
     impl Sealed for super::Admin {}
+    impl Sealed for super::FreshAdmin {}
     impl Sealed for super::Auditor {}
     impl Sealed for super::Operator {}
 }

@@ -31,6 +31,11 @@ impl ProvedSession {
         self.session.id
     }
 
+    /// The row of the session.
+    pub(crate) fn record(&self) -> &SessionRecord {
+        &self.session
+    }
+
     /// Its account.
     pub(crate) fn account(&self) -> &Account {
         &self.account
@@ -129,21 +134,6 @@ impl Authlog {
                 Err(Refusal::wrong_password())
             }
         }
-    }
-
-    /// As [`Self::prove`]; text that cannot be a password counts as a wrong one.
-    pub(crate) async fn prove_current(
-        &self,
-        account: &Account,
-        password: Option<&str>,
-        context: &RequestContext,
-    ) -> Result<ProvedPassword, Refusal> {
-        self.prove(account, password, context)
-            .await
-            .map_err(|refusal| match refusal {
-                Refusal::Invalid(_) => Refusal::wrong_password(),
-                other => other,
-            })
     }
 
     /// The proof of a login whose password was right but which was refused for another reason.

@@ -4,6 +4,7 @@ use authlog_domain::{AggregateKind, AuthenticationLevel, EventKind, Personal, Ti
 use serde::Serialize;
 use serde_json::Value;
 
+use super::level::known_level;
 use crate::ports::PastEvent;
 
 /// One event of an account's history, with its time, actor, contract and origin.
@@ -26,6 +27,10 @@ pub struct Entry {
     pub session: Option<String>,
     /// Who caused the event: `user:<id>`, or `operator` for the command line.
     pub actor: Option<String>,
+    /// The level at which the actor was authenticated, as in the claim `acr`; `null` if it is not known.
+    pub acr: Option<AuthenticationLevel>,
+    /// The id of the session of the actor, for an event that was caused with an access token.
+    pub actor_session: Option<String>,
     /// The contract of the request.
     pub contract: Option<String>,
     /// The id of the request, as in the program's log and in `X-Request-Id`.
@@ -46,6 +51,7 @@ impl Entry {
             recorded_at,
             event,
         } = past;
+        let acr = known_level(&event);
         let id = format!(
             "{}/{}/{}",
             event.aggregate_type, event.aggregate_id, event.sequence
@@ -79,6 +85,8 @@ impl Entry {
             session: (event.aggregate_type == AggregateKind::Session.as_str())
                 .then_some(event.aggregate_id),
             actor: text("actor"),
+            acr,
+            actor_session: text("session"),
             contract: text("contract"),
             request_id: text("request_id"),
             ip: personal("ip"),
@@ -153,6 +161,10 @@ fn in_words(event_type: &str, data: &Value) -> String {
         }
         EventKind::LoggedIn => "signed in",
         EventKind::TokenRefreshed => "refreshed a token",
+        EventKind::SteppedUp if data["acr"] == AuthenticationLevel::Aal2.as_str() => {
+            "showed a second factor again"
+        }
+        EventKind::SteppedUp => "gave the password again",
         EventKind::RefreshTokenReused => "used a copied refresh token, which ended the session",
         EventKind::LoggedOut => "signed out",
         EventKind::SessionRevoked => {
@@ -205,15 +217,16 @@ mod tests {
         let entry = Entry::of(past(
             "LoggedOut",
             json!({"LoggedOut": {"at": "1970-01-01T00:00:00.500Z"}}),
-            json!({"actor": "user:u", "contract": "api", "request_id": "r", "ip": "192.0.2.1",
-                   "user_agent": {"erased": true}}),
+            json!({"actor": "user:u", "acr": "urn:authlog:aal2", "session": "another-id", "contract": "api",
+                   "request_id": "r", "ip": "192.0.2.1", "user_agent": {"erased": true}}),
         ));
         assert_eq!(
             serde_json::to_value(entry).unwrap(),
             json!({
                 "log_index": 7, "id": "session/some-id/3", "type": "LoggedOut", "what": "signed out",
                 "at": "1970-01-01T00:00:00.500Z", "recorded_at": "1970-01-01T00:00:01.000Z",
-                "session": "some-id", "actor": "user:u", "contract": "api", "request_id": "r",
+                "session": "some-id", "actor": "user:u", "acr": "urn:authlog:aal2",
+                "actor_session": "another-id", "contract": "api", "request_id": "r",
                 "ip": "192.0.2.1", "user_agent": {"erased": true}, "data": {},
             })
         );

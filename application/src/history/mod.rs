@@ -5,8 +5,10 @@
 
 mod changes;
 mod entry;
+mod level;
 mod state_document;
 
 pub use changes::{Change, changes};
 pub use entry::Entry;
+pub use level::known_level;
 pub use state_document::state_document;

@@ -1,7 +1,9 @@
 //! The history of one account, and its state at an earlier moment.
 
 use async_trait::async_trait;
-use authlog_domain::{SessionId, Timestamp, UserId};
+use authlog_domain::{AuthenticationLevel, SessionId, Timestamp, UserId};
+
+use crate::history::known_level;
 
 use super::{Account, RecordedEvent, SessionRecord, StoreError};
 
@@ -28,12 +30,20 @@ pub struct HistoryFilter {
     pub event_types: Vec<String>,
     /// Events of this session only.
     pub session: Option<SessionId>,
+    /// Events only whose actor is not known to have been authenticated at this level or a higher one.
+    pub below: Option<AuthenticationLevel>,
 }
 
 impl HistoryFilter {
     /// How many events one page of a filtered history examines. Then the page ends, even if no event passed the filter. So
     /// the cost of a request does not depend on the length of the account's history.
     pub const LOOKED_AT: u32 = 1000;
+
+    /// Whether the event belongs to a history with this lowest level ([`Self::below`]).
+    pub fn passes_level(&self, event: &RecordedEvent) -> bool {
+        self.below
+            .is_none_or(|below| known_level(event).is_none_or(|level| level < below))
+    }
 
     /// How many events a page of up to `limit` events examines.
     pub fn looks_at(&self, limit: u32) -> u32 {

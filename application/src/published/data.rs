@@ -2,10 +2,10 @@
 //!
 //! The comments of members are published: they are the descriptions in the JSON Schemas.
 
-use authlog_domain::Authentication;
 use authlog_domain::refused_logins::LoginRefused;
 use authlog_domain::session::SessionEvent;
 use authlog_domain::user::UserEvent;
+use authlog_domain::{Authentication, AuthenticationMethods};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -51,6 +51,8 @@ pub enum Data {
     SessionEnded(SessionEnded),
     /// Of `session.revoked`.
     SessionRevoked(SessionRevoked),
+    /// Of `session.stepped-up`.
+    SteppedUp(SteppedUp),
     /// Of `refused-logins.login-refused`.
     LoginRefused(RefusedLogin),
 }
@@ -107,7 +109,7 @@ pub struct PasswordChanged {
 /// All sessions ended, except for at most one.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct SessionsRevoked {
-    /// On whose wish: `owner` or `administrator`.
+    /// On whose wish: `owner`, `administrator` or `operator`.
     pub reason: String,
     /// The account's session epoch: sessions that were started under an earlier one have ended.
     pub session_epoch: u32,
@@ -145,7 +147,7 @@ pub struct FactorRemoved {
     /// The second factor.
     #[schemars(extend("format" = "uuid"))]
     pub factor_id: String,
-    /// Who requested it: `owner` or `administrator`.
+    /// Who requested it: `owner`, `administrator` or `operator`.
     pub reason: String,
 }
 
@@ -229,6 +231,21 @@ pub struct SessionRevoked {
     pub session_id: String,
     /// On whose wish: `owner` or `administrator`.
     pub reason: String,
+}
+
+/// The person in the session was authenticated again. Access tokens that are issued from now on say so.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct SteppedUp {
+    /// The session.
+    #[schemars(extend("format" = "uuid"))]
+    pub session_id: String,
+    /// How the person was authenticated (RFC 8176): `pwd` for a password, `otp` for a code, `mfa` for two factors.
+    pub amr: Vec<String>,
+    /// How strong that is: `urn:authlog:aal1` for one factor, `urn:authlog:aal2` for two.
+    pub acr: String,
+    /// When the person was authenticated (RFC 3339).
+    #[schemars(extend("format" = "date-time"))]
+    pub auth_time: String,
 }
 
 /// A login was refused that named the account. At most a thousand of them are recorded for an account and a day.
@@ -318,11 +335,7 @@ impl Data {
                     session_epoch: event.epoch,
                     contract: contract.map(str::to_owned),
                     expires_at: event.expires_at.to_string(),
-                    amr: Some(
-                        amr.iter()
-                            .map(|method| method.as_str().to_owned())
-                            .collect(),
-                    ),
+                    amr: Some(names(amr)),
                     acr: Some(acr.as_str().to_owned()),
                     auth_time: Some(auth_time.to_string()),
                 })
@@ -339,6 +352,12 @@ impl Data {
                 session_id,
                 reason: event.reason.as_str().to_owned(),
             }),
+            SessionEvent::SteppedUp(event) => Self::SteppedUp(SteppedUp {
+                session_id,
+                amr: names(event.amr),
+                acr: event.acr.as_str().to_owned(),
+                auth_time: event.auth_time.to_string(),
+            }),
         }
     }
 
@@ -348,4 +367,8 @@ impl Data {
             contract: contract.map(str::to_owned),
         })
     }
+}
+
+fn names(methods: AuthenticationMethods) -> Vec<String> {
+    methods.iter().map(|it| it.as_str().to_owned()).collect()
 }

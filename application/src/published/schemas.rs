@@ -9,7 +9,7 @@ use super::data::{
     EmailVerificationRequested, Erased, FactorRemoved, FactorRenamed, Locked, LoggedIn, Nothing,
     PasswordChanged, PasswordRehashed, PasswordReset, PasswordResetRequested, RecoveryCodes,
     RefusedLogin, Registered, RoleChanged, SessionEnded, SessionRevoked, SessionsRevoked,
-    TokenRefreshed, TotpEnrolled,
+    SteppedUp, TokenRefreshed, TotpEnrolled,
 };
 use super::{cloud_event_type, subject};
 
@@ -50,6 +50,7 @@ pub fn schema(kind: EventKind) -> Value {
         | EventKind::PasswordFoundBreached => schema_of::<Nothing>(),
         EventKind::FactorRenamed => schema_of::<FactorRenamed>(),
         EventKind::SessionRevoked => schema_of::<SessionRevoked>(),
+        EventKind::SteppedUp => schema_of::<SteppedUp>(),
         EventKind::TotpEnrolled => schema_of::<TotpEnrolled>(),
         EventKind::FactorRemoved => schema_of::<FactorRemoved>(),
         EventKind::RecoveryCodesIssued | EventKind::RecoveryCodeUsed => {

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use authlog_domain::user::{ChangeRole, Lock, Unlock, UserCommand, UserEvent};
-use authlog_domain::{AccountNumber, Role, Timestamp, UserId};
+use authlog_domain::{AccountNumber, Authentication, Role, SessionId, Timestamp, UserId};
 
 use crate::ports::{Account, CredentialRecord, FactorChange, Identifier, Revocation};
-use crate::{Authlog, ManagesAccounts, Refusal, RequestContext};
+use crate::{Authlog, ChangesAccounts, ManagesAccounts, Refusal, RequestContext};
 
 /// What is committed together with the events of an account.
 #[derive(Clone, Default)]
@@ -15,6 +15,8 @@ pub(crate) struct AppendOptions {
     pub(crate) credential: Option<CredentialRecord>,
     /// The change of second factors that the events are about.
     pub(crate) factors: Option<FactorChange>,
+    /// The session that gets this authentication with the events.
+    pub(crate) steps_up: Option<(SessionId, Authentication)>,
     /// Whether the commit requires another administrator who can sign in, in case this account is an administrator's.
     pub(crate) requires_other_admin: bool,
 }
@@ -65,7 +67,7 @@ impl Authlog {
     /// [`Refusal::UnknownAccount`], [`Refusal::LastAdministrator`], or [`Refusal::Unavailable`].
     pub async fn change_role(
         &self,
-        by: &impl ManagesAccounts,
+        by: &impl ChangesAccounts,
         user: UserId,
         role: Role,
         context: &RequestContext,
@@ -82,7 +84,7 @@ impl Authlog {
     /// As for [`Self::change_role`].
     pub async fn lock(
         &self,
-        by: &impl ManagesAccounts,
+        by: &impl ChangesAccounts,
         user: UserId,
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
@@ -97,7 +99,7 @@ impl Authlog {
     /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].
     pub async fn unlock(
         &self,
-        by: &impl ManagesAccounts,
+        by: &impl ChangesAccounts,
         user: UserId,
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
@@ -108,7 +110,7 @@ impl Authlog {
 
     async fn manage(
         &self,
-        by: &impl ManagesAccounts,
+        by: &impl ChangesAccounts,
         user: UserId,
         command: UserCommand,
         takes_rights: bool,
@@ -143,6 +145,13 @@ impl Authlog {
                 }
                 if let Some(change) = &options.factors {
                     work.attach_factor_change(change.clone());
+                }
+                if let Some((session, authentication)) = options.steps_up
+                    && !events.is_empty()
+                {
+                    let place = (user, session);
+                    self.stage_step_up(&work, place, authentication, metadata.clone())
+                        .await?;
                 }
                 if options.requires_other_admin {
                     work.require_other_admin_than(user);

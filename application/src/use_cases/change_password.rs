@@ -4,8 +4,9 @@ use authlog_domain::CredentialId;
 use authlog_domain::user::{ChangePassword, UserCommand};
 
 use super::accounts::AppendOptions;
+use crate::access::OwnerNeeds;
 use crate::ports::{Account, CredentialRecord};
-use crate::{Authlog, Caller, Refusal, RequestContext};
+use crate::{Authlog, Caller, OwnerProof, Refusal, RequestContext};
 
 impl Authlog {
     /// The caller's account.
@@ -21,18 +22,21 @@ impl Authlog {
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], [`Refusal::Invalid`] for the new password, [`Refusal::WrongCredentials`] for
-    /// the current one, [`Refusal::TooManyAttempts`], [`Refusal::Overloaded`], or [`Refusal::Unavailable`].
+    /// the current one, [`Refusal::SecondFactor`], [`Refusal::TooManyAttempts`], [`Refusal::Overloaded`], or [`Refusal::Unavailable`].
     pub async fn change_password(
         &self,
         caller: Caller,
-        current: Option<&str>,
+        current: impl Into<OwnerProof<'_>>,
         new: Option<&str>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         let session = self.session_to_change(caller).await?;
         let account = session.account();
         let password = self.acceptable(new.unwrap_or_default(), account)?;
-        let proof = self.prove_current(account, current, context).await?;
+        let (current, needs) = (current.into(), OwnerNeeds::PasswordAndFactor);
+        let owner = self
+            .prove_current_owner(caller, &session, current, needs, context)
+            .await?;
         let record = CredentialRecord {
             user: account.id,
             credential: CredentialId::new(self.parts.entropy.random_uuid()),
@@ -42,13 +46,13 @@ impl Authlog {
             at: self.parts.clock.now(),
             credential: record.credential,
             session: session.id(),
-            proved: proof.epoch(),
+            proved: owner.epoch,
         });
         let options = AppendOptions {
             credential: Some(record),
             ..AppendOptions::default()
         };
-        let metadata = context.metadata(account.id);
+        let metadata = context.metadata_of(&owner.caller);
         self.decide(account.id, command, options, metadata)
             .await
             .map_err(gone)?;

@@ -7,29 +7,32 @@ use authlog_domain::user::{Authority, Erase, UserCommand};
 
 use super::accounts::AppendOptions;
 use super::change_password::gone;
+use crate::access::OwnerNeeds;
 use crate::workers::continue_erasures;
-use crate::{Authlog, Caller, ManagesAccounts, Operator, Refusal, RequestContext};
+use crate::{Authlog, Caller, ChangesAccounts, Operator, OwnerProof, Refusal, RequestContext};
 
 impl Authlog {
     /// Erases the account of a caller who knows its password: a stolen token or a replaced password must not suffice
     /// for a step that cannot be undone. The last administrator cannot be erased.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`], [`Refusal::Invalid`], [`Refusal::WrongCredentials`],
+    /// [`Refusal::InvalidAccessToken`], [`Refusal::Invalid`], [`Refusal::WrongCredentials`], [`Refusal::SecondFactor`],
     /// [`Refusal::TooManyAttempts`], [`Refusal::Overloaded`], [`Refusal::LastAdministrator`], or
     /// [`Refusal::Unavailable`].
     pub async fn erase_own_account(
         &self,
         caller: Caller,
-        password: Option<&str>,
+        proof: impl Into<OwnerProof<'_>>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         let session = self.session_to_change(caller).await?;
-        let account = session.account();
-        let proof = self.prove(account, password, context).await?;
-        let authority = Authority::Owner(proof.epoch());
-        let metadata = context.metadata(account.id);
-        self.erase(account.id, authority, true, metadata)
+        let needs = OwnerNeeds::PasswordAndFactor;
+        let owner = self
+            .prove_owner(caller, &session, proof.into(), needs, context)
+            .await?;
+        let authority = Authority::Owner(owner.epoch);
+        let metadata = context.metadata_of(&owner.caller);
+        self.erase(caller.user(), authority, true, metadata)
             .await
             .map_err(gone)
     }
@@ -40,14 +43,13 @@ impl Authlog {
     /// [`Refusal::UnknownAccount`], [`Refusal::LastAdministrator`], or [`Refusal::Unavailable`].
     pub async fn erase_account(
         &self,
-        by: &impl ManagesAccounts,
+        by: &impl ChangesAccounts,
         user: UserId,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         let keeps_last = !by.may_remove_last_administrator();
         let metadata = by.metadata(context, user);
-        self.erase(user, Authority::Administrator, keeps_last, metadata)
-            .await
+        self.erase(user, by.authority(), keeps_last, metadata).await
     }
 
     /// Deletes the remaining session rows of erased accounts, and returns when none is left. The command line needs this,

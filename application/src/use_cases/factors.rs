@@ -14,8 +14,12 @@ use zeroize::Zeroizing;
 use super::accounts::AppendOptions;
 use super::change_password::gone;
 use super::second_factor::{as_shown, normalised};
+use crate::access::OwnerNeeds;
 use crate::ports::{Account, FactorChange, FactorChangeKind, SealedFor, TotpSecret};
-use crate::{Authlog, Caller, ManagesAccounts, Refusal, RequestContext, SecondFactorRefusal};
+use crate::{
+    Authlog, Caller, ChangesAccounts, OwnerProof, Refusal, RequestContext, SecondFactorRefusal,
+    SteppedUpSession, TermsOf,
+};
 
 /// How long an authenticator app can take to show its first code.
 pub const ENROLMENT_LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -59,6 +63,16 @@ pub struct BegunTotp {
     pub expires_at: Timestamp,
 }
 
+/// An authenticator app that was enrolled.
+pub struct ConfirmedTotp {
+    /// The factor.
+    pub factor: EnrolledTotp,
+    /// Its label.
+    pub label: Option<FactorLabel>,
+    /// The session in which it was enrolled, if this stepped the session up: the first factor of an account does.
+    pub stepped_up: Option<SteppedUpSession>,
+}
+
 impl Authlog {
     /// Begins to enrol an authenticator app. Nothing is stored before the app has shown a right code.
     ///
@@ -69,14 +83,17 @@ impl Authlog {
     pub async fn begin_totp(
         &self,
         caller: Caller,
-        password: Option<&str>,
+        proof: impl Into<OwnerProof<'_>>,
         label: Option<&str>,
         context: &RequestContext,
     ) -> Result<BegunTotp, Refusal> {
         let label = parse_label(label)?;
         let session = self.session_to_change(caller).await?;
         let account = session.account();
-        let proof = self.prove_current(account, password, context).await?;
+        let (proof, needs) = (proof.into(), OwnerNeeds::PasswordOrFactor);
+        let owner = self
+            .prove_current_owner(caller, &session, proof, needs, context)
+            .await?;
         if account.second_factors.totp.len() >= MAX_FACTORS {
             return Err(Refusal::SecondFactor(SecondFactorRefusal::TooMany));
         }
@@ -87,7 +104,7 @@ impl Authlog {
         let secret = Zeroizing::new(BASE32_NOPAD.encode(&seed));
         let enrolment = Enrolment {
             user: account.id,
-            epoch: proof.epoch().epoch(),
+            epoch: owner.epoch.epoch(),
             factor: self.new_factor(now),
             seed,
             label,
@@ -105,7 +122,8 @@ impl Authlog {
         })
     }
 
-    /// Enrols the authenticator app, which shows `code`.
+    /// Enrols the authenticator app, which shows `code`. The first factor of an account ends its other sessions, which the
+    /// password alone has opened, and steps this one up.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`]; [`SecondFactorRefusal::Expired`] unless the enrolment was begun for this account and
@@ -116,8 +134,9 @@ impl Authlog {
         caller: Caller,
         enrolment: &str,
         code: &str,
+        terms_of: TermsOf,
         context: &RequestContext,
-    ) -> Result<(EnrolledTotp, Option<FactorLabel>), Refusal> {
+    ) -> Result<ConfirmedTotp, Refusal> {
         let session = self.session_to_change(caller).await?;
         let account = session.account();
         let now = self.parts.clock.now();
@@ -142,23 +161,38 @@ impl Authlog {
             parameters: secret.parameters,
             label: enrolment.label.clone(),
             proved: Self::proved_when_sealed(enrolment.epoch),
+            session: session.id(),
         });
+        let is_first = account.second_factors.is_empty();
+        let authentication = is_first.then(|| self.with_factor(&session, true, Some(factor)));
         let what = FactorChangeKind::Enrol {
             factor,
             secret,
             step,
         };
-        let changed = self.change_factors(user, command, what, context.metadata(user));
+        let options = AppendOptions {
+            factors: Some(FactorChange { user, what }),
+            steps_up: authentication.map(|it| (session.id(), it)),
+            ..AppendOptions::default()
+        };
+        let metadata = context.metadata_of(&caller);
+        let changed = self.decide(user, command, options, metadata);
         changed.await.map_err(|refusal| match refusal {
-            // The account was taken back since the password was checked.
+            // The account was taken back since the password was checked, or its factors have changed.
             Refusal::WrongCredentials { .. } => expired(),
+            // The session has ended.
+            Refusal::InvalidRefreshToken => Refusal::InvalidAccessToken,
             other => gone(other),
         })?;
-        let enrolled = EnrolledTotp {
-            factor,
-            enrolled_at: now,
-        };
-        Ok((enrolled, enrolment.label.clone()))
+        let stepped_up = authentication.map(|it| self.stepped_up(&session, it, terms_of));
+        Ok(ConfirmedTotp {
+            factor: EnrolledTotp {
+                factor,
+                enrolled_at: now,
+            },
+            label: enrolment.label.clone(),
+            stepped_up: stepped_up.transpose()?,
+        })
     }
 
     /// Gives a second factor of the caller a label. An empty one removes the label. It grants nothing, so it needs no password.
@@ -182,13 +216,13 @@ impl Authlog {
             label,
         });
         let options = AppendOptions::default();
-        self.decide(user, command, options, context.metadata(user))
-            .await
-            .map_err(gone)?;
+        let metadata = context.metadata_of(&caller);
+        let renamed = self.decide(user, command, options, metadata);
+        renamed.await.map_err(gone)?;
         Ok(())
     }
 
-    /// Removes a second factor of the caller.
+    /// Removes a second factor of the caller. The other sessions end.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], [`Refusal::WrongCredentials`] for the password,
@@ -198,44 +232,55 @@ impl Authlog {
         &self,
         caller: Caller,
         factor: FactorId,
-        password: Option<&str>,
+        proof: impl Into<OwnerProof<'_>>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         let session = self.session_to_change(caller).await?;
-        let account = session.account();
-        let proof = self.prove_current(account, password, context).await?;
-        let user = account.id;
+        let (proof, needs) = (proof.into(), OwnerNeeds::PasswordOrFactor);
+        let owner = self
+            .prove_current_owner(caller, &session, proof, needs, context)
+            .await?;
+        let user = caller.user();
         let command = UserCommand::RemoveFactor(RemoveFactor {
             at: self.parts.clock.now(),
             factor: Some(factor),
-            authority: Authority::Owner(proof.epoch()),
+            authority: Authority::Owner(owner.epoch),
+            kept: Some(session.id()),
         });
         let what = FactorChangeKind::Remove(Some(factor));
-        self.change_factors(user, command, what, context.metadata(user))
+        let metadata = context.metadata_of(&owner.caller);
+        self.change_factors(user, command, what, metadata)
             .await
             .map_err(gone)?;
         Ok(())
     }
 
-    /// Removes every second factor of an account, whose owner has lost them. Returns how many there were.
+    /// Removes every second factor of an account, whose owner has lost them, and ends its sessions. Returns how many factors
+    /// there were. Administrators do not remove those of their own account in this way: for the owner, an access token alone
+    /// does not suffice.
     ///
     /// # Errors
-    /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].
+    /// [`Refusal::UnknownAccount`], [`SecondFactorRefusal::OwnAccount`], or [`Refusal::Unavailable`].
     pub async fn remove_factors_of(
         &self,
-        by: &impl ManagesAccounts,
+        by: &impl ChangesAccounts,
         user: UserId,
         context: &RequestContext,
     ) -> Result<usize, Refusal> {
+        if by.own_account() == Some(user) {
+            return Err(Refusal::SecondFactor(SecondFactorRefusal::OwnAccount));
+        }
         let command = UserCommand::RemoveFactor(RemoveFactor {
             at: self.parts.clock.now(),
             factor: None,
-            authority: Authority::Administrator,
+            authority: by.authority(),
+            kept: None,
         });
         let what = FactorChangeKind::Remove(None);
         let metadata = by.metadata(context, user);
-        let removed = self.change_factors(user, command, what, metadata).await?;
-        Ok(removed.len())
+        let events = self.change_factors(user, command, what, metadata).await?;
+        let removed = |event: &&UserEvent| matches!(event, UserEvent::FactorRemoved(_));
+        Ok(events.iter().filter(removed).count())
     }
 
     /// New recovery codes for the caller, which replace the earlier ones. They are returned once.
@@ -247,13 +292,15 @@ impl Authlog {
     pub async fn issue_recovery_codes(
         &self,
         caller: Caller,
-        password: Option<&str>,
+        proof: impl Into<OwnerProof<'_>>,
         context: &RequestContext,
     ) -> Result<Vec<Zeroizing<String>>, Refusal> {
         let session = self.session_to_change(caller).await?;
-        let account = session.account();
-        let proof = self.prove_current(account, password, context).await?;
-        let user = account.id;
+        let (proof, needs) = (proof.into(), OwnerNeeds::PasswordOrFactor);
+        let owner = self
+            .prove_current_owner(caller, &session, proof, needs, context)
+            .await?;
+        let user = caller.user();
         let codes: Vec<_> = (0..RECOVERY_CODES).map(|_| self.recovery_code()).collect();
         let secrets = &self.parts.factor_secrets;
         let digests = codes
@@ -263,9 +310,10 @@ impl Authlog {
         let command = UserCommand::IssueRecoveryCodes(IssueRecoveryCodes {
             at: self.parts.clock.now(),
             set: RecoverySetId::new(self.parts.entropy.random_uuid()),
-            proved: proof.epoch(),
+            proved: owner.epoch,
         });
-        self.change_factors(user, command, what, context.metadata(user))
+        let metadata = context.metadata_of(&owner.caller);
+        self.change_factors(user, command, what, metadata)
             .await
             .map_err(gone)?;
         Ok(codes)

@@ -43,7 +43,12 @@ impl ActiveToken {
             token: claims.map(|claims| claims.token),
             issued_at: claims.map_or(session.started_at, |claims| claims.issued_at),
             expires_at: claims.map_or(session.expires_at, |claims| claims.expires_at),
-            authentication: Some(session.authentication),
+            // A refresh token says nothing of the authentication. Its session does, which an earlier access token may not
+            // have been issued for.
+            authentication: match claims {
+                Some(claims) if claims.kind == TokenKind::Access => claims.authentication,
+                _ => Some(session.authentication),
+            },
             account: Arc::new(account),
         }
     }

@@ -1,7 +1,7 @@
 //! Starting a session and issuing its tokens, by the terms of the contract.
 
 use authlog_domain::session::{SessionCommand, StartSession};
-use authlog_domain::{Authentication, Session, SessionId, Timestamp, UserId};
+use authlog_domain::{Authentication, AuthenticationLevel, Session, SessionId, Timestamp, UserId};
 
 use crate::ports::{Account, OpaqueToken, OpaqueTokenRecord, TokenClaims, TokenKind};
 use crate::session_terms::IssuedAt;
@@ -39,12 +39,19 @@ impl NewSession {
         work: &UnitOfWork,
         context: &RequestContext,
     ) -> Result<(), CommandError> {
-        work.execute_new::<Session>(
-            &self.id.to_string(),
-            SessionCommand::Start(self.command),
-            context.metadata(self.command.user),
-        )
-        .await?;
+        // The event of a login by password alone says nothing of its level, as before there were levels.
+        let StartSession {
+            user,
+            authentication,
+            ..
+        } = self.command;
+        let metadata = match authentication.acr {
+            AuthenticationLevel::Aal1 => context.metadata(user),
+            higher @ AuthenticationLevel::Aal2 => context.metadata_at(user, higher),
+        };
+        let command = SessionCommand::Start(self.command);
+        work.execute_new::<Session>(&self.id.to_string(), command, metadata)
+            .await?;
         if let Some((_, record)) = &self.opaque {
             work.attach_opaque_token(record.clone());
         }

@@ -40,7 +40,7 @@ impl Authlog {
                 let standing = work.session(caller.session()).await?;
                 let standing = standing.ok_or(Refusal::InvalidAccessToken)?;
                 let command = SessionCommand::LogOut(command);
-                let metadata = context.metadata(caller.user());
+                let metadata = context.metadata_of(&caller);
                 work.execute_on_session(standing.session, command, metadata)
                     .await
                     .map_err(|failure| match failure {

@@ -190,7 +190,7 @@ impl Authlog {
                     limits: self.settings.session_limits,
                 };
                 let command = SessionCommand::Refresh(command);
-                let metadata = context.metadata(token.user);
+                let metadata = context.metadata_at(token.user, authentication.acr);
                 let events = work.execute_on_session(session, command, metadata).await?;
                 let outcome = outcome(&events)?;
                 // Only a refresh that will be appended counts against the limit, and once for all attempts. The reuse of a

@@ -281,7 +281,7 @@ impl Authlog {
         let (new, command) = (&session, &command);
         self.executor
             .execute(&user.to_string(), |work| async move {
-                let metadata = context.metadata(user);
+                let metadata = context.metadata_at(user, authentication.acr);
                 work.execute_on_account(user, command.clone(), metadata)
                     .await?;
                 new.start(&work, context).await?;

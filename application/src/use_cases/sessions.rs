@@ -10,7 +10,7 @@ use super::accounts::AppendOptions;
 use super::change_password::gone;
 use crate::history::Entry;
 use crate::ports::{Account, Revocation, SessionRecord};
-use crate::{Authlog, Caller, ManagesAccounts, Refusal, RequestContext};
+use crate::{Authlog, Caller, ChangesAccounts, ManagesAccounts, Refusal, RequestContext};
 
 /// The largest number of attempts to end the other sessions of an account. An attempt fails if a concurrent command of the
 /// same person ends them first.
@@ -77,7 +77,7 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         let account = self.session_to_change(caller).await?.into_account();
-        let metadata = context.metadata(account.id);
+        let metadata = context.metadata_of(&caller);
         let reason = RevocationReason::Owner;
         self.revoke_session(&account, session, reason, metadata)
             .await
@@ -89,7 +89,7 @@ impl Authlog {
     /// [`Refusal::UnknownAccount`], [`Refusal::UnknownSession`], or [`Refusal::Unavailable`].
     pub async fn end_session_of(
         &self,
-        by: &impl ManagesAccounts,
+        by: &impl ChangesAccounts,
         user: UserId,
         session: SessionId,
         context: &RequestContext,
@@ -127,7 +127,7 @@ impl Authlog {
                 authority: Authority::Owner(session.epoch()),
                 kept: Some(session.id()),
             });
-            let metadata = context.metadata(user);
+            let metadata = context.metadata_of(&caller);
             match self
                 .decide(user, command, AppendOptions::default(), metadata)
                 .await
@@ -147,7 +147,7 @@ impl Authlog {
     /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].
     pub async fn end_sessions_of(
         &self,
-        by: &impl ManagesAccounts,
+        by: &impl ChangesAccounts,
         user: UserId,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
@@ -157,7 +157,7 @@ impl Authlog {
         }
         let command = UserCommand::RevokeSessions(RevokeSessions {
             at: self.parts.clock.now(),
-            authority: Authority::Administrator,
+            authority: by.authority(),
             kept: None,
         });
         let metadata = by.metadata(context, user);

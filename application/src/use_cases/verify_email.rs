@@ -4,13 +4,13 @@ use authlog_domain::user::{
     ConfirmEmail, PendingVerification, ProvedEpoch, RequestEmailVerification, UserCommand,
     VerificationLink,
 };
-use authlog_domain::{Email, SessionId, Timestamp, UserId, Username, VerificationId};
+use authlog_domain::{AuthenticationLevel, Email, Timestamp, Username, VerificationId};
 
 use super::accounts::AppendOptions;
 use super::change_password::gone;
-use crate::access::ProvedSession;
+use crate::access::{OwnerNeeds, ProvedSession};
 use crate::ports::{Account, Attempt};
-use crate::{Authlog, Caller, Field, Refusal, RequestContext, Violation};
+use crate::{Authlog, Caller, Field, OwnerProof, Refusal, RequestContext, Violation};
 
 /// What a verification link does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Authlog {
             return Ok(());
         }
         self.admit_mail_to(email, context)?;
-        self.request_link(account.id, None, session.epoch(), context)
+        self.request_link(&caller, None, session.epoch(), context)
             .await
     }
 
@@ -86,16 +86,15 @@ impl Authlog {
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`]; [`Refusal::Invalid`] for the address; [`Refusal::WrongCredentials`] for the
-    /// password; [`Refusal::TooManyAttempts`]; [`Refusal::Overloaded`]; or [`Refusal::Unavailable`].
+    /// password; [`Refusal::SecondFactor`]; [`Refusal::TooManyAttempts`]; [`Refusal::Overloaded`]; or [`Refusal::Unavailable`].
     pub async fn request_email_change(
         &self,
         caller: Caller,
-        password: Option<&str>,
+        proof: impl Into<OwnerProof<'_>>,
         email: Option<&str>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         let session = self.session_to_change(caller).await?;
-        let account = session.account();
         let email = Email::parse(email.unwrap_or_default()).map_err(|flaw| {
             Refusal::Invalid(vec![Violation {
                 field: Field::Email,
@@ -104,9 +103,12 @@ impl Authlog {
         })?;
         // A wrong password does not count against the address, which may belong to another person. The limit counts all
         // requests for the address, so it does not show who has it.
-        let proof = self.prove_current(account, password, context).await?;
+        let (proof, needs) = (proof.into(), OwnerNeeds::PasswordAndFactor);
+        let owner = self
+            .prove_current_owner(caller, &session, proof, needs, context)
+            .await?;
         self.admit_mail_to(&email, context)?;
-        self.request_link(account.id, Some(email), proof.epoch(), context)
+        self.request_link(&owner.caller, Some(email), owner.epoch, context)
             .await
     }
 
@@ -136,14 +138,17 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<Link, Refusal> {
         let (account, verification, link) = self.pending_verification(token).await?;
-        let (proved, kept) = self.prove_for_link(&account, proof, context).await?;
+        let (proved, caller) = self.prove_for_link(&account, proof, context).await?;
         let command = UserCommand::ConfirmEmail(ConfirmEmail {
             at: self.parts.clock.now(),
             verification,
             proved,
-            kept,
+            kept: caller.map(|caller| caller.session()),
         });
-        let metadata = context.metadata(account.id);
+        let metadata = match &caller {
+            Some(caller) => context.metadata_of(caller),
+            None => context.metadata_at(account.id, AuthenticationLevel::Aal1),
+        };
         self.decide(account.id, command, AppendOptions::default(), metadata)
             .await
             .map_err(|refusal| match refusal {
@@ -193,7 +198,7 @@ impl Authlog {
 
     async fn request_link(
         &self,
-        user: UserId,
+        caller: &Caller,
         email: Option<Email>,
         proved: ProvedEpoch,
         context: &RequestContext,
@@ -202,26 +207,31 @@ impl Authlog {
             email,
             ..self.own_address_link(proved)
         });
-        let metadata = context.metadata(user);
-        self.decide(user, command, AppendOptions::default(), metadata)
+        let metadata = context.metadata_of(caller);
+        self.decide(caller.user(), command, AppendOptions::default(), metadata)
             .await
             .map_err(gone)?;
         Ok(())
     }
 
-    /// The epoch under which the account was proved, and the session of the proof, if any.
+    /// The epoch under which the account was proved, and the caller, if the proof is a session.
     async fn prove_for_link(
         &self,
         account: &Account,
         proof: LinkProof<'_>,
         context: &RequestContext,
-    ) -> Result<(ProvedEpoch, Option<SessionId>), Refusal> {
+    ) -> Result<(ProvedEpoch, Option<Caller>), Refusal> {
         match proof {
             LinkProof::Session(token) => {
                 let is_own = |session: &ProvedSession| session.account().id == account.id;
-                let session = async { self.session_of(self.authenticate(token).await?).await };
+                let session = async {
+                    let caller = self.authenticate(token).await?;
+                    Ok((caller, self.session_of(caller).await?))
+                };
                 match session.await {
-                    Ok(session) if is_own(&session) => Ok((session.epoch(), Some(session.id()))),
+                    Ok((caller, session)) if is_own(&session) => {
+                        Ok((session.epoch(), Some(caller)))
+                    }
                     Ok(_) | Err(Refusal::InvalidAccessToken) => Err(Refusal::wrong_password()),
                     Err(refusal) => Err(refusal),
                 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     LoggedIn, LoggedOut, RefreshTokenReused, Session, SessionEvent, SessionRevoked, Started,
-    TokenRefreshed,
+    SteppedUp, TokenRefreshed,
 };
 use crate::{Authentication, RevocationReason, Rotation, Timestamp, UserId};
 
@@ -19,6 +19,8 @@ pub enum SessionCommand {
     LogOut(LogOut),
     /// Revoke the session.
     Revoke(RevokeSession),
+    /// Record that the person was authenticated again.
+    StepUp(StepUp),
 }
 
 /// Start a session. The person was authenticated.
@@ -83,6 +85,17 @@ pub struct RevokeSession {
     pub reason: RevocationReason,
 }
 
+/// Record that the person in a session was authenticated again.
+#[derive(Clone, Copy, Debug)]
+pub struct StepUp {
+    /// The current time.
+    pub at: Timestamp,
+    /// The account's session epoch; for the account's kept session, that session's own epoch, so that it is live.
+    pub account_epoch: u32,
+    /// How the person was authenticated.
+    pub authentication: Authentication,
+}
+
 /// Why a command to a session is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionRefusal {
@@ -121,6 +134,7 @@ fn decide(session: &Session, command: SessionCommand) -> Result<Vec<SessionEvent
         (Session::Started(session), SessionCommand::Refresh(command)) => refresh(session, command),
         (Session::Started(session), SessionCommand::LogOut(command)) => log_out(session, command),
         (Session::Started(session), SessionCommand::Revoke(command)) => revoke(session, command),
+        (Session::Started(session), SessionCommand::StepUp(command)) => step_up(session, command),
     }
 }
 
@@ -205,5 +219,28 @@ fn revoke(session: &Started, command: RevokeSession) -> Result<Vec<SessionEvent>
     Ok(vec![SessionEvent::SessionRevoked(SessionRevoked {
         at: command.at,
         reason: command.reason,
+    })])
+}
+
+/// A session never gets a lower level than it has: then nothing changes.
+fn step_up(session: &Started, command: StepUp) -> Result<Vec<SessionEvent>, SessionRefusal> {
+    if !session.is_live(command.account_epoch, command.at) {
+        return Err(SessionRefusal::Ended);
+    }
+    let Authentication {
+        amr,
+        acr,
+        auth_time,
+        factor,
+    } = command.authentication;
+    if acr < session.authentication.acr {
+        return Ok(vec![]);
+    }
+    Ok(vec![SessionEvent::SteppedUp(SteppedUp {
+        at: command.at,
+        amr,
+        acr,
+        auth_time,
+        factor,
     })])
 }

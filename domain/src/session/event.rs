@@ -22,6 +22,8 @@ pub enum SessionEvent {
     LoggedOut(LoggedOut),
     /// The session was revoked: by its owner from another session, or by an administrator.
     SessionRevoked(SessionRevoked),
+    /// The person in the session was authenticated again.
+    SteppedUp(SteppedUp),
 }
 
 /// A person or a program signed in.
@@ -101,7 +103,37 @@ pub struct SessionRevoked {
     pub reason: RevocationReason,
 }
 
-catalogued!(SessionEvent: LoggedIn, TokenRefreshed, RefreshTokenReused, LoggedOut, SessionRevoked);
+/// The person in the session was authenticated again, at the level of before or a higher one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SteppedUp {
+    /// When the event occurred.
+    pub at: Timestamp,
+    /// By which methods the person was authenticated.
+    pub amr: AuthenticationMethods,
+    /// The level of the authentication.
+    pub acr: AuthenticationLevel,
+    /// When the person was authenticated.
+    pub auth_time: Timestamp,
+    /// The second factor that was used, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<FactorId>,
+}
+
+impl SteppedUp {
+    /// How the person is authenticated from now on.
+    pub fn authentication(&self) -> Authentication {
+        Authentication {
+            amr: self.amr,
+            acr: self.acr,
+            auth_time: self.auth_time,
+            factor: self.factor,
+        }
+    }
+}
+
+catalogued!(
+    SessionEvent: LoggedIn, TokenRefreshed, RefreshTokenReused, LoggedOut, SessionRevoked, SteppedUp,
+);
 
 impl DomainEvent for SessionEvent {
     fn event_type(&self) -> String {

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 pub use decide::{
     Limits, LogOut, RefreshSession, RevokeSession, SessionCommand, SessionRefusal, StartSession,
+    StepUp,
 };
 pub use event::{
-    LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, TokenRefreshed,
+    LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, SteppedUp,
+    TokenRefreshed,
 };
 
 use crate::{Authentication, Timestamp, UserId};
@@ -33,8 +35,10 @@ pub enum Rotation {
 pub enum RevocationReason {
     /// The owner of the account, from another session.
     Owner,
-    /// An administrator or the operator.
+    /// An administrator. In events of earlier versions, this can also be the operator.
     Administrator,
+    /// The operator, at the command line.
+    Operator,
 }
 
 impl RevocationReason {
@@ -43,6 +47,7 @@ impl RevocationReason {
         match self {
             Self::Owner => "owner",
             Self::Administrator => "administrator",
+            Self::Operator => "operator",
         }
     }
 }
@@ -121,6 +126,7 @@ impl Started {
                 self.last_used_at = event.at;
                 self.expires_at = event.expires_at;
             }
+            SessionEvent::SteppedUp(event) => self.authentication = event.authentication(),
             SessionEvent::RefreshTokenReused(_)
             | SessionEvent::LoggedOut(_)
             | SessionEvent::SessionRevoked(_) => self.ended_at = Some(event.at()),

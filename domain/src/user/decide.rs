@@ -162,8 +162,10 @@ pub struct ChangePassword {
 pub enum Authority {
     /// The owner of the account, with a proof under this epoch.
     Owner(ProvedEpoch),
-    /// An administrator or the operator, who need no proof about the account.
+    /// An administrator, who needs no proof about the account.
     Administrator,
+    /// The operator, who needs no proof about the account.
+    Operator,
 }
 
 impl Authority {
@@ -171,7 +173,7 @@ impl Authority {
     pub(super) fn check(self, account: &Registered) -> Result<(), UserRefusal> {
         match self {
             Self::Owner(proved) => check_epoch(account, proved),
-            Self::Administrator => Ok(()),
+            Self::Administrator | Self::Operator => Ok(()),
         }
     }
 
@@ -179,6 +181,7 @@ impl Authority {
         match self {
             Self::Owner(_) => RevocationReason::Owner,
             Self::Administrator => RevocationReason::Administrator,
+            Self::Operator => RevocationReason::Operator,
         }
     }
 }

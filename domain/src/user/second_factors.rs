@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::decide::{Authority, check_epoch};
-use super::{FactorRenamed, ProvedEpoch, Registered, UserEvent, UserRefusal};
+use super::{FactorRenamed, ProvedEpoch, Registered, SessionsRevoked, UserEvent, UserRefusal};
 use crate::{
-    FactorId, FactorLabel, Personal, RecoverySetId, RevocationReason, Timestamp, TotpAlgorithm,
-    TotpParameters,
+    FactorId, FactorLabel, Personal, RecoverySetId, RevocationReason, SessionId, Timestamp,
+    TotpAlgorithm, TotpParameters,
 };
 
 /// How many second factors an account can have. It bounds how many codes are compared at a login.
@@ -54,7 +54,7 @@ pub struct RecoveryCodesIssued {
     pub count: u32,
 }
 
-/// A recovery code was used to sign in, and is invalid now.
+/// A recovery code was used instead of an authenticator app, and is invalid now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecoveryCodeUsed {
     /// When the event occurred.
@@ -198,6 +198,8 @@ pub struct EnrolTotp {
     pub label: Option<FactorLabel>,
     /// The epoch under which the password was checked.
     pub proved: ProvedEpoch,
+    /// The session in which it is enrolled. If it is the first factor of the account, every other session ends.
+    pub session: SessionId,
 }
 
 /// Remove second factors.
@@ -209,6 +211,8 @@ pub struct RemoveFactor {
     pub factor: Option<FactorId>,
     /// On whose authority the command is given.
     pub authority: Authority,
+    /// The session that continues, if any.
+    pub kept: Option<SessionId>,
 }
 
 /// Replace the recovery codes. The digests of the new ones are stored together with the event.
@@ -236,10 +240,10 @@ pub(super) fn enrol_totp(
     account: &Registered,
     command: EnrolTotp,
 ) -> Result<Vec<UserEvent>, UserRefusal> {
-    check_epoch(account, command.proved)?;
     if account.second_factors.has(command.factor) {
         return Ok(vec![]);
     }
+    check_epoch(account, command.proved)?;
     if account.second_factors.totp.len() >= MAX_FACTORS {
         return Err(UserRefusal::TooManyFactors);
     }
@@ -248,7 +252,31 @@ pub(super) fn enrol_totp(
         .label
         .map(|label| FactorRenamed::event(at, factor, Some(label)));
     let enrolled = totp_enrolled(at, factor, command.parameters);
-    Ok(std::iter::once(enrolled).chain(named).collect())
+    let ended = account.second_factors.is_empty().then(|| {
+        let kept = Some(command.session);
+        others_ended(account, at, RevocationReason::Owner, kept)
+    });
+    Ok(std::iter::once(enrolled)
+        .chain(named)
+        .chain(ended)
+        .collect())
+}
+
+/// The event that ends every session of the account except `kept`. The first factor ends them because the password alone
+/// opened them. The removal of a factor ends them because it may have opened them. The new epoch also invalidates every
+/// enrolment that was begun before, so that a factor that was removed cannot be confirmed again.
+fn others_ended(
+    account: &Registered,
+    at: Timestamp,
+    reason: RevocationReason,
+    kept: Option<SessionId>,
+) -> UserEvent {
+    UserEvent::SessionsRevoked(SessionsRevoked {
+        at,
+        reason,
+        session_epoch: account.session_epoch + 1,
+        kept_session: kept,
+    })
 }
 
 pub(super) fn remove_factor(
@@ -258,18 +286,23 @@ pub(super) fn remove_factor(
     command.authority.check(account)?;
     let removed = account.second_factors.totp.iter().map(|totp| totp.factor);
     let removed = removed.filter(|factor| command.factor.is_none_or(|it| it == *factor));
-    let events: Vec<_> = removed
+    let reason = command.authority.reason();
+    let mut events: Vec<_> = removed
         .map(|factor| {
             UserEvent::FactorRemoved(FactorRemoved {
                 at: command.at,
                 factor,
-                reason: command.authority.reason(),
+                reason,
             })
         })
         .collect();
-    if events.is_empty() && command.factor.is_some() {
-        return Err(UserRefusal::NoSuchFactor);
+    if events.is_empty() {
+        return match command.factor {
+            Some(_) => Err(UserRefusal::NoSuchFactor),
+            None => Ok(events),
+        };
     }
+    events.push(others_ended(account, command.at, reason, command.kept));
     Ok(events)
 }
 

@@ -1,5 +1,7 @@
 //! How a person proved to be the owner of an account, and how strong that proof is.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{FactorId, Timestamp};
@@ -110,12 +112,30 @@ pub enum AuthenticationLevel {
 }
 
 impl AuthenticationLevel {
+    /// Every level, from the lowest to the highest.
+    pub const ALL: [Self; 2] = [Self::Aal1, Self::Aal2];
+
     /// The name, as in the claim `acr`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Aal1 => "urn:authlog:aal1",
             Self::Aal2 => "urn:authlog:aal2",
         }
+    }
+
+    /// The name for people: `aal1` or `aal2`.
+    pub const fn short(self) -> &'static str {
+        match self {
+            Self::Aal1 => "aal1",
+            Self::Aal2 => "aal2",
+        }
+    }
+
+    /// The level with this name, in either form.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|level| [level.as_str(), level.short()].contains(&name))
     }
 }
 
@@ -143,6 +163,16 @@ impl Authentication {
             auth_time,
             factor: None,
         }
+    }
+
+    /// Whether this is at least of `level` and, if `max_age` is given, not older than that at `now`.
+    pub fn satisfies(
+        &self,
+        level: AuthenticationLevel,
+        max_age: Option<Duration>,
+        now: Timestamp,
+    ) -> bool {
+        self.acr >= level && max_age.is_none_or(|age| now.is_within(age, self.auth_time))
     }
 
     /// An authentication by password and a code: of the authenticator app `factor`, or a recovery code.
@@ -183,5 +213,33 @@ mod tests {
             assert_eq!(serde_json::to_value(level).unwrap(), level.as_str());
         }
         assert!(AuthenticationLevel::Aal1 < AuthenticationLevel::Aal2);
+    }
+
+    #[test]
+    fn a_level_is_parsed_by_both_of_its_names() {
+        for level in AuthenticationLevel::ALL {
+            assert_eq!(AuthenticationLevel::parse(level.as_str()), Some(level));
+            assert_eq!(AuthenticationLevel::parse(level.short()), Some(level));
+        }
+        assert_eq!(AuthenticationLevel::parse("AAL2"), None);
+    }
+
+    #[test]
+    fn an_authentication_satisfies_its_own_level_and_lower_ones_until_it_is_too_old() {
+        let age = Duration::from_secs(600);
+        let then = Timestamp::from_unix_millis(1_000_000_000);
+        let (last, late) = (then.plus(age - Duration::from_secs(1)), then.plus(age));
+        let two = Authentication::by_password_and_code(then, None);
+        let one = Authentication::by_password(then);
+        for (authentication, level, max_age, now, expected) in [
+            (two, AuthenticationLevel::Aal2, Some(age), last, true),
+            (two, AuthenticationLevel::Aal2, Some(age), late, false),
+            (two, AuthenticationLevel::Aal2, None, late, true),
+            (two, AuthenticationLevel::Aal1, None, late, true),
+            (one, AuthenticationLevel::Aal2, None, then, false),
+            (one, AuthenticationLevel::Aal1, Some(age), last, true),
+        ] {
+            assert_eq!(authentication.satisfies(level, max_age, now), expected);
+        }
     }
 }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use authlog_application::ports::{Account, SessionRecord};
 use authlog_domain::session::{
-    Limits, LogOut, RefreshSession, RevokeSession, SessionCommand, StartSession,
+    Limits, LogOut, RefreshSession, RevokeSession, SessionCommand, StartSession, StepUp,
 };
 use authlog_domain::user::{
     Authority, ChangePassword, ChangeRole, Lock, RevokeSessions, Unlock, UserCommand,
 };
-use authlog_domain::{CredentialId, RevocationReason, Role, Rotation, SessionId, Timestamp};
+use authlog_domain::{
+    Authentication, CredentialId, RevocationReason, Role, Rotation, SessionId, Timestamp,
+};
 use authlog_infrastructure::Store;
 use authlog_projections::{account, session};
 
@@ -55,7 +57,7 @@ impl Owner {
                 },
                 rotation: Some(Rotation::Reusable),
                 expires_at: lasts_until,
-                authentication: authlog_domain::Authentication::by_password(at),
+                authentication: Authentication::by_password(at),
             });
             self.person.does_in(store, session, start).await.unwrap();
             self.sessions.push(session);
@@ -70,7 +72,12 @@ impl Owner {
                 account_epoch: epoch,
                 reason: RevocationReason::Owner,
             })),
-            11..=14 => Some(SessionCommand::Refresh(RefreshSession {
+            11 => Some(SessionCommand::StepUp(StepUp {
+                at,
+                account_epoch: epoch,
+                authentication: Authentication::by_password_and_code(at, None),
+            })),
+            12..=14 => Some(SessionCommand::Refresh(RefreshSession {
                 at,
                 account_epoch: epoch,
                 generation: 0,

@@ -316,6 +316,7 @@ pub async fn a_person_with_everything(store: &dyn Store) -> (Person, SessionId) 
             parameters: TotpParameters::DEFAULT,
             label: None,
             proved: proved(2),
+            session: SessionId::new(random()),
         }),
     ] {
         ada.does(store, command).await.unwrap();

@@ -1,11 +1,11 @@
 //! The query of `GET /audit/events`.
 
 use authlog_application::ports::LogFilter;
-use authlog_domain::UserId;
+use authlog_domain::{AuthenticationLevel, UserId};
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 
-use crate::native::query::{event_types, limit, log_index, parsed, read_parameters};
+use crate::native::query::{event_types, level, limit, log_index, parsed, read_parameters};
 
 /// The number of events in a response that does not follow the log, unless `limit` is given.
 const DEFAULT_LIMIT: u64 = 1000;
@@ -21,6 +21,8 @@ pub(super) struct FeedQuery {
     pub follow: bool,
     /// Which events.
     pub filter: LogFilter,
+    /// Events only whose actor is not known to have been authenticated at this level or a higher one.
+    pub below: Option<AuthenticationLevel>,
     /// Whether the response consists of server-sent events. Otherwise it is NDJSON.
     pub server_sent: bool,
     /// Whether a server-sent event names its type in its `event` field. A reader without a listener for that type only
@@ -41,6 +43,7 @@ impl FeedQuery {
             // A browser's EventSource cannot send `follow`, and would only reconnect at the end.
             follow: server_sent,
             filter: LogFilter::default(),
+            below: None,
             server_sent,
             named: true,
         };
@@ -80,6 +83,7 @@ impl FeedQuery {
                 self.filter.user = Some(parsed(name, user, "the id of an account")?);
             }
             "type" => event_types(value, &mut self.filter.event_types)?,
+            "below" => self.below = Some(level(name, value)?),
             _ => {}
         }
         Ok(())
@@ -149,6 +153,7 @@ mod tests {
             "follow=perhaps",
             "event=all",
             "user=jo",
+            "below=2",
             "type=Unheard",
         ] {
             let name = query.split('=').next().unwrap();

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authlog_application::access::ReadLog;
+use authlog_application::history::known_level;
 use authlog_application::ports::{LoggedEvent, ReadOnError};
 use authlog_application::published::{PublishedEvent, cloud_event_type, publish};
 use authlog_application::{Entitlement, Follower};
+use authlog_domain::AuthenticationLevel;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
@@ -53,6 +55,7 @@ struct Reading {
     follow: bool,
     server_sent: bool,
     named: bool,
+    below: Option<AuthenticationLevel>,
     /// Set by the last message of a response that cannot continue: the reason why it is cut short after that message.
     cut_short: Option<&'static str>,
     _place: ReaderPlace,
@@ -82,6 +85,7 @@ pub(super) fn respond(
         follow: query.follow,
         server_sent: query.server_sent,
         named: query.named,
+        below: query.below,
         cut_short: None,
         _place: place,
     };
@@ -193,11 +197,12 @@ impl Reading {
     }
 
     fn write(&mut self, events: &[LoggedEvent]) -> String {
-        let take = self.remaining.map_or(events.len(), |remaining| {
-            usize::try_from(remaining).map_or(events.len(), |remaining| remaining.min(events.len()))
-        });
+        let limit = self.remaining.and_then(|it| usize::try_from(it).ok());
+        let mut written = 0;
         let mut text = String::new();
-        for logged in events.iter().take(take) {
+        let passing = events.iter().filter(|logged| self.passes(logged));
+        for logged in passing.take(limit.unwrap_or(usize::MAX)) {
+            written += 1;
             match publish(logged) {
                 Ok(event) => self.write_one(&event, &mut text),
                 Err(error) => {
@@ -209,9 +214,15 @@ impl Reading {
             }
         }
         if let Some(remaining) = &mut self.remaining {
-            *remaining = remaining.saturating_sub(take as u64);
+            *remaining = remaining.saturating_sub(written);
         }
         text
+    }
+
+    /// Whether the event is one of those that were asked for by their level.
+    fn passes(&self, logged: &LoggedEvent) -> bool {
+        self.below
+            .is_none_or(|below| known_level(&logged.event).is_none_or(|level| level < below))
     }
 
     fn write_one(&self, event: &PublishedEvent, text: &mut String) {

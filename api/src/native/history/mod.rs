@@ -53,7 +53,7 @@ pub(super) async fn events(
 ) -> Result<Response, Response> {
     let user = id_of(&id).map_err(refused)?;
     let query = HistoryQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
-    let place = Page::of(&api, auditor.account().id, query.limit, &context).await?;
+    let place = Page::of(&api, auditor.account().id, query.charged(), &context).await?;
     let HistoryQuery {
         after,
         limit,
@@ -74,7 +74,7 @@ pub(super) async fn own_history(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Response> {
     let query = HistoryQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
-    let place = Page::of(&api, caller.user(), query.limit, &context).await?;
+    let place = Page::of(&api, caller.user(), query.charged(), &context).await?;
     let HistoryQuery {
         after,
         limit,

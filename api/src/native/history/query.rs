@@ -3,7 +3,7 @@
 use authlog_application::ports::{HistoryFilter, Moment};
 use authlog_domain::{SessionId, Timestamp};
 
-use crate::native::query::{event_types, log_index, page_limit, parsed, read_parameters};
+use crate::native::query::{event_types, level, log_index, page_limit, parsed, read_parameters};
 
 /// The number of events in a page, unless `limit` is given.
 const DEFAULT_LIMIT: u32 = 100;
@@ -46,9 +46,20 @@ impl HistoryQuery {
                 self.filter.session = Some(parsed(name, session, "the id of a session")?);
             }
             "type" => event_types(value, &mut self.filter.event_types)?,
+            "below" => self.filter.below = Some(level(name, value)?),
             _ => {}
         }
         Ok(())
+    }
+
+    /// The number of events for whose memory the request is charged: with [`HistoryFilter::below`], the store reads more of
+    /// them than it returns.
+    pub fn charged(&self) -> u32 {
+        if self.filter.below.is_some() {
+            MAX_LIMIT
+        } else {
+            self.limit
+        }
     }
 }
 
@@ -89,6 +100,8 @@ fn with_plus(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use authlog_domain::AuthenticationLevel;
+
     use super::*;
 
     #[test]
@@ -96,7 +109,7 @@ mod tests {
         let session = "0192d3f0-0000-7000-8000-000000000001";
         let query = format!(
             "after=7&limit=5000&since=2025-06-01T12:00:00+02:00&until=2025-06-02T00:00:00Z\
-             &type=LoggedIn,dev.authlog.session.logged-out.v1&session={session}&unheard=of"
+             &below=aal2&type=LoggedIn,dev.authlog.session.logged-out.v1&session={session}&unheard=of"
         );
         let parsed = HistoryQuery::parse(Some(&query)).unwrap();
         assert_eq!((parsed.after, parsed.limit), (7, MAX_LIMIT));
@@ -107,6 +120,7 @@ mod tests {
                 until: Timestamp::parse("2025-06-02T00:00:00Z"),
                 event_types: vec!["LoggedIn".to_owned(), "LoggedOut".to_owned()],
                 session: SessionId::parse(session),
+                below: Some(AuthenticationLevel::Aal2),
             }
         );
     }
@@ -131,6 +145,7 @@ mod tests {
             "until=9999-12-31T23:59:59-23:59",
             "until=2025-06-01",
             "session=mine",
+            "below=aal3",
             "type=Unheard",
         ] {
             let name = query.split('=').next().unwrap();

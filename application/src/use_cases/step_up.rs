@@ -1,0 +1,321 @@
+//! Stepping a session up: the person in it is authenticated again, with a second factor if the account has one.
+
+use std::collections::HashMap;
+
+use authlog_domain::refused_logins::LoginRefusalReason;
+use authlog_domain::session::{SessionCommand, StepUp};
+use authlog_domain::user::{UseRecoveryCode, UserCommand};
+use authlog_domain::{
+    Authentication, AuthenticationLevel, AuthenticationMethod, ContractName, FactorId, SessionId,
+    UserId,
+};
+
+use super::issue_tokens::SessionFacts;
+use super::second_factor::{CheckedCode, normalised};
+use super::sign_in::too_many;
+use crate::access::{OwnerProof, ProvedSession};
+use crate::ports::{Account, FactorChange, FactorChangeKind, Guess, Identifier, Reservation};
+use crate::unit_of_work::{CommandError, UnitOfWork};
+use crate::{
+    AccessFormat, Authlog, Caller, IssuedToken, Refusal, RequestContext, SecondFactorProof,
+    SecondFactorRefusal, SessionTerms,
+};
+
+/// The terms of the sessions of a contract; `None` for an interface that issues no tokens.
+pub type TermsOf = fn(ContractName) -> Option<SessionTerms>;
+
+/// A session after its person was authenticated again.
+pub struct SteppedUpSession {
+    /// How the person is authenticated now.
+    pub authentication: Authentication,
+    /// An access token that says so. `None` for a session with an opaque token, which stays the same.
+    pub access: Option<IssuedToken>,
+}
+
+/// A second factor that was shown and is right.
+struct ShownFactor {
+    factor: Option<FactorId>,
+    change: FactorChange,
+    /// The command that records the use of a recovery code.
+    use_recovery_code: Option<UserCommand>,
+}
+
+impl Authlog {
+    /// Authenticates the person in a session again. An account with a second factor has to show it; the password may be shown
+    /// in addition. The others show the password. The session keeps its refresh token, and earlier access tokens keep their
+    /// level.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`]; [`Refusal::Invalid`] or [`Refusal::WrongCredentials`] for the password;
+    /// [`Refusal::SecondFactor`]; [`Refusal::TooManyAttempts`]; [`Refusal::Overloaded`]; or [`Refusal::Unavailable`].
+    pub async fn step_up(
+        &self,
+        caller: Caller,
+        proof: OwnerProof<'_>,
+        terms_of: TermsOf,
+        context: &RequestContext,
+    ) -> Result<SteppedUpSession, Refusal> {
+        let session = self.session_to_change(caller).await?;
+        let caller = self
+            .authenticate_again(caller, &session, proof, context)
+            .await?;
+        self.stepped_up(&session, caller.authentication(), terms_of)
+    }
+
+    /// The session as it is after a step-up, with a new access token by the terms of its contract.
+    pub(super) fn stepped_up(
+        &self,
+        session: &ProvedSession,
+        authentication: Authentication,
+        terms_of: TermsOf,
+    ) -> Result<SteppedUpSession, Refusal> {
+        let record = session.record();
+        let signed = record
+            .contract
+            .and_then(terms_of)
+            .filter(|terms| matches!(terms.access, AccessFormat::Jwt(_)));
+        let facts = SessionFacts {
+            id: record.id,
+            epoch: record.epoch,
+            authentication,
+        };
+        let now = self.parts.clock.now();
+        let access = signed.map(|terms| {
+            self.access_token(session.account(), facts, &terms, now, record.expires_at)
+        });
+        Ok(SteppedUpSession {
+            authentication,
+            access: access.transpose()?,
+        })
+    }
+
+    /// Checks what the person shows and records it. Returns the caller at the new level.
+    ///
+    /// # Errors
+    /// As for [`Self::step_up`].
+    pub(crate) async fn authenticate_again(
+        &self,
+        caller: Caller,
+        session: &ProvedSession,
+        proof: OwnerProof<'_>,
+        context: &RequestContext,
+    ) -> Result<Caller, Refusal> {
+        let account = session.account();
+        let has_factor = !account.second_factors.is_empty();
+        let refused = |refusal| Err(Refusal::SecondFactor(refusal));
+        if has_factor && proof.second_factor.is_none() {
+            return refused(SecondFactorRefusal::NotShown);
+        }
+        if !has_factor && proof.second_factor.is_some() {
+            return refused(SecondFactorRefusal::Missing);
+        }
+        if proof.password.is_some() || !has_factor {
+            self.prove(account, proof.password, context).await?;
+        }
+        match proof.second_factor {
+            None => {
+                let authentication = Authentication::by_password(self.parts.clock.now());
+                self.record_step_up(caller, authentication, None, context)
+                    .await
+            }
+            Some(shown) => {
+                self.step_up_with(caller, session, (proof.password.is_some(), shown), context)
+                    .await
+            }
+        }
+    }
+
+    /// Checks a second factor and records it. A wrong code counts as at a login.
+    async fn step_up_with(
+        &self,
+        caller: Caller,
+        session: &ProvedSession,
+        (with_password, shown): (bool, SecondFactorProof<'_>),
+        context: &RequestContext,
+    ) -> Result<Caller, Refusal> {
+        let account = session.account();
+        let reserved = self.reserve_code(account, shown, context)?;
+        let recorded = async {
+            let shown = self.shown_factor(account, shown).await?;
+            let authentication = self.with_factor(session, with_password, shown.factor);
+            self.record_step_up(caller, authentication, Some(&shown), context)
+                .await
+        };
+        let recorded = recorded.await;
+        let reason = match &recorded {
+            Ok(_) => {
+                reserved.was_right();
+                return recorded;
+            }
+            Err(Refusal::SecondFactor(SecondFactorRefusal::WrongCode)) => {
+                LoginRefusalReason::SecondFactorWrong
+            }
+            Err(Refusal::SecondFactor(SecondFactorRefusal::CodeUsed)) => {
+                LoginRefusalReason::SecondFactorReplayed
+            }
+            Err(_) => {
+                reserved.give_back();
+                return recorded;
+            }
+        };
+        reserved.was_wrong();
+        self.note_refusal(account, reason, context);
+        recorded
+    }
+
+    /// Counts a code before it is checked, under the name with which the owner signs in.
+    fn reserve_code(
+        &self,
+        account: &Account,
+        shown: SecondFactorProof<'_>,
+        context: &RequestContext,
+    ) -> Result<Reservation, Refusal> {
+        let identifier = Identifier::parse(account.sign_in_name());
+        let identifier = identifier.ok_or(Refusal::InvalidAccessToken)?;
+        let reserved = self.reserve(Guess {
+            address: context.address,
+            identifier: &identifier.comparable(),
+        })?;
+        let reserved = reserved.at_account(Some(account.id)).map_err(too_many)?;
+        match shown {
+            SecondFactorProof::Code(_) => reserved.at_second_factor(account.id).map_err(too_many),
+            // It is too long to be guessed.
+            SecondFactorProof::RecoveryCode(_) => Ok(reserved),
+        }
+    }
+
+    /// The second factor that the person shows, and what the append has to do so that it is used once.
+    async fn shown_factor(
+        &self,
+        account: &Account,
+        shown: SecondFactorProof<'_>,
+    ) -> Result<ShownFactor, Refusal> {
+        match shown {
+            SecondFactorProof::Code(code) => match self.check_code(account, Some(code)).await? {
+                CheckedCode::Right(authentication, change) => Ok(ShownFactor {
+                    factor: authentication.factor,
+                    change,
+                    use_recovery_code: None,
+                }),
+                CheckedCode::Refused(LoginRefusalReason::SecondFactorReplayed) => {
+                    Err(Refusal::SecondFactor(SecondFactorRefusal::CodeUsed))
+                }
+                CheckedCode::Refused(_) => {
+                    Err(Refusal::SecondFactor(SecondFactorRefusal::WrongCode))
+                }
+            },
+            SecondFactorProof::RecoveryCode(code) => {
+                let secrets = &self.parts.factor_secrets;
+                let digest = secrets.recovery_digest(account.id, &normalised(code));
+                let command = UseRecoveryCode {
+                    at: self.parts.clock.now(),
+                    proved: Self::proved_by_login(account),
+                };
+                Ok(ShownFactor {
+                    factor: None,
+                    change: FactorChange {
+                        user: account.id,
+                        what: FactorChangeKind::UseRecoveryCode(digest),
+                    },
+                    use_recovery_code: Some(UserCommand::UseRecoveryCode(command)),
+                })
+            }
+        }
+    }
+
+    /// The authentication of a session in which a code was shown. What opened the session counts as the first factor.
+    pub(super) fn with_factor(
+        &self,
+        session: &ProvedSession,
+        with_password: bool,
+        factor: Option<FactorId>,
+    ) -> Authentication {
+        let before = session.record().authentication.amr;
+        let password = with_password.then_some(AuthenticationMethod::Pwd);
+        let code = [AuthenticationMethod::Otp, AuthenticationMethod::Mfa];
+        Authentication {
+            amr: before.iter().chain(password).chain(code).collect(),
+            acr: AuthenticationLevel::Aal2,
+            auth_time: self.parts.clock.now(),
+            factor,
+        }
+    }
+
+    /// Appends the event, and in the same statement uses the code.
+    async fn record_step_up(
+        &self,
+        caller: Caller,
+        authentication: Authentication,
+        shown: Option<&ShownFactor>,
+        context: &RequestContext,
+    ) -> Result<Caller, Refusal> {
+        let (user, session) = (caller.user(), caller.session());
+        let caller = caller.authenticated_again(authentication);
+        let metadata = &context.metadata_of(&caller);
+        let recovers = shown.and_then(|shown| shown.use_recovery_code.as_ref());
+        let authentication = self
+            .executor
+            .execute(&session.to_string(), |work| async move {
+                if let Some(command) = recovers {
+                    let command = command.clone();
+                    work.execute_on_account(user, command, metadata.clone())
+                        .await?;
+                }
+                let now = self
+                    .stage_step_up(&work, (user, session), authentication, metadata.clone())
+                    .await?;
+                if let Some(shown) = shown {
+                    work.attach_factor_change(shown.change.clone());
+                }
+                work.commit().await?;
+                Ok(now)
+            })
+            .await
+            .map_err(|refusal| match refusal {
+                // There is no such recovery code, or it was used.
+                Refusal::SecondFactor(_) if recovers.is_some() => {
+                    Refusal::SecondFactor(SecondFactorRefusal::WrongCode)
+                }
+                // The session has ended, or the account was taken back or erased.
+                Refusal::InvalidRefreshToken
+                | Refusal::UnknownAccount
+                | Refusal::WrongCredentials { .. } => Refusal::InvalidAccessToken,
+                other => other,
+            })?;
+        if recovers.is_some() {
+            self.mail_due.notify_one();
+        }
+        Ok(caller.authenticated_again(authentication))
+    }
+
+    /// Stages the event of a session whose person was authenticated again. Like a login, it is of the level that it reaches,
+    /// whatever level `metadata` names. Returns how the person is authenticated then: as
+    /// before, if that is a higher level.
+    pub(super) async fn stage_step_up(
+        &self,
+        work: &UnitOfWork,
+        (user, session): (UserId, SessionId),
+        authentication: Authentication,
+        mut metadata: HashMap<String, String>,
+    ) -> Result<Authentication, CommandError> {
+        metadata.insert("acr".to_owned(), authentication.acr.as_str().to_owned());
+        let standing = work.session(session).await?;
+        let standing = standing
+            .filter(|standing| standing.account.id == user)
+            .ok_or(Refusal::InvalidAccessToken)?;
+        let before = standing.session.authentication;
+        let command = SessionCommand::StepUp(StepUp {
+            at: self.parts.clock.now(),
+            account_epoch: standing.account.epoch_for(session, standing.session.epoch),
+            authentication,
+        });
+        let events = work
+            .execute_on_session(standing.session, command, metadata)
+            .await?;
+        Ok(if events.is_empty() {
+            before
+        } else {
+            authentication
+        })
+    }
+}
