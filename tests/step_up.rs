@@ -640,7 +640,7 @@ async fn a_second_factor_is_good_for_twelve_hours_and_for_changes_ten_minutes(st
     Contract::Users.registers(&http, &ann).await;
     let listed = http
         .send(own::USERS)
-        .query("username=ann")
+        .query("email=ann@example.com")
         .bearer(&app.access);
     let id = listed.await.json()["users"][0]["id"]
         .as_str()
@@ -656,14 +656,16 @@ async fn a_second_factor_is_good_for_twelve_hours_and_for_changes_ten_minutes(st
     ] {
         let access = aged(&app.access, age);
         let answer = http.send(own::USERS).bearer(&access).await;
-        match reads {
-            true => assert_eq!(answer.status, 200, "{age}: {answer}"),
-            false => asks_for_a_second_factor(&answer, Some(43_200)),
+        if reads {
+            assert_eq!(answer.status, 200, "{age}: {answer}");
+        } else {
+            asks_for_a_second_factor(&answer, Some(43_200));
         }
         let answer = http.send(lock).bearer(&access).await;
-        match changes {
-            true => assert_eq!(answer.status, 200, "{age}: {answer}"),
-            false => asks_for_a_second_factor(&answer, Some(600)),
+        if changes {
+            assert_eq!(answer.status, 200, "{age}: {answer}");
+        } else {
+            asks_for_a_second_factor(&answer, Some(600));
         }
     }
 }
@@ -676,7 +678,10 @@ async fn acts_below_a_level_are_listed_for_auditors(store: Store) {
     let low = Contract::ApiAuth.signs_in(&http, &boss).await.access;
     let ann = Person::called("ann");
     Contract::Users.registers(&http, &ann).await;
-    let listed = http.send(own::USERS).query("username=ann").bearer(&low);
+    let listed = http
+        .send(own::USERS)
+        .query("email=ann@example.com")
+        .bearer(&low);
     let id = listed.await.json()["users"][0]["id"]
         .as_str()
         .unwrap()
@@ -689,7 +694,7 @@ async fn acts_below_a_level_are_listed_for_auditors(store: Store) {
     change(&low, "lock").await;
     let app = enrol(&http, &low, &boss).await;
     change(&app.access, "unlock").await;
-    let output = service.settings.run(&["user", "lock", "ann"], "");
+    let output = service.settings.run(&["user", "lock", &ann.email], "");
     assert!(output.status.success(), "{output:?}");
 
     let expected = [
@@ -736,7 +741,7 @@ async fn acts_below_a_level_are_listed_for_auditors(store: Store) {
 
     let output = service
         .settings
-        .run(&["history", "ann", "--below", "aal2"], "");
+        .run(&["history", &ann.email, "--below", "aal2"], "");
     let printed = String::from_utf8(output.stdout).unwrap();
     for expected in [
         "was locked, which ended every session  [level aal1]",
@@ -747,7 +752,7 @@ async fn acts_below_a_level_are_listed_for_auditors(store: Store) {
     assert!(!printed.contains("was unlocked"), "{printed}");
     let output = service
         .settings
-        .run(&["history", "ann", "--below", "2"], "");
+        .run(&["history", &ann.email, "--below", "2"], "");
     assert!(!output.status.success());
 
     let request = http

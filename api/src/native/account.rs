@@ -84,7 +84,7 @@ pub(super) async fn change_password(
     BearerWithBody(caller, body): BearerWithBody<Caller, NewPasswordIn>,
 ) -> Result<Response, Response> {
     let second_factor = [&body.code, &body.recovery_code];
-    let current = owner_proof(&body.current_password, second_factor)?;
+    let current = owner_proof(&body.current_password, second_factor).map_err(bad_request)?;
     let new = body.new_password.text();
     let changed = api.authlog.change_password(caller, current, new, &context);
     changed.await.map_err(explain)?;
@@ -110,7 +110,7 @@ pub(super) async fn change_email(
     BearerWithBody(caller, body): BearerWithBody<Caller, NewEmailIn>,
 ) -> Result<Response, Response> {
     let second_factor = [&body.code, &body.recovery_code];
-    let proof = owner_proof(&body.password, second_factor)?;
+    let proof = owner_proof(&body.password, second_factor).map_err(bad_request)?;
     let email = body.email.text();
     let asked = api
         .authlog

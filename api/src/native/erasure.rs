@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use super::account::bad_request;
 use super::admin::id_of;
 use super::caller::{Bearer, BearerWithBody};
 use super::problem::{no_content, problem, refused};
@@ -20,8 +21,9 @@ pub(super) async fn erase_own(
     Extension(context): Extension<RequestContext>,
     BearerWithBody(caller, body): BearerWithBody<Caller, OwnerProofIn>,
 ) -> Result<Response, Response> {
+    let proof = body.proof().map_err(bad_request)?;
     api.authlog
-        .erase_own_account(caller, body.proof()?, &context)
+        .erase_own_account(caller, proof, &context)
         .await
         .map_err(|refusal| match refusal {
             // The token is valid, so 401 would be wrong: another token would not help.

@@ -16,7 +16,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::account::explain;
+use super::account::{bad_request, explain};
 use super::admin::id_of;
 use super::caller::{Bearer, BearerWithBody};
 use super::problem::{no_content, problem, refused};
@@ -120,9 +120,10 @@ pub(super) async fn begin_totp(
     Extension(context): Extension<RequestContext>,
     BearerWithBody(caller, body): BearerWithBody<Caller, NewTotpIn>,
 ) -> Result<Response, Response> {
+    let proof = body.owner.proof().map_err(bad_request)?;
     let begun = api
         .authlog
-        .begin_totp(caller, body.owner.proof()?, body.label.text(), &context)
+        .begin_totp(caller, proof, body.label.text(), &context)
         .await
         .map_err(explain)?;
     let uri = key_uri(&api.settings.public_url, &begun);
@@ -188,9 +189,10 @@ pub(super) async fn remove(
     Path(id): Path<String>,
     BearerWithBody(caller, body): BearerWithBody<Caller, OwnerProofIn>,
 ) -> Result<Response, Response> {
+    let proof = body.proof().map_err(bad_request)?;
     let factor = factor_of(&id).map_err(refused)?;
     api.authlog
-        .remove_own_factor(caller, factor, body.proof()?, &context)
+        .remove_own_factor(caller, factor, proof, &context)
         .await
         .map_err(explain)?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -202,9 +204,10 @@ pub(super) async fn issue_recovery_codes(
     Extension(context): Extension<RequestContext>,
     BearerWithBody(caller, body): BearerWithBody<Caller, OwnerProofIn>,
 ) -> Result<Response, Response> {
+    let proof = body.proof().map_err(bad_request)?;
     let codes = api
         .authlog
-        .issue_recovery_codes(caller, body.proof()?, &context)
+        .issue_recovery_codes(caller, proof, &context)
         .await
         .map_err(explain)?;
     let codes = codes.iter().map(|code| code.as_str()).collect();

@@ -39,7 +39,7 @@ impl OwnerProofIn {
     ///
     /// # Errors
     /// As for [`owner_proof`].
-    pub(super) fn proof(&self) -> Result<OwnerProof<'_>, Response> {
+    pub(super) fn proof(&self) -> Result<OwnerProof<'_>, &'static str> {
         owner_proof(&self.password, [&self.code, &self.recovery_code])
     }
 }
@@ -47,19 +47,17 @@ impl OwnerProofIn {
 /// The password together with the second factor, if there is one: a code or a recovery code.
 ///
 /// # Errors
-/// The response to a request with both.
+/// A sentence for a client that sends both.
 pub(super) fn owner_proof<'a>(
     password: &'a JsonField,
     [code, recovery_code]: [&'a JsonField; 2],
-) -> Result<OwnerProof<'a>, Response> {
+) -> Result<OwnerProof<'a>, &'static str> {
     let second_factor = match (code.text(), recovery_code.text()) {
         (None, None) => None,
         (Some(code), None) => Some(SecondFactorProof::Code(code)),
         (None, Some(code)) => Some(SecondFactorProof::RecoveryCode(code)),
         (Some(_), Some(_)) => {
-            return Err(bad_request(
-                "The body must not hold both code and recovery_code.",
-            ));
+            return Err("The body must not hold both code and recovery_code.");
         }
     };
     Ok(OwnerProof {
@@ -111,7 +109,7 @@ pub(super) async fn step_up(
     headers: HeaderMap,
     BearerWithBody(caller, body): BearerWithBody<Caller, OwnerProofIn>,
 ) -> Result<Response, Response> {
-    let proof = body.proof()?;
+    let proof = body.proof().map_err(bad_request)?;
     if proof.password.is_none() && proof.second_factor.is_none() {
         let detail = "The body must hold password, code or recovery_code, as strings.";
         return Err(problem(StatusCode::BAD_REQUEST, detail));
