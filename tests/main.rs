@@ -57,6 +57,7 @@ mod sessions;
 mod several_hosts;
 mod signing_keys;
 mod stalls;
+mod step_up;
 mod stream_chaos;
 mod supervision;
 mod support;

@@ -1,7 +1,7 @@
 //! Levels of authentication: stepping a session up, what needs a second factor, and what auditors see of it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
+use crate::support;
 
 use jsonwebtoken::EncodingKey;
 use serde_json::{Value, json};
@@ -219,7 +219,8 @@ async fn a_password_confirms_who_has_no_second_factor(store: Store) {
         let answer = step_up(&http, &access, &body).await;
         assert_eq!(answer.status, status, "{answer}");
     }
-    let answer = step_up(&http, "nothing", &json!({"password": "x"})).await;
+    let request = http.send(own::STEP_UP).json(&json!({"password": "x"}));
+    let answer = request.bearer("nothing").await;
     assert_eq!(answer.status, 401, "{answer}");
     let body = json!({"password": ann.password});
     // The clock of tokens has seconds.
