@@ -4,6 +4,7 @@ mod breached_passwords;
 mod mail;
 mod master_keys;
 mod open_errors;
+mod relying_party;
 mod store;
 mod tokens;
 
@@ -22,6 +23,7 @@ use authlog_infrastructure::mail::MailFolder;
 use authlog_infrastructure::nats::{EventPublisher, PublisherSettings};
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
 use authlog_infrastructure::tokens::{HmacSecretTokens, JwtTokens, KeyedFactorSecrets, Keys};
+use authlog_infrastructure::webauthn::WebauthnVerifier;
 use tokio::sync::{mpsc, watch};
 use url::Url;
 
@@ -30,6 +32,7 @@ use crate::transparency;
 pub(crate) use breached_passwords::{breached_passwords, check_breached_passwords};
 pub(crate) use mail::mailer;
 pub(crate) use master_keys::keys_of_rotation;
+pub(crate) use relying_party::relying_party;
 pub(crate) use store::{ClusterWorkers, OpenStore, migrate, open_store, open_store_with};
 pub(crate) use tokens::token_keys;
 use tokens::{AUDIENCE, issuer, shared_secret};
@@ -99,6 +102,7 @@ pub(crate) async fn assemble(
         tokens: Arc::new(tokens),
         secrets: Arc::new(HmacSecretTokens::new(&secret)),
         factor_secrets: Arc::new(KeyedFactorSecrets::new(&secret, Arc::clone(&entropy))?),
+        passkeys: Arc::new(WebauthnVerifier),
         mailer,
         local_mail: Arc::new(MailFolder::new(settings.storage.data_dir.join("mail"))),
         limiter,
@@ -128,6 +132,7 @@ fn application_settings(settings: &Settings, reachable_at: &Url) -> authlog_appl
         requires_verified_email: settings.accounts.require_verified_email,
         accepts_password_with_code: settings.accounts.password_with_code,
         second_factor_roles: settings.accounts.second_factor.clone(),
+        relying_party: relying_party(reachable_at),
         verification_lifetime: VERIFICATION_LIFETIME,
         verification_page: format!("{base}/verify-email"),
         reset_page: format!("{base}/reset-password"),

@@ -39,6 +39,13 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         .with_context(|| format!("AUTHLOG_LISTEN: cannot listen on {}", settings.http.listen))?;
     let address = listener.local_addr()?;
     let public_url = public_url(settings, address)?;
+    if composition::relying_party(&public_url).is_none() {
+        tracing::info!(
+            %public_url,
+            "passkeys are off: the host of the public URL is an address. To have them, set AUTHLOG_PUBLIC_URL to a URL with a \
+             host name, such as http://localhost:8080"
+        );
+    }
 
     let (authlog, background) = assemble(settings, opened, &public_url).await?;
     let recorder = PrometheusBuilder::new()

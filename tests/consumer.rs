@@ -17,9 +17,10 @@ use support::events::trouble_with;
 use support::following::{Reader, follow_each_other, log_index};
 use support::load::Load;
 use support::nats::Nats;
+use support::passkey;
 use support::staff::signed_in;
 use support::story::everything_happens;
-use support::{Program, Settings, Store, eventually};
+use support::{Program, Store, eventually};
 use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -155,7 +156,7 @@ async fn forge(nats: &Nats, log_index: u64) {
     for (name, value) in [
         ("ce-specversion", "1.0"),
         ("ce-id", &format!("user/{account}/1")),
-        ("ce-source", "authlog"),
+        ("ce-source", passkey::ORIGIN),
         ("ce-type", "dev.authlog.user.registered.v1"),
         ("ce-subject", account),
         ("ce-time", "2026-11-21T11:55:27.346Z"),
@@ -173,8 +174,7 @@ async fn forge(nats: &Nats, log_index: u64) {
 
 /// A service that publishes, and an account that may read its log.
 async fn service(nats: &Nats) -> (Program, Tokens) {
-    let settings = Settings::on(Store::Sqlite).with_cheap_hashing();
-    let settings = settings.with_a_breached_password();
+    let settings = passkey::settings(Store::Sqlite).with_a_breached_password();
     let settings = settings.with("AUTHLOG_NATS_URL", &nats.url());
     let service = settings.start().await;
     let reader = signed_in(&service, "reader", "service").await;

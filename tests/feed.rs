@@ -10,6 +10,7 @@ use serde_json::Value;
 use support::following::{Reader, follow_each_other, log_index};
 use support::form::{NOW_RFC3339, RFC3339, UUID, assert_fits};
 use support::load::Load;
+use support::passkey;
 use support::staff::{self, signed_in};
 use support::statements::Statements;
 use support::story::everything_happens;
@@ -238,7 +239,10 @@ async fn reading_from_beyond_the_end_is_refused(store: Store) {
 }
 
 async fn a_reader_can_filter_by_account_and_by_type(store: Store) {
-    let service = Settings::on(store).with_a_breached_password().start().await;
+    let service = passkey::settings(store)
+        .with_a_breached_password()
+        .start()
+        .await;
     let reader = signed_in(&service, "reader", "service").await;
     let first = everything_happens(&service, "ann").await;
     let second = everything_happens(&service, "bob").await;
@@ -485,7 +489,10 @@ async fn a_program_that_stops_disconnects_its_followers_at_once(store: Store) {
 }
 
 async fn the_feed_has_no_personal_data(store: Store) {
-    let service = Settings::on(store).with_a_breached_password().start().await;
+    let service = passkey::settings(store)
+        .with_a_breached_password()
+        .start()
+        .await;
     let reader = signed_in(&service, "reader", "service").await;
     let canary = "canary-of-the-tests";
     let story = everything_happens(&service, canary).await;
@@ -525,6 +532,7 @@ async fn the_feed_has_no_personal_data(store: Store) {
         "acr",
         "amr",
         "auth_time",
+        "backup_eligible",
         "contract",
         "expires_at",
         "factor_id",
@@ -534,6 +542,7 @@ async fn the_feed_has_no_personal_data(store: Store) {
         "number",
         "reason",
         "role",
+        "rp_id",
         "session_epoch",
         "session_id",
     ];

@@ -10,15 +10,16 @@ use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 use support::following::{Reader, follow_each_other, log_index};
 use support::nats::Nats;
+use support::passkey;
 use support::staff::signed_in;
 use support::story::{every_type, everything_happens};
-use support::{Endpoint, Program, Settings, Store, on_both_stores, own};
+use support::{Endpoint, Program, Store, on_both_stores, own};
 
 on_both_stores!(every_event_matches_the_schema_that_the_program_serves);
 
 async fn every_event_matches_the_schema_that_the_program_serves(store: Store) {
     let nats = Nats::start().await;
-    let settings = Settings::on(store).with_a_breached_password();
+    let settings = passkey::settings(store).with_a_breached_password();
     let settings = settings.with("AUTHLOG_NATS_URL", &nats.url());
     let service = settings.start().await;
     let reader = signed_in(&service, "reader", "service").await;

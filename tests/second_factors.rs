@@ -4,7 +4,9 @@
 use crate::support;
 
 use serde_json::{Value, json};
-use support::authenticator::{begin, challenge, confirm, enrol, finish, with_apps};
+use support::authenticator::{
+    begin, challenge, challenge_and_methods, confirm, enrol, finish, with_apps,
+};
 use support::contract::verifies;
 use support::http::Http;
 use support::mail::{mail_to, new_mail_to, notice_to};
@@ -385,6 +387,8 @@ async fn a_recovery_code_signs_in_once(store: Store) {
     assert_eq!(token::claims(&tokens.access)["acr"], "urn:authlog:aal2");
     assert_eq!(factors(&http, &access).await["recovery_codes_left"], 9);
     // With the last factor, the codes are removed.
+    let (_, methods) = challenge_and_methods(&Contract::V1Auth.sign_in(&http, &ann).await);
+    assert_eq!(methods, "totp recovery");
     let answer = remove(&http, &access, &app.id, &ann.password).await;
     assert_eq!(answer.status, 204, "{answer}");
     assert_eq!(factors(&http, &access).await["recovery_codes_left"], 0);
@@ -518,7 +522,12 @@ async fn a_mailed_reset_removes_no_factor(store: Store) {
     let link = mail_to(&service, &ann.email).await;
     support::story::follows(&service, &link.token(), &access).await;
     let mut app = enrol(&http, &access, &ann).await;
-    let notice = notice_to(&service, &ann.email, "authenticator app was added").await;
+    let notice = notice_to(
+        &service,
+        &ann.email,
+        "authenticator app or a passkey was added",
+    )
+    .await;
     assert!(!notice.text.contains(&app.secret));
 
     let body = json!({"username": ann.email});
@@ -536,7 +545,12 @@ async fn a_mailed_reset_removes_no_factor(store: Store) {
     let access = Contract::Users.tokens_in(&answer.json()).access;
     let answer = remove(&http, &access, &app.id, &ann.password).await;
     assert_eq!(answer.status, 204, "{answer}");
-    notice_to(&service, &ann.email, "authenticator app was removed").await;
+    notice_to(
+        &service,
+        &ann.email,
+        "authenticator app or a passkey was removed",
+    )
+    .await;
 }
 
 async fn an_erasure_and_the_log_keep_nothing_of_a_factor(store: Store) {

@@ -10,9 +10,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::account_cache::AccountCache;
 use crate::ports::{
     AttemptLimiter, BreachedPasswords, Clock, Directory, Entropy, EventLog, EventStore, Health,
-    History, Housekeeping, LocalMail, LogIntegrity, MailGate, MailQueue, Mailer, PasswordHasher,
-    Publication, ResetRequests, RevocationSource, SecondFactorSecrets, SecretTokens, StoreError,
-    Tokens, TransparencyLog,
+    History, Housekeeping, LocalMail, LogIntegrity, MailGate, MailQueue, Mailer, PasskeyVerifier,
+    PasswordHasher, Publication, RelyingParty, ResetRequests, RevocationSource,
+    SecondFactorSecrets, SecretTokens, StoreError, Tokens, TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::CommandExecutor;
@@ -62,6 +62,8 @@ pub struct Parts {
     pub secrets: Arc<dyn SecretTokens>,
     /// Computes codes of second factors and seals what a client keeps of them.
     pub factor_secrets: Arc<dyn SecondFactorSecrets>,
+    /// Verifies what passkeys sign.
+    pub passkeys: Arc<dyn PasskeyVerifier>,
     /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
     /// Mail that this node keeps as files.
@@ -93,6 +95,8 @@ pub struct Settings {
     pub accepts_password_with_code: bool,
     /// The roles whose accounts need a second factor for everything but to enrol one.
     pub second_factor_roles: Vec<Role>,
+    /// This service as authenticators know it; `None` if its public URL has no host name, so that there are no passkeys.
+    pub relying_party: Option<RelyingParty>,
     /// How long a verification link is valid.
     pub verification_lifetime: Duration,
     /// The URL of the page that confirms an e-mail address. The token is appended as the query parameter `token`.

@@ -43,17 +43,19 @@ pub use context::RequestContext;
 pub use deadline::Deadline;
 pub use password::{NewPassword, Password, PasswordPolicy};
 pub use recent_outcomes::{Outcomes, RecentOutcomes};
-pub use refusal::{Field, Refusal, SecondFactorRefusal, Violation};
+pub use refusal::{
+    Field, PasskeyRefusal, Refusal, SecondFactorRefusal, SignInChallenge, SignInMethod, Violation,
+};
 pub use revocation_list::{RevocationList, TokenStatus};
 pub use session_terms::{
     AccessFormat, ClaimsOf, IssuedAt, IssuedToken, LONGEST_ACCESS_TOKEN, LONGEST_TOKEN,
     RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    AccountState, ActiveToken, BegunTotp, Behind, CHALLENGE_LIFETIME, ConfirmedTotp,
-    ENROLMENT_LIFETIME, ExpectedToken, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof,
-    LiveSession, NotIdentified, NotImported, PendingSignIn, RebuildProgress, RegistrationForm,
-    SecondFactorProof, SessionPage, SignInForm, StateAt, SteppedUpSession, TermsOf, TotpForm,
-    identify, rebuild_read_models,
+    AccountState, ActiveToken, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME,
+    ConfirmedPasskey, ConfirmedTotp, ENROLMENT_LIFETIME, ExpectedToken, ImportForm, Imported, Lag,
+    Link, LinkOffer, LinkProof, LiveSession, NotIdentified, NotImported, PasskeyChallenge,
+    PendingSignIn, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep, SessionPage,
+    SignInForm, StateAt, SteppedUpSession, TermsOf, TotpForm, identify, rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

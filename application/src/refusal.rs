@@ -49,7 +49,7 @@ pub enum Refusal {
         /// The minimum length that the policy requires, if the password is shorter.
         password_too_short: Option<usize>,
         /// A challenge to finish the login with a second factor. Only a login with the right password has one.
-        challenge: Option<String>,
+        challenge: Option<SignInChallenge>,
     },
     /// The access token is missing or not valid.
     #[error("the access token is not valid")]
@@ -98,6 +98,37 @@ pub enum Refusal {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// How a person can finish a login whose password was right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignInChallenge {
+    /// The challenge, which the client sends back with the second factor.
+    pub sealed: String,
+    /// What the account can finish it with.
+    pub methods: Vec<SignInMethod>,
+}
+
+/// A second factor by its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInMethod {
+    /// A code of an authenticator app.
+    Totp,
+    /// A passkey.
+    Passkey,
+    /// A recovery code.
+    Recovery,
+}
+
+impl SignInMethod {
+    /// The name in the header that carries the challenge.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Totp => "totp",
+            Self::Passkey => "passkey",
+            Self::Recovery => "recovery",
+        }
+    }
+}
+
 /// Why a request about second factors is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecondFactorRefusal {
@@ -134,6 +165,71 @@ pub enum SecondFactorRefusal {
     /// An administrator removes the factors of the own account as its owner, and not as an administrator.
     #[error("the own factors are removed by their owner")]
     OwnAccount,
+    /// A request about passkeys is refused.
+    #[error(transparent)]
+    Passkey(#[from] PasskeyRefusal),
+}
+
+/// Why a request about passkeys is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasskeyRefusal {
+    /// The service has no passkeys, because the host of its public URL is an address.
+    #[error("the service has no passkeys")]
+    Unavailable,
+    /// A member of the answer is missing or cannot be read. It holds the name of the member.
+    #[error("{0} is missing or malformed")]
+    Malformed(&'static str),
+    /// The client data are of another type of ceremony.
+    #[error("the client data are of another type")]
+    WrongType,
+    /// The authenticator signed another challenge.
+    #[error("the challenge is another one")]
+    WrongChallenge,
+    /// The passkey was used on a page of another origin.
+    #[error("the origin is another one")]
+    WrongOrigin,
+    /// The page was in a frame of another site.
+    #[error("the page was in a frame of another site")]
+    CrossOrigin,
+    /// The authenticator signed for another RP ID.
+    #[error("the RP ID is another one")]
+    WrongRelyingParty,
+    /// The authenticator did not test that a person is present.
+    #[error("the presence of a person was not tested")]
+    NotPresent,
+    /// The authenticator did not verify the person.
+    #[error("the person was not verified")]
+    NotVerified,
+    /// The flags about backups contradict each other or those of the enrolment.
+    #[error("the flags about backups contradict each other")]
+    WrongFlags,
+    /// The public key has an algorithm that was not asked for, or is none.
+    #[error("the public key is not supported")]
+    UnsupportedKey,
+    /// The signature is wrong.
+    #[error("the signature is wrong")]
+    WrongSignature,
+    /// No account that can be signed in to has this passkey.
+    #[error("the passkey is unknown")]
+    Unknown,
+    /// The user handle is missing or is that of another account.
+    #[error("the user handle is another one")]
+    WrongUserHandle,
+    /// The challenge was used before.
+    #[error("the challenge was used before")]
+    ChallengeUsed,
+    /// The passkey is enrolled already.
+    #[error("the passkey is enrolled already")]
+    AlreadyEnrolled,
+    /// The account has no passkey.
+    #[error("the account has no passkey")]
+    None,
+}
+
+impl From<PasskeyRefusal> for Refusal {
+    fn from(refusal: PasskeyRefusal) -> Self {
+        Self::SecondFactor(refusal.into())
+    }
 }
 
 impl Refusal {

@@ -25,7 +25,7 @@ use crate::ports::{
     OpaqueTokenRecord, RecordedEvent, SessionRecord, SessionWithAccount, StagedStream, StoreError,
     StreamId,
 };
-use crate::{Refusal, SecondFactorRefusal};
+use crate::{PasskeyRefusal, Refusal, SecondFactorRefusal};
 
 /// The largest number of attempts of a command. After the first conflict, a command waits for its turn on this node. So a
 /// further attempt can only lose to another node, of which there are few, or to a command that had started before. If
@@ -70,6 +70,7 @@ impl From<AppendError> for CommandError {
             }
             AppendError::AccountErased => Self::Refused(Refusal::UnknownAccount),
             AppendError::LastAdministrator => Self::Refused(Refusal::LastAdministrator),
+            AppendError::PasskeyTaken => Self::Refused(PasskeyRefusal::AlreadyEnrolled.into()),
             AppendError::CodeUsed => {
                 Self::Refused(Refusal::SecondFactor(SecondFactorRefusal::CodeUsed))
             }

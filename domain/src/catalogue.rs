@@ -31,6 +31,8 @@ pub enum Notice {
     VerificationLink,
     /// A second factor was added.
     SecondFactorAdded,
+    /// The signature counter of a passkey went back, so there may be a copy of it.
+    PasskeyCounterWentBack,
     /// A second factor was removed.
     SecondFactorRemoved,
     /// Recovery codes were made, or one was used.
@@ -202,6 +204,24 @@ catalogue! {
         personal: [],
         ends_sessions: false,
         notice: Some(Notice::SecondFactorAdded),
+    }
+    PasskeyEnrolled {
+        aggregate: User,
+        version: 1,
+        public_name: "passkey-enrolled",
+        summary: "A passkey was enrolled. It signs in by itself, or as a second factor after the password.",
+        personal: [],
+        ends_sessions: false,
+        notice: Some(Notice::SecondFactorAdded),
+    }
+    PasskeyCounterWentBack {
+        aggregate: User,
+        version: 1,
+        public_name: "passkey-counter-went-back",
+        summary: "A passkey was used with a signature counter that is not higher than before: there may be a copy of its key.",
+        personal: [],
+        ends_sessions: false,
+        notice: Some(Notice::PasskeyCounterWentBack),
     }
     FactorRemoved {
         aggregate: User,

@@ -12,6 +12,7 @@
 //! | credential | a stored password hash. Events refer to it by [`CredentialId`] and never contain it |
 //! | session | one sign-in and everything derived from it. Decided by the [`Session`] aggregate |
 //! | second factor | what a person needs to sign in besides the password, such as an authenticator app |
+//! | passkey | a key pair on a device of the person, by which they sign in (WebAuthn). A factor that also signs in by itself |
 //! | recovery code | a code that replaces the second factor once |
 //! | session epoch | a number of the account; a session that started under an earlier epoch has ended |
 //! | kept session | the one session that does not end when the epoch is raised |
@@ -56,6 +57,7 @@ pub use user::User;
 pub use values::{
     AccountNumber, Authentication, AuthenticationLevel, AuthenticationMethod,
     AuthenticationMethods, CLOCK_DIFFERENCE, ContractName, CredentialId, Email, FactorId,
-    FactorLabel, Flaw, Identifier, IdentifierKind, PersonName, Phone, RecoverySetId, ResetId, Role,
-    SessionId, Timestamp, TotpAlgorithm, TotpParameters, UserId, Username, VerificationId,
+    FactorLabel, Flaw, Identifier, IdentifierKind, PasskeyTransport, PersonName, Phone,
+    RecoverySetId, ResetId, Role, SessionId, Timestamp, TotpAlgorithm, TotpParameters, UserId,
+    Username, VerificationId,
 };

@@ -59,16 +59,20 @@ pub struct RecordRefusedLogin {
 pub enum LoginRefusalReason {
     /// The password was wrong.
     WrongPassword,
-    /// The password was right, and the account is locked.
+    /// The password or the passkey was right, and the account is locked.
     AccountLocked,
-    /// The password was right, and the e-mail address has not been verified.
+    /// The password or the passkey was right, and the e-mail address has not been verified.
     EmailNotVerified,
     /// The password was right, and the second factor was not given.
     SecondFactorMissing,
-    /// The password was right, and the code of the second factor was wrong.
+    /// The password was right, and the second factor was wrong.
     SecondFactorWrong,
-    /// The password was right, and the code of the second factor had been used before.
+    /// The password was right, and the second factor had been used before.
     SecondFactorReplayed,
+    /// A passkey of the account was named, and what it was said to have signed was wrong.
+    PasskeyWrong,
+    /// A passkey of the account signed a challenge that had been used before.
+    PasskeyReplayed,
 }
 
 impl LoginRefusalReason {
@@ -81,6 +85,8 @@ impl LoginRefusalReason {
             Self::SecondFactorMissing => "second-factor-missing",
             Self::SecondFactorWrong => "second-factor-wrong",
             Self::SecondFactorReplayed => "second-factor-replayed",
+            Self::PasskeyWrong => "passkey-wrong",
+            Self::PasskeyReplayed => "passkey-replayed",
         }
     }
 }

@@ -12,14 +12,15 @@ use authlog_domain::session::{
 };
 use authlog_domain::user::{
     EmailChanged, EmailVerificationRequested, EmailVerified, FactorRemoved, FactorRenamed,
-    PasswordChanged, PasswordFoundBreached, PasswordRehashed, PasswordReset,
-    PasswordResetRequested, RecoveryCodeUsed, RecoveryCodesIssued, RoleChanged, SessionsRevoked,
-    TotpEnrolled, UserErased, UserEvent, UserLocked, UserRegistered, UserUnlocked,
+    PasskeyCounterWentBack, PasskeyEnrolled, PasswordChanged, PasswordFoundBreached,
+    PasswordRehashed, PasswordReset, PasswordResetRequested, RecoveryCodeUsed, RecoveryCodesIssued,
+    RoleChanged, SessionsRevoked, TotpEnrolled, UserErased, UserEvent, UserLocked, UserRegistered,
+    UserUnlocked,
 };
 use authlog_domain::{
     AccountNumber, AggregateKind, Authentication, AuthenticationLevel, AuthenticationMethods,
-    CredentialId, Email, EventKind, FactorId, FactorLabel, PersonName, Personal, Phone,
-    RecoverySetId, ResetId, RevocationReason, Role, Rotation, Session, SessionId, Timestamp,
+    CredentialId, Email, EventKind, FactorId, FactorLabel, PasskeyTransport, PersonName, Personal,
+    Phone, RecoverySetId, ResetId, RevocationReason, Role, Rotation, Session, SessionId, Timestamp,
     TotpAlgorithm, UserId, Username, VerificationId,
 };
 use cqrs_es::DomainEvent;
@@ -115,6 +116,23 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             algorithm: TotpAlgorithm::Sha1,
             digits: 6,
             period: 30,
+        }),
+        UserEvent::PasskeyEnrolled(PasskeyEnrolled {
+            at: at(),
+            factor: FactorId::new(id(10)),
+            rp_id: "auth.example.com".to_owned(),
+            aaguid: id(11),
+            transports: vec![PasskeyTransport::Hybrid, PasskeyTransport::Internal],
+            discoverable: true,
+            user_verified: true,
+            backup_eligible: true,
+            backed_up: false,
+        }),
+        UserEvent::PasskeyCounterWentBack(PasskeyCounterWentBack {
+            at: at(),
+            factor: FactorId::new(id(10)),
+            stored: 7,
+            received: 3,
         }),
         UserEvent::FactorRemoved(FactorRemoved {
             at: at(),

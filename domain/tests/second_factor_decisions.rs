@@ -3,8 +3,9 @@
 #![allow(clippy::disallowed_methods, reason = "proofs are made up here")]
 
 use authlog_domain::user::{
-    Authority, EnrolTotp, FactorRenamed, ImportedTotp, IssueRecoveryCodes, MAX_FACTORS,
-    ProvedEpoch, RECOVERY_CODES, RegisterUser, RemoveFactor, RenameFactor, ReportBreachedPassword,
+    Authority, EnrolPasskey, EnrolTotp, FactorRenamed, ImportedTotp, IssueRecoveryCodes,
+    MAX_FACTORS, NotePasskeyCounter, PasskeyCounterWentBack, PasskeyEnrolled, ProvedEpoch,
+    RECOVERY_CODES, RegisterUser, RemoveFactor, RenameFactor, ReportBreachedPassword,
     RevokeSessions, SecondFactors, SessionsRevoked, UseRecoveryCode, UserCommand, UserEvent,
     UserRefusal,
 };
@@ -87,6 +88,36 @@ fn ended(epoch: u32, reason: RevocationReason, kept: Option<SessionId>) -> UserE
     })
 }
 
+fn enrol_passkey(number: u128, epoch: u32) -> UserCommand {
+    UserCommand::EnrolPasskey(EnrolPasskey {
+        enrolled: PasskeyEnrolled {
+            at: at(),
+            factor: factor(number),
+            rp_id: "auth.example.com".to_owned(),
+            aaguid: Uuid::nil(),
+            transports: vec![],
+            discoverable: true,
+            user_verified: true,
+            backup_eligible: false,
+            backed_up: false,
+        },
+        proved: ProvedEpoch::new(epoch),
+        session: session(),
+    })
+}
+
+fn note_counter(number: u128, epoch: u32) -> UserCommand {
+    UserCommand::NotePasskeyCounter(NotePasskeyCounter {
+        noted: PasskeyCounterWentBack {
+            at: at(),
+            factor: factor(number),
+            stored: 7,
+            received: 3,
+        },
+        proved: ProvedEpoch::new(epoch),
+    })
+}
+
 fn remove(factor: Option<FactorId>, authority: Authority) -> UserCommand {
     UserCommand::RemoveFactor(RemoveFactor {
         at: at(),
@@ -151,6 +182,57 @@ fn a_factor_that_was_removed_cannot_be_confirmed_again() {
             assert_eq!(again, Err(UserRefusal::EpochPassed));
         }
     }
+}
+
+#[test]
+fn passkeys_and_apps_count_together_and_are_removed_alike() {
+    let mut user = registered();
+    for number in 1..=MAX_FACTORS as u128 {
+        let epoch = u32::from(number > 1);
+        let command = if number % 2 == 0 {
+            enrol(number, epoch)
+        } else {
+            enrol_passkey(number, epoch)
+        };
+        let events = execute(&mut user, command).unwrap();
+        // The first factor ends the other sessions.
+        assert_eq!(events.len(), if number == 1 { 2 } else { 1 });
+    }
+    assert_eq!(execute(&mut user, enrol_passkey(1, 1)).unwrap(), []);
+    for command in [enrol(99, 1), enrol_passkey(99, 1)] {
+        assert_eq!(
+            execute(&mut user, command),
+            Err(UserRefusal::TooManyFactors)
+        );
+    }
+    execute(&mut user, issue(1)).unwrap();
+    assert_eq!(execute(&mut user, note_counter(1, 1)).unwrap().len(), 1);
+    execute(&mut user, remove(Some(factor(1)), owner(1))).unwrap();
+    let again = execute(&mut user, note_counter(1, 2));
+    assert_eq!(again, Err(UserRefusal::NoSuchFactor));
+    // A passkey that was removed cannot be confirmed again.
+    let again = execute(&mut user, enrol_passkey(1, 1));
+    assert_eq!(again, Err(UserRefusal::EpochPassed));
+    let factors = user.registered().unwrap().second_factors.clone();
+    assert_eq!((factors.totp.len(), factors.passkeys.len()), (5, 4));
+    let removed = execute(&mut user, remove(None, Authority::Administrator));
+    assert_eq!(removed.unwrap().len(), 10);
+    assert_eq!(
+        user.registered().unwrap().second_factors,
+        SecondFactors::default()
+    );
+}
+
+#[test]
+fn a_passkey_alone_keeps_the_recovery_codes() {
+    let mut user = registered();
+    execute(&mut user, enrol(1, 0)).unwrap();
+    execute(&mut user, enrol_passkey(2, 1)).unwrap();
+    execute(&mut user, issue(1)).unwrap();
+    execute(&mut user, remove(Some(factor(1)), owner(1))).unwrap();
+    let factors = user.registered().unwrap().second_factors.clone();
+    assert!(!factors.is_empty());
+    assert_eq!(factors.recovery_codes.unwrap().left, RECOVERY_CODES);
 }
 
 #[test]
@@ -230,6 +312,8 @@ fn a_proof_from_before_the_account_was_taken_back_changes_no_factor() {
     execute(&mut user, command).unwrap();
     for command in [
         enrol(2, 1),
+        enrol_passkey(2, 1),
+        note_counter(1, 1),
         remove(Some(factor(1)), owner(1)),
         issue(1),
         recover(1),

@@ -31,6 +31,7 @@ pub mod system;
 pub mod tokens;
 pub mod transparency;
 mod upgrade;
+pub mod webauthn;
 mod write_health;
 
 pub use authlog_log_proof::leaf;

@@ -125,14 +125,24 @@ pub async fn with_apps<const N: usize>(
     (person, apps, access)
 }
 
-/// The challenge in the answer to a login.
+/// The challenge in the answer to a login of an account with authenticator apps and no passkeys.
 #[track_caller]
 pub fn challenge(answer: &Answer) -> String {
+    let (challenge, methods) = challenge_and_methods(answer);
+    assert!(["totp", "totp recovery"].contains(&&*methods), "{methods}");
+    challenge
+}
+
+/// The challenge in the answer to a login, and the methods by which it can be finished.
+#[track_caller]
+pub fn challenge_and_methods(answer: &Answer) -> (String, String) {
     let header = answer.header("authlog-second-factor");
     let header = header.unwrap_or_else(|| panic!("no challenge: {answer}"));
     let (challenge, parameters) = header.split_once("; ").unwrap();
-    assert_eq!(parameters, r#"methods="totp recovery"; expires=300"#);
-    challenge.to_owned()
+    let methods = parameters.strip_prefix("methods=\"");
+    let methods = methods.and_then(|it| it.strip_suffix("\"; expires=300"));
+    let methods = methods.unwrap_or_else(|| panic!("{parameters}"));
+    (challenge.to_owned(), methods.to_owned())
 }
 
 /// Finishes the login with this member of the body.

@@ -23,6 +23,7 @@ pub mod load;
 pub mod mail;
 pub mod meter;
 pub mod nats;
+pub mod passkey;
 pub mod person;
 pub mod pgbouncer;
 pub mod postgres;

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::contract::Tokens;
 use super::mail::{Mail, mail_to, new_mail_to};
+use super::passkey::{self, Passkey};
 use super::{
     Contract, Endpoint, Person, Program, api_auth, authenticator, eventually, own, staff, users,
 };
@@ -36,7 +37,7 @@ pub fn every_type() -> BTreeSet<String> {
     EventKind::ALL.map(cloud_event_type).into()
 }
 
-/// Makes every kind of event happen, and notes each event.
+/// Makes every kind of event happen, and notes each event. The service has a public URL with a host name, for passkeys.
 ///
 /// A person called `name` registers, signs in through every contract, refreshes, logs out, confirms the address, has a
 /// refresh token stolen, resets the password and becomes an auditor. A second person changes everything that can be
@@ -150,6 +151,7 @@ async fn comes_and_is_erased(service: &Program, name: &str, events: &mut Vec<Eve
     // The lock ended the session.
     let of_guest = Contract::Users.signs_in(&http, &guest).await;
     uses_a_second_factor(service, &guest, &of_guest.access, events).await;
+    uses_a_passkey(service, &guest, &of_guest.access, events).await;
     let request = service.send(own::ERASE).bearer(&of_guest.access);
     let answer = request.json(&json!({"password": guest.password})).await;
     assert_eq!(answer.status, 204, "{answer}");
@@ -189,6 +191,40 @@ async fn uses_a_second_factor(
         EventKind::RecoveryCodesIssued,
         EventKind::LoginRefused,
         EventKind::RecoveryCodeUsed,
+        EventKind::LoggedIn,
+        EventKind::FactorRemoved,
+        EventKind::SessionsRevoked,
+    ]);
+}
+
+/// The person who is signed in with `access` enrols a passkey, signs in with it twice, and removes it. Its counter
+/// goes back.
+async fn uses_a_passkey(
+    service: &Program,
+    person: &Person,
+    access: &str,
+    events: &mut Vec<EventKind>,
+) {
+    let http = service.http();
+    let mut passkey = Passkey::new();
+    passkey.sign_count = 2;
+    passkey::enrol(&http, access, person, &mut passkey).await;
+    for count in [3, 1] {
+        passkey.sign_count = count;
+        let answer = passkey::sign_in(&http, &passkey).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+    let path = format!("/account/factors/{}", passkey.id);
+    let request = service.send(Endpoint::at("DELETE", path.leak()));
+    let request = request.bearer(&passkey.access);
+    let answer = request.json(&json!({"password": person.password})).await;
+    assert_eq!(answer.status, 204, "{answer}");
+    events.extend([
+        EventKind::PasskeyEnrolled,
+        EventKind::SessionsRevoked,
+        EventKind::SteppedUp,
+        EventKind::LoggedIn,
+        EventKind::PasskeyCounterWentBack,
         EventKind::LoggedIn,
         EventKind::FactorRemoved,
         EventKind::SessionsRevoked,

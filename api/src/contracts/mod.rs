@@ -26,6 +26,13 @@ pub(crate) struct SignIn {
     pub(crate) response: fn(&Api, &SignedIn) -> Response,
 }
 
+/// The contract with this base path, such as `/api/auth`.
+pub(crate) fn by_base(base: &str) -> Option<ContractName> {
+    let mut contracts = ALL.into_iter();
+    let found = contracts.find(|surface| surface.base == base)?;
+    Some(found.contract)
+}
+
 /// How the contract signs in; `None` for other interfaces, which do not.
 pub(crate) fn sign_in_of(contract: ContractName) -> Option<SignIn> {
     let (terms, response): (_, fn(&Api, &SignedIn) -> Response) = match contract {

@@ -19,7 +19,10 @@ pub(crate) fn refuse_sign_in(
     let mut response = refused(refusal);
     let seconds = CHALLENGE_LIFETIME.as_secs();
     let value = challenge.and_then(|challenge| {
-        let text = format!("{challenge}; methods=\"totp recovery\"; expires={seconds}");
+        let methods = challenge.methods.iter().map(|method| method.as_str());
+        let methods = methods.collect::<Vec<_>>().join(" ");
+        let sealed = challenge.sealed;
+        let text = format!("{sealed}; methods=\"{methods}\"; expires={seconds}");
         HeaderValue::from_str(&text).ok()
     });
     if let Some(value) = value {

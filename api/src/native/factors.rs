@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use authlog_application::{
-    BegunTotp, Caller, FreshAdmin, Refusal, RequestContext, SecondFactorRefusal,
+    BegunTotp, Caller, FreshAdmin, Refusal, RequestContext, SecondFactorRefusal, SteppedUpSession,
 };
-use authlog_domain::user::EnrolledTotp;
+use authlog_domain::user::{EnrolledPasskey, EnrolledTotp};
 use authlog_domain::{FactorId, FactorLabel, Timestamp};
 use axum::extract::{Path, State};
 use axum::http::header::CACHE_CONTROL;
@@ -15,6 +15,7 @@ use axum::{Extension, Json};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use url::Url;
+use uuid::Uuid;
 
 use super::account::{bad_request, explain};
 use super::admin::id_of;
@@ -33,26 +34,51 @@ struct FactorsOut {
 }
 
 #[derive(Serialize)]
-struct FactorOut {
+pub(super) struct FactorOut {
     id: FactorId,
     r#type: &'static str,
     enrolled_at: Timestamp,
     /// The name that the person gave it.
     label: Option<FactorLabel>,
+    #[serde(flatten)]
+    passkey: Option<PasskeyOut>,
+}
+
+/// What is known of a passkey in addition.
+#[derive(Serialize)]
+struct PasskeyOut {
+    /// The model of the authenticator as it claims.
+    aaguid: Uuid,
+    /// Whether the passkey can be copied to other devices.
+    backup_eligible: bool,
 }
 
 impl FactorOut {
-    fn of(totp: EnrolledTotp, label: Option<FactorLabel>) -> Self {
+    fn of_app(totp: EnrolledTotp, label: Option<FactorLabel>) -> Self {
         Self {
             id: totp.factor,
             r#type: "totp",
             enrolled_at: totp.enrolled_at,
             label,
+            passkey: None,
+        }
+    }
+
+    pub(super) fn of_passkey(passkey: EnrolledPasskey, label: Option<FactorLabel>) -> Self {
+        Self {
+            id: passkey.factor,
+            r#type: "passkey",
+            enrolled_at: passkey.enrolled_at,
+            label,
+            passkey: Some(PasskeyOut {
+                aaguid: passkey.aaguid,
+                backup_eligible: passkey.backup_eligible,
+            }),
         }
     }
 }
 
-/// An authenticator app that was enrolled.
+/// A factor that was enrolled.
 #[derive(Serialize)]
 struct EnrolledOut<'a> {
     #[serde(flatten)]
@@ -106,9 +132,13 @@ pub(super) async fn factors(
     let account = api.authlog.own_account(caller).await.map_err(refused)?;
     let factors = account.second_factors;
     let labels = factors.labels;
-    let out = |totp: EnrolledTotp| FactorOut::of(totp, labels.get(&totp.factor).cloned());
+    let label = |factor| labels.get(&factor).cloned();
+    let apps = factors.totp.into_iter();
+    let apps = apps.map(|totp| FactorOut::of_app(totp, label(totp.factor)));
+    let passkeys = factors.passkeys.into_iter();
+    let passkeys = passkeys.map(|it| FactorOut::of_passkey(it, label(it.factor)));
     Ok(Json(FactorsOut {
-        factors: factors.totp.into_iter().map(out).collect(),
+        factors: apps.chain(passkeys).collect(),
         recovery_codes_left: factors.recovery_codes.map_or(0, |codes| codes.left),
     })
     .into_response())
@@ -150,12 +180,25 @@ pub(super) async fn confirm_totp(
         .confirm_totp(caller, &enrolment, code, terms_of, &context)
         .await
         .map_err(refused)?;
-    let session = enrolled.stepped_up.as_ref();
+    let factor = FactorOut::of_app(enrolled.factor, enrolled.label);
+    Ok(enrolled_response(
+        factor,
+        enrolled.stepped_up.as_ref(),
+        &headers,
+    ))
+}
+
+/// The response to an enrolment.
+pub(super) fn enrolled_response(
+    factor: FactorOut,
+    stepped_up: Option<&SteppedUpSession>,
+    headers: &HeaderMap,
+) -> Response {
     let out = EnrolledOut {
-        factor: FactorOut::of(enrolled.factor, enrolled.label),
-        session: session.map(|session| SteppedUpOut::of(session, presented_token(&headers))),
+        factor,
+        session: stepped_up.map(|session| SteppedUpOut::of(session, presented_token(headers))),
     };
-    Ok((StatusCode::CREATED, Json(out)).into_response())
+    (StatusCode::CREATED, Json(out)).into_response()
 }
 
 /// `PATCH /account/factors/{id}`: gives the factor a label; an empty one removes it.
@@ -227,7 +270,7 @@ pub(super) async fn remove_all(
 }
 
 /// A response with secrets, which no cache keeps.
-fn shown_once(status: StatusCode, out: &impl Serialize) -> Response {
+pub(super) fn shown_once(status: StatusCode, out: &impl Serialize) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Json(out)).into_response()
 }
 

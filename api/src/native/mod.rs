@@ -16,6 +16,9 @@ mod metrics;
 mod oauth;
 mod page;
 mod page_query;
+mod passkey_in;
+mod passkey_options;
+mod passkeys;
 mod problem;
 mod profile;
 mod query;
@@ -77,6 +80,11 @@ fn routes() -> Router<Arc<Api>> {
             post(factors::confirm_totp),
         )
         .route(
+            "/account/factors/passkeys/options",
+            post(passkeys::begin_enrolment),
+        )
+        .route("/account/factors/passkeys", post(passkeys::enrol))
+        .route(
             "/account/factors/{id}",
             delete(factors::remove).patch(factors::rename),
         )
@@ -87,6 +95,12 @@ fn routes() -> Router<Arc<Api>> {
         )
         .route("/account/step-up", post(step_up::step_up))
         .route("/sign-in/second-factor", post(second_factor::finish))
+        .route(
+            "/sign-in/second-factor/options",
+            post(second_factor::options),
+        )
+        .route("/sign-in/passkey/options", post(passkeys::begin_sign_in))
+        .route("/sign-in/passkey", post(passkeys::sign_in))
         .route(
             "/verify-email",
             get(email_page::show).post(email_page::submit),

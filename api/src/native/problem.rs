@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authlog_application::{Refusal, SecondFactorRefusal};
+use authlog_application::{PasskeyRefusal, Refusal, SecondFactorRefusal};
 use authlog_domain::{AuthenticationLevel, Timestamp};
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -148,6 +148,74 @@ fn second_factor(refusal: SecondFactorRefusal) -> Response {
             StatusCode::FORBIDDEN,
             "These are your own second factors. Remove them at /account/factors.",
         ),
+        SecondFactorRefusal::Passkey(refusal) => return passkey(refusal),
+    };
+    problem(status, detail)
+}
+
+/// 400 for an answer that no authenticator gives, 403 for one that proves nothing.
+fn passkey(refusal: PasskeyRefusal) -> Response {
+    let (status, detail) = match refusal {
+        PasskeyRefusal::Unavailable => (
+            StatusCode::CONFLICT,
+            "Passkeys are off, because the public URL of the service has an address as its host. They need a host name.",
+        ),
+        PasskeyRefusal::Malformed(member) => {
+            let detail = format!("The member {member} is missing or malformed.");
+            return problem(StatusCode::BAD_REQUEST, &detail);
+        }
+        PasskeyRefusal::WrongType => (
+            StatusCode::BAD_REQUEST,
+            "The type in clientDataJSON is that of another ceremony.",
+        ),
+        PasskeyRefusal::UnsupportedKey => (
+            StatusCode::BAD_REQUEST,
+            "The public key is malformed, or its algorithm was not asked for.",
+        ),
+        PasskeyRefusal::WrongFlags => (
+            StatusCode::BAD_REQUEST,
+            "The flags about backups contradict each other, or those of the enrolment.",
+        ),
+        PasskeyRefusal::WrongChallenge => (
+            StatusCode::FORBIDDEN,
+            "The passkey signed another challenge.",
+        ),
+        PasskeyRefusal::WrongOrigin => (
+            StatusCode::FORBIDDEN,
+            "The passkey was used on a page of another origin.",
+        ),
+        PasskeyRefusal::CrossOrigin => (
+            StatusCode::FORBIDDEN,
+            "The passkey was used in a frame of another site.",
+        ),
+        PasskeyRefusal::WrongRelyingParty => {
+            (StatusCode::FORBIDDEN, "The passkey is for another RP ID.")
+        }
+        PasskeyRefusal::NotPresent => (
+            StatusCode::FORBIDDEN,
+            "The authenticator did not test that a person is present.",
+        ),
+        PasskeyRefusal::NotVerified => (
+            StatusCode::FORBIDDEN,
+            "The authenticator did not verify the person, by a PIN or a fingerprint for example.",
+        ),
+        PasskeyRefusal::WrongSignature => (StatusCode::FORBIDDEN, "The signature is wrong."),
+        PasskeyRefusal::Unknown => (
+            StatusCode::FORBIDDEN,
+            "No account that can be signed in to has this passkey.",
+        ),
+        PasskeyRefusal::WrongUserHandle => (
+            StatusCode::FORBIDDEN,
+            "The userHandle is missing, or is not that of the passkey's account.",
+        ),
+        PasskeyRefusal::ChallengeUsed => (
+            StatusCode::FORBIDDEN,
+            "The passkey signed this challenge or a later one before. Begin again.",
+        ),
+        PasskeyRefusal::AlreadyEnrolled => {
+            (StatusCode::CONFLICT, "The passkey is enrolled already.")
+        }
+        PasskeyRefusal::None => (StatusCode::CONFLICT, "The account has no passkey."),
     };
     problem(status, detail)
 }

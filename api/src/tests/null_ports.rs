@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::*;
-use authlog_application::{Authlog, NewPassword, Parts, Password, PasswordPolicy, Settings};
+use authlog_application::{
+    Authlog, NewPassword, Parts, PasskeyRefusal, Password, PasswordPolicy, Settings,
+};
 use authlog_domain::session::Limits;
 use authlog_domain::{
     AccountNumber, Email, Flaw, ResetId, SessionId, Timestamp, UserId, VerificationId,
@@ -65,6 +67,7 @@ fn api_over(ports: NullPorts) -> Api {
         tokens: ports.clone(),
         secrets: ports.clone(),
         factor_secrets: ports.clone(),
+        passkeys: ports.clone(),
         mailer: ports.clone(),
         local_mail: ports.clone(),
         limiter: ports.clone(),
@@ -86,6 +89,7 @@ fn api_over(ports: NullPorts) -> Api {
         requires_verified_email: false,
         accepts_password_with_code: true,
         second_factor_roles: vec![],
+        relying_party: None,
         verification_lifetime: Duration::from_secs(1),
         verification_page: "ports".to_owned(),
         reset_page: String::new(),
@@ -168,7 +172,30 @@ impl SecretTokens for NullPorts {
     }
 }
 
+impl PasskeyVerifier for NullPorts {
+    fn verify_attestation(
+        &self,
+        _: &Ceremony<'_>,
+        _: &AttestationResponse,
+    ) -> Result<VerifiedAttestation, PasskeyRefusal> {
+        unreachable!()
+    }
+
+    fn verify_assertion(
+        &self,
+        _: &Ceremony<'_>,
+        _: &PasskeyCredential,
+        _: &AssertionResponse,
+    ) -> Result<VerifiedAssertion, PasskeyRefusal> {
+        unreachable!()
+    }
+}
+
 impl SecondFactorSecrets for NullPorts {
+    fn credential_digest(&self, _: &[u8]) -> CredentialDigest {
+        unreachable!()
+    }
+
     fn matching_step(&self, _: &TotpSecret, _: &str, _: Timestamp) -> Option<u64> {
         None
     }
@@ -303,6 +330,17 @@ impl Directory for NullPorts {
     }
 
     async fn authenticator_apps(&self, _: UserId) -> Result<Vec<StoredTotp>, StoreError> {
+        unreachable!()
+    }
+
+    async fn passkeys(&self, _: UserId) -> Result<Vec<StoredPasskey>, StoreError> {
+        unreachable!()
+    }
+
+    async fn find_passkey(
+        &self,
+        _: &CredentialDigest,
+    ) -> Result<Option<PasskeyWithAccount>, StoreError> {
         unreachable!()
     }
 

@@ -1,6 +1,8 @@
 //! The entries of an account's history, as auditors read them.
 
-use authlog_domain::{AggregateKind, AuthenticationLevel, EventKind, Personal, Timestamp};
+use authlog_domain::{
+    AggregateKind, AuthenticationLevel, AuthenticationMethod, EventKind, Personal, Timestamp,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -141,6 +143,8 @@ fn in_words(event_type: &str, data: &Value) -> String {
         EventKind::EmailVerified => "confirmed the e-mail address",
         EventKind::EmailChanged => "got another e-mail address",
         EventKind::TotpEnrolled => "enrolled an authenticator app",
+        EventKind::PasskeyEnrolled => "enrolled a passkey",
+        EventKind::PasskeyCounterWentBack => "used a passkey of which there may be a copy",
         EventKind::FactorRemoved => {
             return format!("had a second factor removed by the {}", member("reason"));
         }
@@ -156,6 +160,7 @@ fn in_words(event_type: &str, data: &Value) -> String {
             "signed in with a password that is on the list of breached ones"
         }
         EventKind::UserErased => "was erased with all personal data",
+        EventKind::LoggedIn if is_without_password(data) => "signed in with a passkey",
         EventKind::LoggedIn if data["acr"] == AuthenticationLevel::Aal2.as_str() => {
             "signed in with a second factor"
         }
@@ -175,6 +180,13 @@ fn in_words(event_type: &str, data: &Value) -> String {
         }
     };
     words.to_owned()
+}
+
+/// Whether the methods of a login are known, and the password is none of them.
+fn is_without_password(login: &Value) -> bool {
+    let password = AuthenticationMethod::Pwd.as_str();
+    let methods = login["amr"].as_array();
+    methods.is_some_and(|methods| methods.iter().all(|method| method != password))
 }
 
 /// `PasswordForgotten` as `password forgotten`.

@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use authlog_domain::{AccountNumber, Identifier, IdentifierKind, SessionId, Timestamp, UserId};
 use authlog_projections::{Account, SessionRecord};
 
-use super::{PasswordHash, StoreError, StoredTotp, TokenDigest};
+use super::{
+    CredentialDigest, PasskeyWithAccount, PasswordHash, StoreError, StoredPasskey, StoredTotp,
+    TokenDigest,
+};
 
 /// A page of an account's live sessions.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,6 +63,15 @@ pub trait Directory: Send + Sync {
 
     /// The authenticator apps of the account, with their secrets; none for an account that was erased.
     async fn authenticator_apps(&self, user: UserId) -> Result<Vec<StoredTotp>, StoreError>;
+
+    /// The passkeys of the account, in the order of their ids; none for an account that was erased.
+    async fn passkeys(&self, user: UserId) -> Result<Vec<StoredPasskey>, StoreError>;
+
+    /// The passkey with this credential id, and its account.
+    async fn find_passkey(
+        &self,
+        digest: &CredentialDigest,
+    ) -> Result<Option<PasskeyWithAccount>, StoreError>;
 
     /// The account with this id.
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError>;

@@ -86,6 +86,9 @@ pub enum AppendError {
     /// The append would leave no administrator who can sign in.
     #[error("no other account is an administrator's")]
     LastAdministrator,
+    /// The credential id of a new passkey belongs to a passkey already.
+    #[error("the passkey is enrolled already")]
+    PasskeyTaken,
     /// The code of a second factor was used before, or its factor was removed.
     #[error("the code was used before")]
     CodeUsed,

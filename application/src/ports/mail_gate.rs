@@ -27,6 +27,8 @@ pub enum MailKind {
     ResetLink,
     /// A second factor was added.
     SecondFactorAdded,
+    /// The signature counter of a passkey went back.
+    PasskeyCounterWentBack,
     /// A second factor was removed.
     SecondFactorRemoved,
     /// Recovery codes were made, or one was used.
@@ -49,6 +51,12 @@ const NOTICES: MailQuota = MailQuota {
     then_one_per: Duration::from_secs(60 * 60),
 };
 
+/// The limit of notices of which the second one says nothing new.
+const REPEATED_NOTICES: MailQuota = MailQuota {
+    at_once: 1,
+    then_one_per: Duration::from_secs(60 * 60),
+};
+
 /// The limit of all kinds together: 48 mails a day in the long run, which is one per lifetime of a reset link. So regardless
 /// of how many links a stranger requests, the newest one that the owner received is valid.
 const ALL_KINDS: MailQuota = MailQuota {
@@ -58,7 +66,7 @@ const ALL_KINDS: MailQuota = MailQuota {
 
 impl MailKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::PasswordChanged,
         Self::EmailChanged,
         Self::AccountLocked,
@@ -67,6 +75,7 @@ impl MailKind {
         Self::VerificationLink,
         Self::ResetLink,
         Self::SecondFactorAdded,
+        Self::PasskeyCounterWentBack,
         Self::SecondFactorRemoved,
         Self::RecoveryCodes,
         Self::PasswordBreached,
@@ -83,6 +92,7 @@ impl MailKind {
             Self::VerificationLink => "verification-link",
             Self::ResetLink => "reset-link",
             Self::SecondFactorAdded => "second-factor-added",
+            Self::PasskeyCounterWentBack => "passkey-counter-went-back",
             Self::SecondFactorRemoved => "second-factor-removed",
             Self::RecoveryCodes => "recovery-codes",
             Self::PasswordBreached => "password-breached",
@@ -98,6 +108,7 @@ impl MailKind {
     pub const fn quota(self) -> MailQuota {
         match self {
             Self::VerificationLink | Self::ResetLink => LINKS,
+            Self::PasskeyCounterWentBack | Self::PasswordBreached => REPEATED_NOTICES,
             Self::PasswordChanged
             | Self::EmailChanged
             | Self::AccountLocked
@@ -105,8 +116,7 @@ impl MailKind {
             | Self::AddressWanted
             | Self::SecondFactorAdded
             | Self::SecondFactorRemoved
-            | Self::RecoveryCodes
-            | Self::PasswordBreached => NOTICES,
+            | Self::RecoveryCodes => NOTICES,
         }
     }
 
@@ -114,7 +124,7 @@ impl MailKind {
     ///
     /// Anyone with an account can cause [`Self::AddressWanted`], which may use ten. Anyone at all can cause
     /// [`Self::ResetLink`]; links may use twenty. So ten are reserved for links, and twenty more for notices about the account
-    /// itself: the first three of each kind are sent, regardless of how many links strangers requested.
+    /// itself: the first ones of each kind are sent, regardless of how many links strangers requested.
     pub const fn quota_of_all(self) -> MailQuota {
         let at_once = match self {
             Self::AddressWanted => 10,
@@ -124,6 +134,7 @@ impl MailKind {
             | Self::AccountLocked
             | Self::RefreshTokenReused
             | Self::SecondFactorAdded
+            | Self::PasskeyCounterWentBack
             | Self::SecondFactorRemoved
             | Self::RecoveryCodes
             | Self::PasswordBreached => ALL_KINDS.at_once,
@@ -150,6 +161,7 @@ impl From<Notice> for MailKind {
             Notice::RefreshTokenReused => Self::RefreshTokenReused,
             Notice::VerificationLink => Self::VerificationLink,
             Notice::SecondFactorAdded => Self::SecondFactorAdded,
+            Notice::PasskeyCounterWentBack => Self::PasskeyCounterWentBack,
             Notice::SecondFactorRemoved => Self::SecondFactorRemoved,
             Notice::RecoveryCodes => Self::RecoveryCodes,
             Notice::PasswordBreached => Self::PasswordBreached,
@@ -258,7 +270,7 @@ mod tests {
     fn the_reserve_for_notices_holds_the_first_ones_of_every_kind() {
         let about_the_account_itself = MailKind::ALL
             .into_iter()
-            .filter(|kind| kind.quota() == NOTICES && *kind != MailKind::AddressWanted);
+            .filter(|kind| kind.quota() != LINKS && *kind != MailKind::AddressWanted);
         let first_notices: u32 = about_the_account_itself
             .map(|kind| kind.quota().at_once)
             .sum();

@@ -20,6 +20,7 @@ mod mail;
 mod mail_gate;
 mod mail_queue;
 mod master_keys;
+mod passkeys;
 mod passwords;
 mod publication;
 mod rebuild;
@@ -56,6 +57,11 @@ pub use mail::{LocalMail, Mail, MailError, Mailer};
 pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};
 pub use master_keys::{MasterKeyRotation, Rewrapped, SharedSecrets};
+pub use passkeys::{
+    AssertionResponse, AttestationResponse, Ceremony, CredentialDigest, PasskeyCredential,
+    PasskeyVerifier, PasskeyWithAccount, RelyingParty, StoredPasskey, VerifiedAssertion,
+    VerifiedAttestation,
+};
 pub use passwords::{
     HashStrength, HashingClient, HashingError, HashingPlace, PasswordHash, PasswordHasher,
     UnusableHash,

@@ -3,6 +3,8 @@
 use authlog_domain::{FactorId, Timestamp, TotpParameters, UserId};
 use zeroize::Zeroizing;
 
+use super::{CredentialDigest, PasskeyCredential};
+
 /// The seed of an authenticator app, with what else its codes are computed from. It has no `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TotpSecret {
@@ -47,6 +49,32 @@ pub enum FactorChangeKind {
         /// The time step of the code that confirmed it, which is used.
         step: u64,
     },
+    /// A passkey is added. The append is refused ([`AppendError::PasskeyTaken`](super::AppendError::PasskeyTaken)) if its
+    /// credential id belongs to a passkey already, of this account or another.
+    EnrolPasskey {
+        /// The new factor.
+        factor: FactorId,
+        /// The digest of its credential id.
+        digest: CredentialDigest,
+        /// What it signs with.
+        credential: PasskeyCredential,
+        /// Its signature counter.
+        sign_count: u32,
+        /// Whether it was copied to other devices.
+        backed_up: bool,
+    },
+    /// A passkey is used. The append is refused ([`AppendError::CodeUsed`](super::AppendError::CodeUsed)) if it signed this
+    /// challenge or a later one before.
+    UsePasskey {
+        /// The factor.
+        factor: FactorId,
+        /// The serial number of the challenge. A challenge that is issued later has a higher one.
+        challenge: i64,
+        /// The signature counter of this use.
+        sign_count: u32,
+        /// Whether it was copied to other devices.
+        backed_up: bool,
+    },
     /// A factor is removed, or all are. With the last one, the recovery codes are removed as well.
     Remove(Option<FactorId>),
     /// A code is used. The append is refused ([`AppendError::CodeUsed`](super::AppendError::CodeUsed)) if this or a later one
@@ -70,6 +98,10 @@ pub enum SealedFor {
     Enrolment,
     /// A login whose second factor is missing.
     Challenge,
+    /// A passkey that has to be created.
+    PasskeyEnrolment,
+    /// A login that begins with a passkey.
+    PasskeySignIn,
 }
 
 /// Computes codes and seals what a client keeps between two requests.
@@ -79,6 +111,9 @@ pub trait SecondFactorSecrets: Send + Sync {
 
     /// The keyed digest of a recovery code of the account, in its normalised form.
     fn recovery_digest(&self, user: UserId, code: &str) -> RecoveryDigest;
+
+    /// The keyed digest of the credential id of a passkey.
+    fn credential_digest(&self, credential_id: &[u8]) -> CredentialDigest;
 
     /// The value, sealed, in characters that are safe in URLs and headers. `None` if it cannot be encrypted.
     fn seal(&self, purpose: SealedFor, value: &[u8]) -> Option<String>;

@@ -35,6 +35,10 @@ pub enum Data {
     Nothing(Nothing),
     /// Of `user.totp-enrolled`.
     TotpEnrolled(TotpEnrolled),
+    /// Of `user.passkey-enrolled`.
+    PasskeyEnrolled(PasskeyEnrolled),
+    /// Of `user.passkey-counter-went-back`.
+    PasskeyCounterWentBack(PasskeyCounterWentBack),
     /// Of `user.factor-removed`.
     FactorRemoved(FactorRemoved),
     /// Of `user.factor-renamed`.
@@ -141,6 +145,26 @@ pub struct TotpEnrolled {
     pub factor_id: String,
 }
 
+/// A passkey was enrolled.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct PasskeyEnrolled {
+    /// The factor.
+    #[schemars(extend("format" = "uuid"))]
+    pub factor_id: String,
+    /// The host name of the service, to which the passkey is bound.
+    pub rp_id: String,
+    /// Whether the passkey can be copied to other devices of the person.
+    pub backup_eligible: bool,
+}
+
+/// A passkey was used with a signature counter that is not higher than before.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct PasskeyCounterWentBack {
+    /// The factor.
+    #[schemars(extend("format" = "uuid"))]
+    pub factor_id: String,
+}
+
 /// A second factor was removed.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct FactorRemoved {
@@ -190,7 +214,8 @@ pub struct LoggedIn {
     /// When it ends unless it is refreshed (RFC 3339).
     #[schemars(extend("format" = "date-time"))]
     pub expires_at: String,
-    /// How the person was authenticated (RFC 8176): `pwd` for a password, `otp` for a code, `mfa` for two factors.
+    /// How the person was authenticated (RFC 8176): `pwd` for a password, `otp` for a code, `swk` or `hwk` for a
+    /// passkey that can or cannot be copied, `user` if its authenticator tested their presence, `mfa` for two factors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amr: Option<Vec<String>>,
     /// How strong that is: `urn:authlog:aal1` for one factor, `urn:authlog:aal2` for two.
@@ -304,6 +329,16 @@ impl Data {
             UserEvent::TotpEnrolled(event) => Self::TotpEnrolled(TotpEnrolled {
                 factor_id: event.factor.to_string(),
             }),
+            UserEvent::PasskeyEnrolled(event) => Self::PasskeyEnrolled(PasskeyEnrolled {
+                factor_id: event.factor.to_string(),
+                rp_id: event.rp_id.clone(),
+                backup_eligible: event.backup_eligible,
+            }),
+            UserEvent::PasskeyCounterWentBack(event) => {
+                Self::PasskeyCounterWentBack(PasskeyCounterWentBack {
+                    factor_id: event.factor.to_string(),
+                })
+            }
             UserEvent::FactorRemoved(event) => Self::FactorRemoved(FactorRemoved {
                 factor_id: event.factor.to_string(),
                 reason: event.reason.as_str().to_owned(),

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::data::{
     EmailVerificationRequested, Erased, FactorRemoved, FactorRenamed, Locked, LoggedIn, Nothing,
-    PasswordChanged, PasswordRehashed, PasswordReset, PasswordResetRequested, RecoveryCodes,
-    RefusedLogin, Registered, RoleChanged, SessionEnded, SessionRevoked, SessionsRevoked,
-    SteppedUp, TokenRefreshed, TotpEnrolled,
+    PasskeyCounterWentBack, PasskeyEnrolled, PasswordChanged, PasswordRehashed, PasswordReset,
+    PasswordResetRequested, RecoveryCodes, RefusedLogin, Registered, RoleChanged, SessionEnded,
+    SessionRevoked, SessionsRevoked, SteppedUp, TokenRefreshed, TotpEnrolled,
 };
 use super::{cloud_event_type, subject};
 
@@ -52,6 +52,8 @@ pub fn schema(kind: EventKind) -> Value {
         EventKind::SessionRevoked => schema_of::<SessionRevoked>(),
         EventKind::SteppedUp => schema_of::<SteppedUp>(),
         EventKind::TotpEnrolled => schema_of::<TotpEnrolled>(),
+        EventKind::PasskeyEnrolled => schema_of::<PasskeyEnrolled>(),
+        EventKind::PasskeyCounterWentBack => schema_of::<PasskeyCounterWentBack>(),
         EventKind::FactorRemoved => schema_of::<FactorRemoved>(),
         EventKind::RecoveryCodesIssued | EventKind::RecoveryCodeUsed => {
             schema_of::<RecoveryCodes>()

@@ -94,7 +94,7 @@ impl Authlog {
         let owner = self
             .prove_current_owner(caller, &session, proof, needs, context)
             .await?;
-        if account.second_factors.totp.len() >= MAX_FACTORS {
+        if account.second_factors.count() >= MAX_FACTORS {
             return Err(Refusal::SecondFactor(SecondFactorRefusal::TooMany));
         }
         let now = self.parts.clock.now();
@@ -164,7 +164,8 @@ impl Authlog {
             session: session.id(),
         });
         let is_first = account.second_factors.is_empty();
-        let authentication = is_first.then(|| self.with_factor(&session, true, Some(factor)));
+        let authentication = is_first
+            .then(|| self.with_factor(&session, true, AuthenticationMethod::Otp, Some(factor)));
         let what = FactorChangeKind::Enrol {
             factor,
             secret,
@@ -361,6 +362,6 @@ fn parse_label(text: Option<&str>) -> Result<Option<FactorLabel>, Refusal> {
     label.map_err(|flaw| Refusal::SecondFactor(SecondFactorRefusal::Label(flaw)))
 }
 
-fn unsealable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Refusal {
+pub(super) fn unsealable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Refusal {
     Refusal::Unavailable(error.into())
 }

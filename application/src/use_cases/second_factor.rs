@@ -1,4 +1,4 @@
-//! The second step of a login: the code of an authenticator app, or a recovery code.
+//! The second step of a login: the code of an authenticator app, a passkey, or a recovery code.
 
 use std::time::Duration;
 
@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::issue_tokens::NewSession;
+use super::passkey_sign_in::is_attempt;
 use super::sign_in::too_many;
 use crate::ports::{
-    Account, FactorChange, FactorChangeKind, Guess, Reservation, SealedFor, StoreError,
+    Account, AssertionResponse, FactorChange, FactorChangeKind, Guess, Reservation, SealedFor,
+    StoreError,
 };
 use crate::{
-    Authlog, Password, Refusal, RequestContext, SecondFactorRefusal, SessionTerms, SignedIn,
+    Authlog, PasskeyRefusal, Password, Refusal, RequestContext, SecondFactorRefusal, SessionTerms,
+    SignInChallenge, SignInMethod, SignedIn,
 };
 
 /// How long a login can wait for its second factor.
@@ -34,15 +37,32 @@ struct Challenge {
     /// The name that was typed, in its comparable form: wrong codes count as wrong passwords for this name.
     name: String,
     expires_at: Timestamp,
+    /// The serial number by which a passkey signs it once. Nodes of a version without passkeys give none.
+    #[serde(default)]
+    serial: i64,
 }
 
 /// A login that waits for its second factor.
-pub struct PendingSignIn(Challenge);
+pub struct PendingSignIn {
+    challenge: Challenge,
+    /// The challenge as the client keeps it, which a passkey signs.
+    pub(super) sealed: String,
+}
 
 impl PendingSignIn {
     /// The contract at which the login began.
     pub fn contract(&self) -> ContractName {
-        self.0.contract
+        self.challenge.contract
+    }
+
+    /// The account.
+    pub(super) fn user(&self) -> UserId {
+        self.challenge.user
+    }
+
+    /// The serial number by which a passkey signs the challenge once.
+    pub(super) fn serial(&self) -> i64 {
+        self.challenge.serial
     }
 }
 
@@ -55,6 +75,21 @@ pub enum SecondFactorProof<'a> {
     RecoveryCode(&'a str),
 }
 
+/// What finishes a login whose password was right. It has no `Debug`.
+#[derive(Clone, Copy)]
+pub enum SecondStep<'a> {
+    /// A code or a recovery code.
+    Proof(SecondFactorProof<'a>),
+    /// What a passkey of the account signed.
+    Passkey(&'a AssertionResponse),
+}
+
+impl<'a> From<SecondFactorProof<'a>> for SecondStep<'a> {
+    fn from(proof: SecondFactorProof<'a>) -> Self {
+        Self::Proof(proof)
+    }
+}
+
 /// What a login says of the second factor.
 pub(super) enum CheckedCode {
     /// The code is right. The change makes sure that it is used once.
@@ -65,7 +100,7 @@ pub(super) enum CheckedCode {
 
 impl Authlog {
     /// The password to check and the code of the second factor, for a login of `account`. An account without a second factor
-    /// has no code. With one, the code is that which the client sent separately, or the last six digits of the password
+    /// has no code. With an authenticator app, the code is that which the client sent separately, or the last six digits of the password
     /// field, so that only one password has to be hashed.
     pub(super) fn split_code(
         &self,
@@ -80,7 +115,8 @@ impl Authlog {
         if let Some(code) = code {
             return (typed.clone(), Some(Zeroizing::new(code.to_owned())));
         }
-        let split = self.settings.accepts_password_with_code;
+        let has_apps = account.is_some_and(|account| !account.second_factors.totp.is_empty());
+        let split = has_apps && self.settings.accepts_password_with_code;
         let split = split.then(|| typed.split_code()).flatten();
         split.map_or_else(
             || (typed.clone(), None),
@@ -139,32 +175,54 @@ impl Authlog {
         account: &Account,
         name: &str,
         contract: ContractName,
-    ) -> Option<String> {
+    ) -> Option<SignInChallenge> {
         let challenge = Challenge {
             user: account.id,
             epoch: account.session_epoch,
             contract,
             name: name.to_owned(),
             expires_at: self.parts.clock.now().plus(CHALLENGE_LIFETIME),
+            serial: self.challenge_serial(),
         };
         let challenge = serde_json::to_vec(&challenge).ok()?;
         let secrets = &self.parts.factor_secrets;
-        secrets.seal(SealedFor::Challenge, &challenge)
+        Some(SignInChallenge {
+            sealed: secrets.seal(SealedFor::Challenge, &challenge)?,
+            methods: self.methods_of(account),
+        })
+    }
+
+    /// What the account can finish a login with.
+    fn methods_of(&self, account: &Account) -> Vec<SignInMethod> {
+        let factors = &account.second_factors;
+        let has_passkeys = !factors.passkeys.is_empty() && self.settings.relying_party.is_some();
+        let has_codes = factors.recovery_codes.is_some_and(|codes| codes.left > 0);
+        [
+            (!factors.totp.is_empty(), SignInMethod::Totp),
+            (has_passkeys, SignInMethod::Passkey),
+            (has_codes, SignInMethod::Recovery),
+        ]
+        .into_iter()
+        .filter_map(|(has, method)| has.then_some(method))
+        .collect()
     }
 
     /// The login that the challenge stands for.
     ///
     /// # Errors
     /// [`SecondFactorRefusal::Expired`] unless this service made the challenge at most [`CHALLENGE_LIFETIME`] ago.
-    pub fn pending_sign_in(&self, challenge: &str) -> Result<PendingSignIn, Refusal> {
+    pub fn pending_sign_in(&self, sealed: &str) -> Result<PendingSignIn, Refusal> {
         let opened = self
             .parts
             .factor_secrets
-            .open(SealedFor::Challenge, challenge)
+            .open(SealedFor::Challenge, sealed)
             .ok_or(EXPIRED)?;
         let challenge: Challenge = serde_json::from_slice(&opened).map_err(|_| EXPIRED)?;
         if self.parts.clock.now() < challenge.expires_at {
-            Ok(PendingSignIn(challenge))
+            Ok(PendingSignIn {
+                challenge,
+                sealed: sealed.to_owned(),
+            })
         } else {
             Err(EXPIRED)
         }
@@ -178,11 +236,12 @@ impl Authlog {
     pub async fn finish_sign_in(
         &self,
         pending: &PendingSignIn,
-        proof: SecondFactorProof<'_>,
+        step: impl Into<SecondStep<'_>>,
         terms: &SessionTerms,
         context: &RequestContext,
     ) -> Result<SignedIn, Refusal> {
-        let PendingSignIn(challenge) = pending;
+        let step = step.into();
+        let PendingSignIn { challenge, .. } = pending;
         let context = &RequestContext {
             contract: challenge.contract,
             ..context.clone()
@@ -195,7 +254,7 @@ impl Authlog {
             .at_account(Some(challenge.user))
             .map_err(too_many)?;
         let account = match self.parts.directory.account(challenge.user).await {
-            Ok(account) => account.filter(|it| self.can_finish(it, challenge)),
+            Ok(account) => account.filter(|it| self.can_finish(it, pending)),
             Err(error) => {
                 reserved.give_back();
                 return Err(error.into());
@@ -205,19 +264,25 @@ impl Authlog {
             reserved.give_back();
             return Err(EXPIRED);
         };
-        let reserved = match proof {
-            SecondFactorProof::Code(_) => {
+        let reserved = match step {
+            SecondStep::Proof(SecondFactorProof::Code(_)) => {
                 reserved.at_second_factor(account.id).map_err(too_many)?
             }
-            // It is too long to be guessed.
-            SecondFactorProof::RecoveryCode(_) => reserved,
+            // They are too long to be guessed.
+            SecondStep::Proof(SecondFactorProof::RecoveryCode(_)) | SecondStep::Passkey(_) => {
+                reserved
+            }
         };
-        let finished = match proof {
-            SecondFactorProof::Code(code) => {
+        let finished = match step {
+            SecondStep::Proof(SecondFactorProof::Code(code)) => {
                 self.finish_with_code(&account, code, terms, context).await
             }
-            SecondFactorProof::RecoveryCode(code) => {
+            SecondStep::Proof(SecondFactorProof::RecoveryCode(code)) => {
                 self.finish_with_recovery_code(&account, code, terms, context)
+                    .await
+            }
+            SecondStep::Passkey(response) => {
+                self.finish_with_passkey(&account, pending, response, terms, context)
                     .await
             }
         };
@@ -227,7 +292,8 @@ impl Authlog {
     }
 
     /// Whether the account is as it was when its password was checked, and may be signed in to.
-    fn can_finish(&self, account: &Account, challenge: &Challenge) -> bool {
+    pub(super) fn can_finish(&self, account: &Account, pending: &PendingSignIn) -> bool {
+        let PendingSignIn { challenge, .. } = pending;
         account.session_epoch == challenge.epoch
             && !account.second_factors.is_empty()
             && self.sign_in_block(account).is_none()
@@ -310,8 +376,14 @@ impl Authlog {
             Err(Refusal::SecondFactor(SecondFactorRefusal::WrongCode)) => {
                 LoginRefusalReason::SecondFactorWrong
             }
-            Err(Refusal::SecondFactor(SecondFactorRefusal::CodeUsed)) => {
-                LoginRefusalReason::SecondFactorReplayed
+            Err(Refusal::SecondFactor(
+                SecondFactorRefusal::CodeUsed
+                | SecondFactorRefusal::Passkey(PasskeyRefusal::ChallengeUsed),
+            )) => LoginRefusalReason::SecondFactorReplayed,
+            Err(Refusal::SecondFactor(SecondFactorRefusal::Passkey(refusal)))
+                if is_attempt(*refusal) =>
+            {
+                LoginRefusalReason::SecondFactorWrong
             }
             // The account was taken back or erased meanwhile.
             Err(Refusal::WrongCredentials { .. } | Refusal::UnknownAccount) => {
@@ -330,7 +402,7 @@ impl Authlog {
     }
 }
 
-const EXPIRED: Refusal = Refusal::SecondFactor(SecondFactorRefusal::Expired);
+pub(super) const EXPIRED: Refusal = Refusal::SecondFactor(SecondFactorRefusal::Expired);
 
 /// The longest code that is looked at, in bytes as typed. Those of apps have at most ten digits.
 const MAX_CODE: usize = 32;

@@ -11,7 +11,10 @@ use crate::ports::{
     Account, Attempt, FactorChange, Guess, HashingError, Identifier, Reservation, SignInRecord,
 };
 use crate::workers::RefusedLogin;
-use crate::{Authlog, Field, Password, Refusal, RequestContext, SessionTerms, SignedIn, Violation};
+use crate::{
+    Authlog, Field, Password, Refusal, RequestContext, SessionTerms, SignInChallenge, SignedIn,
+    Violation,
+};
 
 /// The fields of a login as typed; `None` for a missing field.
 #[derive(Clone, Copy)]
@@ -230,7 +233,11 @@ impl Authlog {
         }
     }
 
-    fn wrong_credentials(&self, password: &Password, challenge: Option<String>) -> Refusal {
+    fn wrong_credentials(
+        &self,
+        password: &Password,
+        challenge: Option<SignInChallenge>,
+    ) -> Refusal {
         let policy = &self.settings.password_policy;
         Refusal::WrongCredentials {
             password_too_short: policy.is_too_short(password).then_some(policy.min_length),

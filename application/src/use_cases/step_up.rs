@@ -137,7 +137,12 @@ impl Authlog {
         let reserved = self.reserve_code(account, shown, context)?;
         let recorded = async {
             let shown = self.shown_factor(account, shown).await?;
-            let authentication = self.with_factor(session, with_password, shown.factor);
+            let authentication = self.with_factor(
+                session,
+                with_password,
+                AuthenticationMethod::Otp,
+                shown.factor,
+            );
             self.record_step_up(caller, authentication, Some(&shown), context)
                 .await
         };
@@ -223,18 +228,19 @@ impl Authlog {
         }
     }
 
-    /// The authentication of a session in which a code was shown. What opened the session counts as the first factor.
+    /// The authentication of a session in which a second factor of this kind was shown. What opened the session counts as the first factor.
     pub(super) fn with_factor(
         &self,
         session: &ProvedSession,
         with_password: bool,
+        method: AuthenticationMethod,
         factor: Option<FactorId>,
     ) -> Authentication {
         let before = session.record().authentication.amr;
         let password = with_password.then_some(AuthenticationMethod::Pwd);
-        let code = [AuthenticationMethod::Otp, AuthenticationMethod::Mfa];
+        let shown = [method, AuthenticationMethod::Mfa];
         Authentication {
-            amr: before.iter().chain(password).chain(code).collect(),
+            amr: before.iter().chain(password).chain(shown).collect(),
             acr: AuthenticationLevel::Aal2,
             auth_time: self.parts.clock.now(),
             factor,

@@ -132,6 +132,7 @@ impl EventMailJob {
             MailKind::RefreshTokenReused => reused,
             MailKind::AddressWanted => wanted,
             MailKind::SecondFactorAdded => factor_added,
+            MailKind::PasskeyCounterWentBack => passkey_copied,
             MailKind::SecondFactorRemoved => factor_removed,
             MailKind::RecoveryCodes => recovery_codes,
             MailKind::PasswordBreached => password_breached,
@@ -257,26 +258,38 @@ fn reused(due: &DueMail, to: Email) -> Mail {
 
 fn factor_added(due: &DueMail, to: Email) -> Mail {
     let happened = format!(
-        "An authenticator app was added to your account {}. Signing in now needs a code of the app.",
+        "An authenticator app or a passkey was added to your account {}. Your password alone does not sign in any more.",
         when(due)
     );
     let to_do = "If it was not you, ask the people who run this service to remove it, and change your password.";
-    notice(due, to, "An authenticator app was added", &happened, to_do)
+    let subject = "An authenticator app or a passkey was added";
+    notice(due, to, subject, &happened, to_do)
+}
+
+fn passkey_copied(due: &DueMail, to: Email) -> Mail {
+    let happened = format!(
+        "A passkey of your account was used {}, and its counter was not higher than at the use before. There may be a copy of \
+         the passkey, or its device is faulty. The login was not refused.",
+        when(due)
+    );
+    let to_do = "If it was not you, remove the passkey and end your other sessions. If this happens more than once, replace it.";
+    notice(
+        due,
+        to,
+        "Your passkey may have been copied",
+        &happened,
+        to_do,
+    )
 }
 
 fn factor_removed(due: &DueMail, to: Email) -> Mail {
     let happened = format!(
-        "An authenticator app was removed from your account {}.",
+        "An authenticator app or a passkey was removed from your account {}.",
         when(due)
     );
-    let to_do = "If it was not you and you did not ask for it, change your password at once and add the app again.";
-    notice(
-        due,
-        to,
-        "An authenticator app was removed",
-        &happened,
-        to_do,
-    )
+    let to_do = "If it was not you and you did not ask for it, change your password at once and add it again.";
+    let subject = "An authenticator app or a passkey was removed";
+    notice(due, to, subject, &happened, to_do)
 }
 
 fn recovery_codes(due: &DueMail, to: Email) -> Mail {

@@ -252,6 +252,7 @@ impl MailDelivery {
                 | MailKind::RefreshTokenReused
                 | MailKind::AddressWanted
                 | MailKind::SecondFactorAdded
+                | MailKind::PasskeyCounterWentBack
                 | MailKind::SecondFactorRemoved
                 | MailKind::RecoveryCodes
                 | MailKind::PasswordBreached => Err(Delay::MailboxFull { until }),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::breached_password::{ReportBreachedPassword, report_breached_password};
 use super::factor_labels::{RenameFactor, rename_factor};
+use super::passkeys::{EnrolPasskey, NotePasskeyCounter, enrol_passkey, note_passkey_counter};
 use super::second_factors::{
     EnrolTotp, ImportedTotp, IssueRecoveryCodes, RemoveFactor, UseRecoveryCode, enrol_totp,
     issue_recovery_codes, remove_factor, use_recovery_code,
@@ -60,6 +61,10 @@ pub enum UserCommand {
     ConfirmEmail(ConfirmEmail),
     /// Enrol an authenticator app.
     EnrolTotp(EnrolTotp),
+    /// Enrol a passkey.
+    EnrolPasskey(EnrolPasskey),
+    /// Record that the signature counter of a passkey went back.
+    NotePasskeyCounter(NotePasskeyCounter),
     /// Remove second factors.
     RemoveFactor(RemoveFactor),
     /// Replace the recovery codes.
@@ -366,6 +371,12 @@ fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefus
         }
         (User::Registered(account), UserCommand::EnrolTotp(command)) => {
             enrol_totp(account, command)
+        }
+        (User::Registered(account), UserCommand::EnrolPasskey(command)) => {
+            enrol_passkey(account, command)
+        }
+        (User::Registered(account), UserCommand::NotePasskeyCounter(command)) => {
+            note_passkey_counter(account, command)
         }
         (User::Registered(account), UserCommand::RemoveFactor(command)) => {
             remove_factor(account, command)

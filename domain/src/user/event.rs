@@ -4,8 +4,8 @@ use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FactorRemoved, FactorRenamed, PasswordFoundBreached, RecoveryCodeUsed, RecoveryCodesIssued,
-    TotpEnrolled,
+    FactorRemoved, FactorRenamed, PasskeyCounterWentBack, PasskeyEnrolled, PasswordFoundBreached,
+    RecoveryCodeUsed, RecoveryCodesIssued, TotpEnrolled,
 };
 use crate::catalogue::catalogued;
 use crate::{
@@ -42,6 +42,10 @@ pub enum UserEvent {
     EmailChanged(EmailChanged),
     /// An authenticator app was enrolled.
     TotpEnrolled(TotpEnrolled),
+    /// A passkey was enrolled.
+    PasskeyEnrolled(PasskeyEnrolled),
+    /// A passkey was used with a counter that is not higher than the stored one.
+    PasskeyCounterWentBack(PasskeyCounterWentBack),
     /// A second factor was removed.
     FactorRemoved(FactorRemoved),
     /// Recovery codes were made.
@@ -210,7 +214,8 @@ pub struct UserErased {
 catalogued!(
     UserEvent: UserRegistered, PasswordResetRequested, PasswordReset, PasswordRehashed, PasswordChanged, SessionsRevoked,
     RoleChanged, UserLocked, UserUnlocked, EmailVerificationRequested, EmailVerified, EmailChanged, TotpEnrolled,
-    FactorRemoved, RecoveryCodesIssued, RecoveryCodeUsed, FactorRenamed, PasswordFoundBreached, UserErased,
+    PasskeyEnrolled, PasskeyCounterWentBack, FactorRemoved, RecoveryCodesIssued, RecoveryCodeUsed, FactorRenamed,
+    PasswordFoundBreached, UserErased,
 );
 
 /// The session epoch of an account was raised: sessions that started under an earlier one ended, except for at most
@@ -241,6 +246,8 @@ impl UserEvent {
             | Self::EmailVerified(_)
             | Self::EmailChanged(_)
             | Self::TotpEnrolled(_)
+            | Self::PasskeyEnrolled(_)
+            | Self::PasskeyCounterWentBack(_)
             | Self::FactorRemoved(_)
             | Self::RecoveryCodesIssued(_)
             | Self::RecoveryCodeUsed(_)

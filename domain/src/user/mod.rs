@@ -4,6 +4,7 @@ mod breached_password;
 mod decide;
 mod event;
 mod factor_labels;
+mod passkeys;
 mod proof;
 mod second_factors;
 
@@ -24,6 +25,9 @@ pub use event::{
     UserEvent, UserLocked, UserRegistered, UserUnlocked,
 };
 pub use factor_labels::{FactorRenamed, RenameFactor};
+pub use passkeys::{
+    EnrolPasskey, EnrolledPasskey, NotePasskeyCounter, PasskeyCounterWentBack, PasskeyEnrolled,
+};
 pub use proof::ProvedEpoch;
 pub use second_factors::{
     EnrolTotp, EnrolledTotp, FactorRemoved, ImportedTotp, IssueRecoveryCodes, MAX_FACTORS,
@@ -240,6 +244,8 @@ impl Registered {
             UserEvent::UserRegistered(_)
             | UserEvent::UserErased(_)
             | UserEvent::TotpEnrolled(_)
+            | UserEvent::PasskeyEnrolled(_)
+            | UserEvent::PasskeyCounterWentBack(_)
             | UserEvent::FactorRemoved(_)
             | UserEvent::RecoveryCodesIssued(_)
             | UserEvent::RecoveryCodeUsed(_)

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::decide::{Authority, check_epoch};
-use super::{FactorRenamed, ProvedEpoch, Registered, SessionsRevoked, UserEvent, UserRefusal};
+use super::{
+    EnrolledPasskey, FactorRenamed, ProvedEpoch, Registered, SessionsRevoked, UserEvent,
+    UserRefusal,
+};
 use crate::{
     FactorId, FactorLabel, Personal, RecoverySetId, RevocationReason, SessionId, Timestamp,
     TotpAlgorithm, TotpParameters,
 };
 
-/// How many second factors an account can have. It bounds how many codes are compared at a login.
+/// How many second factors an account can have, passkeys among them. It bounds how many codes are compared at a login.
 pub const MAX_FACTORS: usize = 10;
 
 /// How many recovery codes are made at a time.
@@ -71,6 +74,9 @@ pub struct SecondFactors {
     /// The authenticator apps, in the order in which they were enrolled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub totp: Vec<EnrolledTotp>,
+    /// The passkeys, in the order in which they were enrolled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passkeys: Vec<EnrolledPasskey>,
     /// The recovery codes, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_codes: Option<RecoveryCodes>,
@@ -100,11 +106,22 @@ pub struct RecoveryCodes {
 impl SecondFactors {
     /// Whether the password alone is enough to sign in.
     pub fn is_empty(&self) -> bool {
-        self.totp.is_empty()
+        self.count() == 0
     }
 
-    pub(super) fn has(&self, factor: FactorId) -> bool {
-        self.totp.iter().any(|totp| totp.factor == factor)
+    /// How many there are, without recovery codes.
+    pub fn count(&self) -> usize {
+        self.totp.len() + self.passkeys.len()
+    }
+
+    /// Whether the account has this factor.
+    pub fn has(&self, factor: FactorId) -> bool {
+        self.ids().any(|id| id == factor)
+    }
+
+    fn ids(&self) -> impl Iterator<Item = FactorId> {
+        let totp = self.totp.iter().map(|totp| totp.factor);
+        totp.chain(self.passkeys.iter().map(|passkey| passkey.factor))
     }
 
     /// Applies an event of the account. Those about other things change nothing.
@@ -114,9 +131,12 @@ impl SecondFactors {
                 factor: event.factor,
                 enrolled_at: event.at,
             }),
+            UserEvent::PasskeyEnrolled(event) => self.passkeys.push(event.into()),
             UserEvent::FactorRemoved(event) => {
                 self.totp.retain(|totp| totp.factor != event.factor);
                 self.labels.remove(&event.factor);
+                self.passkeys
+                    .retain(|passkey| passkey.factor != event.factor);
                 if self.is_empty() {
                     self.recovery_codes = None;
                 }
@@ -244,7 +264,7 @@ pub(super) fn enrol_totp(
         return Ok(vec![]);
     }
     check_epoch(account, command.proved)?;
-    if account.second_factors.totp.len() >= MAX_FACTORS {
+    if account.second_factors.count() >= MAX_FACTORS {
         return Err(UserRefusal::TooManyFactors);
     }
     let (at, factor) = (command.at, command.factor);
@@ -265,7 +285,7 @@ pub(super) fn enrol_totp(
 /// The event that ends every session of the account except `kept`. The first factor ends them because the password alone
 /// opened them. The removal of a factor ends them because it may have opened them. The new epoch also invalidates every
 /// enrolment that was begun before, so that a factor that was removed cannot be confirmed again.
-fn others_ended(
+pub(super) fn others_ended(
     account: &Registered,
     at: Timestamp,
     reason: RevocationReason,
@@ -284,7 +304,7 @@ pub(super) fn remove_factor(
     command: RemoveFactor,
 ) -> Result<Vec<UserEvent>, UserRefusal> {
     command.authority.check(account)?;
-    let removed = account.second_factors.totp.iter().map(|totp| totp.factor);
+    let removed = account.second_factors.ids();
     let removed = removed.filter(|factor| command.factor.is_none_or(|it| it == *factor));
     let reason = command.authority.reason();
     let mut events: Vec<_> = removed

@@ -6,8 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{FactorId, Timestamp};
 
-/// A method of authentication, named as in RFC 8176 (`amr`). Those of passkeys are known here so that programs of this
-/// version can read what later ones record.
+/// A method of authentication, named as in RFC 8176 (`amr`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuthenticationMethod {
@@ -15,9 +14,9 @@ pub enum AuthenticationMethod {
     Pwd,
     /// `otp`: a one-time password: a code of an authenticator app, or a recovery code.
     Otp,
-    /// `swk`: a key that is kept in software.
+    /// `swk`: a key that may be kept in software: a passkey that can be copied to other devices.
     Swk,
-    /// `hwk`: a key that is kept in hardware.
+    /// `hwk`: a key that is kept in hardware: a passkey that cannot leave its authenticator.
     Hwk,
     /// `user`: the presence of the person was tested.
     User,
@@ -45,6 +44,16 @@ impl AuthenticationMethod {
             Self::Hwk => "hwk",
             Self::User => "user",
             Self::Mfa => "mfa",
+        }
+    }
+
+    /// The method of a passkey. Without attestation it is not known where the key is kept. A passkey that cannot be copied is
+    /// counted as one in hardware.
+    pub const fn of_key(backup_eligible: bool) -> Self {
+        if backup_eligible {
+            Self::Swk
+        } else {
+            Self::Hwk
         }
     }
 
@@ -182,6 +191,36 @@ impl Authentication {
             acr: AuthenticationLevel::Aal2,
             auth_time,
             factor,
+        }
+    }
+
+    /// An authentication by a passkey alone, whose authenticator verified the person.
+    pub fn by_passkey(auth_time: Timestamp, factor: FactorId, backup_eligible: bool) -> Self {
+        use AuthenticationMethod::{Mfa, User};
+        Self {
+            amr: [AuthenticationMethod::of_key(backup_eligible), User, Mfa]
+                .into_iter()
+                .collect(),
+            acr: AuthenticationLevel::Aal2,
+            auth_time,
+            factor: Some(factor),
+        }
+    }
+
+    /// An authentication by password, and a passkey as the second factor.
+    pub fn by_password_and_passkey(
+        auth_time: Timestamp,
+        factor: FactorId,
+        backup_eligible: bool,
+    ) -> Self {
+        use AuthenticationMethod::{Mfa, Pwd};
+        Self {
+            amr: [Pwd, AuthenticationMethod::of_key(backup_eligible), Mfa]
+                .into_iter()
+                .collect(),
+            acr: AuthenticationLevel::Aal2,
+            auth_time,
+            factor: Some(factor),
         }
     }
 }

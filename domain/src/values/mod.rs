@@ -6,6 +6,7 @@ mod email;
 mod factor_label;
 mod identifier;
 mod ids;
+mod passkey;
 mod person_name;
 mod phone;
 mod role;
@@ -24,6 +25,7 @@ pub use ids::{
     AccountNumber, CredentialId, FactorId, RecoverySetId, ResetId, SessionId, UserId,
     VerificationId,
 };
+pub use passkey::PasskeyTransport;
 pub use person_name::PersonName;
 pub use phone::Phone;
 pub use role::Role;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::PostgresStore;
 use super::connections::Connections;
-use super::errors::{append_error, is_code_used, is_too_late, violated_key};
+use super::errors::{append_error, is_factor_used, is_too_late, violated_key};
 use super::rows::{AccountRow, SessionRow, upsert_accounts, upsert_sessions};
 use crate::sealing::SealedEvent;
 use crate::store::{AppendPlan, SealedFactorChange, in_time};
@@ -109,7 +109,7 @@ impl PostgresStore {
                 Err(error)
                     if violated_key(&error).is_some()
                         || is_too_late(&error)
-                        || is_code_used(&error) =>
+                        || is_factor_used(&error) =>
                 {
                     self.reason(plan, error).await
                 }

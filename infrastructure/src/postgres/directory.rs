@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Account, Directory, Identifier, IdentifierKind, LiveSessions, OpaqueTokenRecord, SessionRecord,
-    SessionWithAccount, SignInRecord, StoreError, StoredTotp, TokenDigest,
+    Account, CredentialDigest, Directory, Identifier, IdentifierKind, LiveSessions,
+    OpaqueTokenRecord, PasskeyWithAccount, SessionRecord, SessionWithAccount, SignInRecord,
+    StoreError, StoredPasskey, StoredTotp, TokenDigest,
 };
 use authlog_domain::{AccountNumber, FactorId, SessionId, Timestamp, UserId};
 use sqlx::FromRow;
@@ -18,7 +19,7 @@ use super::rows::{
 use super::session_lookups::SessionLookup;
 use crate::sealing::{Stored, StoredStanding};
 use crate::store::{
-    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, readable_row, stored_totp,
+    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, readable_row, stored_passkey, stored_totp,
 };
 
 /// The condition that selects the claim to a spelling or, if there is none, the claim to its mailbox. Each look-up
@@ -127,6 +128,51 @@ struct FactorRow {
     wrapped: Vec<u8>,
 }
 
+/// The columns of a [`PasskeyRow`], of the tables called `f` and `k`.
+macro_rules! passkey_columns {
+    () => {
+        "f.factor_id, f.sealed AS passkey, f.sign_count, k.wrapped"
+    };
+}
+
+const PASSKEYS: &str = concat!(
+    "SELECT ",
+    passkey_columns!(),
+    r"
+      FROM passkeys f
+      JOIN subject_keys k ON k.user_id = f.user_id
+     WHERE f.user_id = $1
+     ORDER BY f.factor_id"
+);
+
+const PASSKEY_BY_CREDENTIAL: &str = concat!(
+    "SELECT ",
+    passkey_columns!(),
+    ", ",
+    checked_account_columns!(),
+    r"
+      FROM passkeys f
+      JOIN subject_keys k ON k.user_id = f.user_id
+      JOIN accounts a ON a.user_id = f.user_id
+     WHERE f.credential_digest = $1"
+);
+
+#[derive(FromRow)]
+struct PasskeyRow {
+    factor_id: Uuid,
+    passkey: Vec<u8>,
+    sign_count: i64,
+    wrapped: Vec<u8>,
+}
+
+#[derive(FromRow)]
+struct PasskeyWithAccountRow {
+    #[sqlx(flatten)]
+    passkey: PasskeyRow,
+    #[sqlx(flatten)]
+    account: CheckedAccountRow,
+}
+
 #[derive(FromRow)]
 struct SignInRow {
     #[sqlx(flatten)]
@@ -225,6 +271,42 @@ impl Directory for PostgresStore {
                 stored_totp(user, factor, (&row.sealed, row.last_step), &key).transpose()
             })
             .collect()
+    }
+
+    async fn passkeys(&self, user: UserId) -> Result<Vec<StoredPasskey>, StoreError> {
+        let rows: Vec<PasskeyRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(PASSKEYS)
+                    .bind(user.as_uuid())
+                    .fetch_all(pool)
+            })
+            .await?;
+        rows.into_iter()
+            .map(|row| self.opened_passkey(user, &row))
+            .collect()
+    }
+
+    async fn find_passkey(
+        &self,
+        digest: &CredentialDigest,
+    ) -> Result<Option<PasskeyWithAccount>, StoreError> {
+        let row: Option<PasskeyWithAccountRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(PASSKEY_BY_CREDENTIAL)
+                    .bind(digest.0.as_slice())
+                    .fetch_optional(pool)
+            })
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let Some(account) = self.accepted(Some(row.account))? else {
+            return Ok(None);
+        };
+        let passkey = readable_row(self.opened_passkey(account.id, &row.passkey))?;
+        Ok(passkey.map(|passkey| PasskeyWithAccount { account, passkey }))
     }
 
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
@@ -350,6 +432,12 @@ impl PostgresStore {
         let lookup = SessionLookup { session, is_proved };
         let found = self.session_lookups.ask(lookup).await?;
         Ok(found.and_then(|standing| self.vault.seals.accept_standing(standing)))
+    }
+
+    fn opened_passkey(&self, user: UserId, row: &PasskeyRow) -> Result<StoredPasskey, StoreError> {
+        let key = self.vault.unwrap(user, &row.wrapped)?;
+        let factor = FactorId::new(row.factor_id);
+        stored_passkey(user, factor, (&row.passkey, row.sign_count), &key)
     }
 
     fn accepted(&self, row: Option<CheckedAccountRow>) -> Result<Option<Account>, StoreError> {

@@ -59,6 +59,8 @@ pub(super) enum SchemaRefusal {
     TooLate,
     /// The code of a second factor was used.
     CodeUsed,
+    /// The credential id belongs to a passkey.
+    PasskeyTaken,
 }
 
 /// The refusal of a function of the schema, if that is what the error is.
@@ -70,6 +72,7 @@ pub(super) fn refused_by_schema(error: &sqlx::Error) -> Option<SchemaRefusal> {
         "AE004" => Some(SchemaRefusal::NoPredecessor),
         "AE005" => Some(SchemaRefusal::TooLate),
         "AE007" => Some(SchemaRefusal::CodeUsed),
+        "AE008" => Some(SchemaRefusal::PasskeyTaken),
         _ => None,
     }
 }
@@ -109,6 +112,7 @@ pub(super) fn append_error(error: sqlx::Error) -> AppendError {
         Some(SchemaRefusal::TooLate) => return TooLate.into(),
         Some(SchemaRefusal::LastAdministrator) => return AppendError::LastAdministrator,
         Some(SchemaRefusal::CodeUsed) => return AppendError::CodeUsed,
+        Some(SchemaRefusal::PasskeyTaken) => return AppendError::PasskeyTaken,
         None => {}
     }
     // This includes other keys, such as an account number that is drawn again after a failover has lost the last draws.
@@ -125,9 +129,12 @@ pub(super) fn is_too_late(error: &sqlx::Error) -> bool {
     refused_by_schema(error) == Some(SchemaRefusal::TooLate)
 }
 
-/// Whether the code of a second factor was used.
-pub(super) fn is_code_used(error: &sqlx::Error) -> bool {
-    refused_by_schema(error) == Some(SchemaRefusal::CodeUsed)
+/// Whether the code of a second factor was used, or a new passkey is enrolled already.
+pub(super) fn is_factor_used(error: &sqlx::Error) -> bool {
+    matches!(
+        refused_by_schema(error),
+        Some(SchemaRefusal::CodeUsed | SchemaRefusal::PasskeyTaken)
+    )
 }
 
 /// One error as the answer to several requests.

@@ -35,6 +35,7 @@ impl PostgresStore {
                 | AppendError::IdentifierTaken(_)
                 | AppendError::AccountErased
                 | AppendError::LastAdministrator
+                | AppendError::PasskeyTaken
                 | AppendError::CodeUsed,
             ) => {}
         }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use authlog_application::ports::{Entropy, TotpSecret};
-use authlog_domain::{Email, FactorId, UserId};
+use authlog_application::ports::{Entropy, PasskeyCredential, TotpSecret};
+use authlog_domain::{Email, FactorId, PasskeyTransport, UserId};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use quick_cache::sync::{Cache, GuardResult};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{MasterKeys, Sealer, Unopenable};
@@ -12,6 +15,15 @@ use super::{MasterKeys, Sealer, Unopenable};
 /// The key of one account. It has no `Debug`.
 #[derive(Clone)]
 pub struct SubjectKey(Zeroizing<[u8; 32]>);
+
+/// What is sealed of a passkey. Bytes are in base 64.
+#[derive(Serialize, Deserialize)]
+struct SealedPasskey {
+    id: String,
+    public_key: String,
+    transports: Vec<PasskeyTransport>,
+    backup_eligible: bool,
+}
 
 impl SubjectKey {
     /// A new key.
@@ -93,6 +105,44 @@ impl SubjectKey {
         })
     }
 
+    /// Seals a passkey of the account of `user`. The credential id names the person to the services that know it, and the
+    /// public key is not changed without this key.
+    pub(crate) fn seal_passkey(
+        &self,
+        user: UserId,
+        factor: FactorId,
+        credential: &PasskeyCredential,
+        entropy: &dyn Entropy,
+    ) -> Result<Vec<u8>, Unopenable> {
+        let plain = SealedPasskey {
+            id: STANDARD_NO_PAD.encode(&credential.id),
+            public_key: STANDARD_NO_PAD.encode(&credential.public_key),
+            transports: credential.transports.clone(),
+            backup_eligible: credential.backup_eligible,
+        };
+        let plain = serde_json::to_vec(&plain).map_err(|_| Unopenable)?;
+        let place = passkey_place(user, factor);
+        self.sealer()?.seal(&place, &plain, entropy)
+    }
+
+    /// Opens what [`Self::seal_passkey`] sealed for the same account and factor.
+    pub(crate) fn open_passkey(
+        &self,
+        user: UserId,
+        factor: FactorId,
+        sealed: &[u8],
+    ) -> Result<PasskeyCredential, Unopenable> {
+        let plain = self.sealer()?.open(&passkey_place(user, factor), sealed)?;
+        let plain: SealedPasskey = serde_json::from_slice(&plain).map_err(|_| Unopenable)?;
+        let bytes = |text: &str| STANDARD_NO_PAD.decode(text).map_err(|_| Unopenable);
+        Ok(PasskeyCredential {
+            id: bytes(&plain.id)?,
+            public_key: bytes(&plain.public_key)?,
+            transports: plain.transports,
+            backup_eligible: plain.backup_eligible,
+        })
+    }
+
     pub(super) fn sealer(&self) -> Result<Sealer, Unopenable> {
         Sealer::new(&self.0)
     }
@@ -105,6 +155,10 @@ pub(crate) fn place(user: UserId) -> String {
 
 fn totp_place(user: UserId, factor: FactorId) -> String {
     format!("totp/{user}/{factor}")
+}
+
+fn passkey_place(user: UserId, factor: FactorId) -> String {
+    format!("passkey/{user}/{factor}")
 }
 
 fn address_place(user: UserId) -> String {
@@ -157,6 +211,25 @@ mod tests {
     use super::*;
     use crate::system::SystemEntropy;
     use uuid::Uuid;
+
+    #[test]
+    fn a_sealed_passkey_opens_for_its_account_and_factor_alone() {
+        let key = SubjectKey::generate(&SystemEntropy);
+        let [ann, eve] = [1, 2].map(|id| UserId::new(Uuid::from_u128(id)));
+        let [first, second] = [3, 4].map(|id| FactorId::new(Uuid::from_u128(id)));
+        let credential = PasskeyCredential {
+            id: vec![0, 255, 7],
+            public_key: vec![1; 77],
+            transports: vec![PasskeyTransport::Usb],
+            backup_eligible: true,
+        };
+        let sealed = key.seal_passkey(ann, first, &credential, &SystemEntropy);
+        let sealed = sealed.unwrap();
+        let open = |user, factor| key.open_passkey(user, factor, &sealed);
+        assert_eq!(open(ann, first).unwrap(), credential);
+        assert_eq!(open(eve, first), Err(Unopenable));
+        assert_eq!(open(ann, second), Err(Unopenable));
+    }
 
     #[test]
     fn a_forgotten_key_is_not_brought_back_by_a_late_reader() {

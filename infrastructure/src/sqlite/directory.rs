@@ -2,19 +2,20 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Account, Directory, Identifier, IdentifierKind, LiveSessions, SessionWithAccount, SignInRecord,
-    StoreError, StoredTotp, TokenDigest,
+    Account, CredentialDigest, Directory, Identifier, IdentifierKind, LiveSessions,
+    PasskeyWithAccount, SessionWithAccount, SignInRecord, StoreError, StoredPasskey, StoredTotp,
+    TokenDigest,
 };
 use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
 use rusqlite::{OptionalExtension, Params, Row, params};
 
 use super::SqliteStore;
 use super::errors::store_error;
-use super::factors::factors_of;
+use super::factors::{PASSKEY, PASSKEY_COLUMNS, factors_of, passkey, passkeys_of};
 use super::rows::{ACCOUNT, SESSION, SESSION_COLUMNS, account, opaque_token, session};
 use crate::sealing::{Stored, StoredStanding};
 use crate::store::{
-    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, readable_row, stored_totp,
+    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, readable_row, stored_passkey, stored_totp,
 };
 
 /// The accounts after the place of the account `?1`, or of the one before it if no account ever had that number.
@@ -120,6 +121,44 @@ impl Directory for SqliteStore {
                 stored_totp(user, row.factor, (&row.sealed, row.last_step), &key).transpose()
             })
             .collect()
+    }
+
+    async fn passkeys(&self, user: UserId) -> Result<Vec<StoredPasskey>, StoreError> {
+        let rows = self
+            .readers
+            .read(move |connection| passkeys_of(connection, user))
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                let key = self.vault.unwrap(user, &row.wrapped)?;
+                stored_passkey(user, row.factor, (&row.sealed, row.sign_count), &key)
+            })
+            .collect()
+    }
+
+    async fn find_passkey(
+        &self,
+        digest: &CredentialDigest,
+    ) -> Result<Option<PasskeyWithAccount>, StoreError> {
+        let sql = format!(
+            "SELECT {PASSKEY}, {ACCOUNT} FROM passkeys AS f
+             JOIN subject_keys AS k ON k.user_id = f.user_id JOIN accounts AS a ON a.user_id = f.user_id
+             WHERE f.credential_digest = ?"
+        );
+        let found = self
+            .find(sql, [digest.0.to_vec()], |row| {
+                Ok((passkey(row)?, account(row, PASSKEY_COLUMNS)?))
+            })
+            .await?;
+        let Some((row, stored)) = found else {
+            return Ok(None);
+        };
+        let Some(account) = self.vault.seals.accept(stored) else {
+            return Ok(None);
+        };
+        let key = self.vault.unwrap(account.id, &row.wrapped)?;
+        let passkey = stored_passkey(account.id, row.factor, (&row.sealed, row.sign_count), &key);
+        Ok(readable_row(passkey)?.map(|passkey| PasskeyWithAccount { account, passkey }))
     }
 
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {

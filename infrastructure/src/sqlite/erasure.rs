@@ -61,8 +61,9 @@ pub(super) fn remove_sessions(connection: &Connection, user: &str, limit: u32) -
 /// deleted.
 pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<usize> {
     const UNFINISHED: &str = "INSERT OR IGNORE INTO unfinished_erasures (user_id) VALUES (?)";
-    const DELETE: [&str; 6] = [
+    const DELETE: [&str; 7] = [
         "DELETE FROM second_factors WHERE user_id = ?",
+        "DELETE FROM passkeys WHERE user_id = ?",
         "DELETE FROM recovery_codes WHERE user_id = ?",
         "DELETE FROM subject_keys WHERE user_id = ?",
         "DELETE FROM identifier_claims WHERE owner = ?",

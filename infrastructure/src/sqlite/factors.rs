@@ -1,8 +1,8 @@
-//! The tables of second factors: secrets of authenticator apps and digests of recovery codes.
+//! The tables of second factors: secrets of authenticator apps, passkeys and digests of recovery codes.
 
 use authlog_application::ports::AppendError;
 use authlog_domain::{FactorId, UserId};
-use rusqlite::{Connection, Result, params};
+use rusqlite::{Connection, Result, Row, params};
 
 use super::errors::store_error;
 use super::rows::id;
@@ -36,10 +36,45 @@ pub(super) fn factors_of(
     rows.collect()
 }
 
+/// A row of `passkeys`.
+pub(super) struct PasskeyRow {
+    pub(super) factor: FactorId,
+    pub(super) sealed: Vec<u8>,
+    pub(super) sign_count: i64,
+    /// The wrapped key of its account.
+    pub(super) wrapped: Vec<u8>,
+}
+
+/// The columns of a [`PasskeyRow`], of the tables called `f` and `k`.
+pub(super) const PASSKEY: &str = "f.factor_id, f.sealed, f.sign_count, k.wrapped";
+
+/// The number of these columns.
+pub(super) const PASSKEY_COLUMNS: usize = 4;
+
+/// The row in the first columns of a result.
+pub(super) fn passkey(row: &Row<'_>) -> Result<PasskeyRow> {
+    Ok(PasskeyRow {
+        factor: id(row, 0, FactorId::parse)?,
+        sealed: row.get(1)?,
+        sign_count: row.get(2)?,
+        wrapped: row.get(3)?,
+    })
+}
+
+/// The passkeys of an account.
+pub(super) fn passkeys_of(connection: &Connection, user: UserId) -> Result<Vec<PasskeyRow>> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {PASSKEY} FROM passkeys AS f JOIN subject_keys AS k ON k.user_id = f.user_id
+         WHERE f.user_id = ? ORDER BY f.factor_id"
+    ))?;
+    let rows = select.query_map([user.to_string()], passkey)?;
+    rows.collect()
+}
+
 /// Makes the change; returns how many rows were written or deleted.
 ///
 /// # Errors
-/// [`AppendError::CodeUsed`] for a code that is not valid any more.
+/// [`AppendError::CodeUsed`] for a code or a challenge that is not valid any more; [`AppendError::PasskeyTaken`].
 pub(super) fn change_factors(
     connection: &Connection,
     change: &SealedFactorChange,
@@ -47,10 +82,15 @@ pub(super) fn change_factors(
     let changed = write(connection, change).map_err(store_error)?;
     let uses_code = matches!(
         change.what,
-        SealedFactorChangeKind::UseCode { .. } | SealedFactorChangeKind::UseRecoveryCode(_)
+        SealedFactorChangeKind::UseCode { .. }
+            | SealedFactorChangeKind::UsePasskey { .. }
+            | SealedFactorChangeKind::UseRecoveryCode(_)
     );
     if uses_code && changed != 1 {
         return Err(AppendError::CodeUsed);
+    }
+    if matches!(change.what, SealedFactorChangeKind::EnrolPasskey { .. }) && changed != 1 {
+        return Err(AppendError::PasskeyTaken);
     }
     if !are_kept(connection, change).map_err(store_error)? {
         return Err(unreadable(FactorsNotKept).into());
@@ -63,13 +103,16 @@ pub(super) fn change_factors(
 #[error("the rows of second factors were not kept: a trigger interferes. Run `authlog doctor`")]
 struct FactorsNotKept;
 
-/// Whether the rows are as they should be after the change. A code that is used is counted by its own statement.
+/// Whether the rows are as they should be after the change. What is used, and a new passkey, are counted by their own
+/// statements.
 fn are_kept(connection: &Connection, change: &SealedFactorChange) -> Result<bool> {
     const ENROLLED: &str =
         "SELECT 1 FROM second_factors WHERE factor_id = ? AND user_id = ? AND sealed = ?";
     const ISSUED: &str = "SELECT count(*) FROM recovery_codes WHERE user_id = ?";
     const LEFT: &str =
         "SELECT 1 FROM second_factors WHERE user_id = ?1 AND (?2 IS NULL OR factor_id = ?2)";
+    const LEFT_PASSKEYS: &str =
+        "SELECT 1 FROM passkeys WHERE user_id = ?1 AND (?2 IS NULL OR factor_id = ?2)";
     let user = change.user.to_string();
     match &change.what {
         SealedFactorChangeKind::Enrol { factor, sealed, .. } => connection
@@ -82,23 +125,34 @@ fn are_kept(connection: &Connection, change: &SealedFactorChange) -> Result<bool
         }
         SealedFactorChangeKind::Remove(factor) => {
             let factor = factor.map(|factor| factor.to_string());
-            let mut select = connection.prepare_cached(LEFT)?;
-            Ok(!select.exists(params![user, factor])?)
+            let mut apps = connection.prepare_cached(LEFT)?;
+            let mut passkeys = connection.prepare_cached(LEFT_PASSKEYS)?;
+            Ok(!apps.exists(params![user, factor])? && !passkeys.exists(params![user, factor])?)
         }
-        SealedFactorChangeKind::UseCode { .. } | SealedFactorChangeKind::UseRecoveryCode(_) => {
-            Ok(true)
-        }
+        SealedFactorChangeKind::EnrolPasskey { .. }
+        | SealedFactorChangeKind::UsePasskey { .. }
+        | SealedFactorChangeKind::UseCode { .. }
+        | SealedFactorChangeKind::UseRecoveryCode(_) => Ok(true),
     }
 }
 
 fn write(connection: &Connection, change: &SealedFactorChange) -> Result<usize> {
     const ENROL: &str =
         "INSERT INTO second_factors (factor_id, user_id, sealed, last_step) VALUES (?, ?, ?, ?)";
+    const ENROL_PASSKEY: &str = "
+        INSERT INTO passkeys (factor_id, user_id, credential_digest, sealed, last_challenge, sign_count, backed_up)
+        VALUES (?, ?, ?, ?, 0, ?, ?) ON CONFLICT DO NOTHING";
+    const USE_PASSKEY: &str = "
+        UPDATE passkeys SET last_challenge = ?3, sign_count = ?4, backed_up = ?5
+         WHERE factor_id = ?1 AND user_id = ?2 AND last_challenge < ?3";
+    const REMOVE_PASSKEY: &str =
+        "DELETE FROM passkeys WHERE user_id = ?1 AND (?2 IS NULL OR factor_id = ?2)";
     const REMOVE: &str =
         "DELETE FROM second_factors WHERE user_id = ?1 AND (?2 IS NULL OR factor_id = ?2)";
     const REMOVE_CODES: &str = "
         DELETE FROM recovery_codes WHERE user_id = ?1
-           AND NOT EXISTS (SELECT 1 FROM second_factors WHERE user_id = ?1)";
+           AND NOT EXISTS (SELECT 1 FROM second_factors WHERE user_id = ?1)
+           AND NOT EXISTS (SELECT 1 FROM passkeys WHERE user_id = ?1)";
     const USE: &str = "
         UPDATE second_factors SET last_step = ?3 WHERE factor_id = ?1 AND user_id = ?2 AND last_step < ?3";
     const FORGET: &str = "DELETE FROM recovery_codes WHERE user_id = ?";
@@ -114,9 +168,31 @@ fn write(connection: &Connection, change: &SealedFactorChange) -> Result<usize> 
             sealed,
             step,
         } => execute(ENROL, params![factor.to_string(), user, sealed, step]),
+        SealedFactorChangeKind::EnrolPasskey {
+            factor,
+            digest,
+            sealed,
+            sign_count,
+            backed_up,
+        } => {
+            let factor = factor.to_string();
+            let values = params![factor, user, digest.0, sealed, sign_count, backed_up];
+            execute(ENROL_PASSKEY, values)
+        }
+        SealedFactorChangeKind::UsePasskey {
+            factor,
+            challenge,
+            sign_count,
+            backed_up,
+        } => {
+            let factor = factor.to_string();
+            let values = params![factor, user, challenge, sign_count, backed_up];
+            execute(USE_PASSKEY, values)
+        }
         SealedFactorChangeKind::Remove(factor) => {
             let factor = factor.map(|factor| factor.to_string());
-            let removed = execute(REMOVE, params![user, factor])?;
+            let removed = execute(REMOVE, params![user, factor])?
+                + execute(REMOVE_PASSKEY, params![user, factor])?;
             Ok(removed + execute(REMOVE_CODES, params![user])?)
         }
         SealedFactorChangeKind::UseCode { factor, step } => {

@@ -1,7 +1,8 @@
 //! Changes of second factors, ready for the statements of a store.
 
 use authlog_application::ports::{
-    FactorChange, FactorChangeKind, RecoveryDigest, StoreError, StoredTotp,
+    CredentialDigest, FactorChange, FactorChangeKind, RecoveryDigest, StoreError, StoredPasskey,
+    StoredTotp,
 };
 use authlog_domain::{FactorId, UserId};
 use serde_json::{Value, json};
@@ -21,6 +22,19 @@ pub(crate) enum SealedFactorChangeKind {
         factor: FactorId,
         sealed: Vec<u8>,
         step: i64,
+    },
+    EnrolPasskey {
+        factor: FactorId,
+        digest: CredentialDigest,
+        sealed: Vec<u8>,
+        sign_count: u32,
+        backed_up: bool,
+    },
+    UsePasskey {
+        factor: FactorId,
+        challenge: i64,
+        sign_count: u32,
+        backed_up: bool,
     },
     Remove(Option<FactorId>),
     UseCode {
@@ -59,6 +73,35 @@ impl SealedFactorChange {
                     step: step.cast_signed(),
                 }
             }
+            FactorChangeKind::EnrolPasskey {
+                factor,
+                digest,
+                credential,
+                sign_count,
+                backed_up,
+            } => {
+                let key = vault.sealing_key(user, stored).await?;
+                let entropy = &*vault.entropy;
+                let sealed = key.map(|key| key.seal_passkey(user, factor, &credential, entropy));
+                SealedFactorChangeKind::EnrolPasskey {
+                    factor,
+                    digest,
+                    sealed: sealed.transpose().map_err(unreadable)?.unwrap_or_default(),
+                    sign_count,
+                    backed_up,
+                }
+            }
+            FactorChangeKind::UsePasskey {
+                factor,
+                challenge,
+                sign_count,
+                backed_up,
+            } => SealedFactorChangeKind::UsePasskey {
+                factor,
+                challenge,
+                sign_count,
+                backed_up,
+            },
             FactorChangeKind::Remove(factor) => SealedFactorChangeKind::Remove(factor),
             FactorChangeKind::UseCode { factor, step } => SealedFactorChangeKind::UseCode {
                 factor,
@@ -83,6 +126,24 @@ impl SealedFactorChange {
                 sealed,
                 step,
             } => json!({"enrol": factor, "sealed": bytes(sealed), "step": step}),
+            SealedFactorChangeKind::EnrolPasskey {
+                factor,
+                digest,
+                sealed,
+                sign_count,
+                backed_up,
+            } => json!({
+                "passkey": factor, "digest": bytes(&digest.0), "sealed": bytes(sealed),
+                "count": sign_count, "backed_up": backed_up,
+            }),
+            SealedFactorChangeKind::UsePasskey {
+                factor,
+                challenge,
+                sign_count,
+                backed_up,
+            } => json!({
+                "signed": factor, "challenge": challenge, "count": sign_count, "backed_up": backed_up,
+            }),
             SealedFactorChangeKind::Remove(factor) => json!({"remove": true, "factor": factor}),
             SealedFactorChangeKind::UseCode { factor, step } => {
                 json!({"use": factor, "step": step})
@@ -114,4 +175,18 @@ pub(crate) fn stored_totp(
         secret,
         last_step: last_step.cast_unsigned(),
     }))
+}
+
+/// The passkey in a row of `passkeys`.
+pub(crate) fn stored_passkey(
+    user: UserId,
+    factor: FactorId,
+    (sealed, sign_count): (&[u8], i64),
+    key: &SubjectKey,
+) -> Result<StoredPasskey, StoreError> {
+    Ok(StoredPasskey {
+        factor,
+        credential: key.open_passkey(user, factor, sealed).map_err(unreadable)?,
+        sign_count: u32::try_from(sign_count).map_err(unreadable)?,
+    })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authlog_application::ports::{
-    Entropy, RecoveryDigest, SealedFor, SecondFactorSecrets, TotpSecret,
+    CredentialDigest, Entropy, RecoveryDigest, SealedFor, SecondFactorSecrets, TotpSecret,
 };
 use authlog_domain::{Timestamp, UserId};
 use aws_lc_rs::hmac;
@@ -17,6 +17,7 @@ use crate::sealing::{Sealer, Unopenable};
 /// What keys are derived for, so that none serves another's purpose.
 const SEALING_LABEL: &[u8] = b"authlog.v1.second-factor-values\0";
 const RECOVERY_LABEL: &[u8] = b"authlog.v1.recovery-code\0";
+const CREDENTIAL_LABEL: &[u8] = b"authlog.v1.passkey-credential\0";
 
 /// The longest sealed value that is opened, in characters. Those of this program have about 400.
 const MAX_LENGTH: usize = 2048;
@@ -25,6 +26,7 @@ const MAX_LENGTH: usize = 2048;
 pub struct KeyedFactorSecrets {
     sealer: Sealer,
     recovery: hmac::Key,
+    credential: hmac::Key,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -38,18 +40,29 @@ impl KeyedFactorSecrets {
         let sealing = hmac::sign(&key, SEALING_LABEL);
         let sealing = <[u8; 32]>::try_from(sealing.as_ref()).map_err(|_| Unopenable)?;
         let recovery = hmac::sign(&key, RECOVERY_LABEL);
+        let credential = hmac::sign(&key, CREDENTIAL_LABEL);
         Ok(Self {
             sealer: Sealer::new(&Zeroizing::new(sealing))?,
             recovery: hmac::Key::new(hmac::HMAC_SHA256, recovery.as_ref()),
+            credential: hmac::Key::new(hmac::HMAC_SHA256, credential.as_ref()),
             entropy,
         })
     }
+}
+
+fn digest(key: &hmac::Key, message: &[u8]) -> [u8; 32] {
+    let tag = hmac::sign(key, message);
+    let mut digest = [0; 32];
+    digest.copy_from_slice(tag.as_ref());
+    digest
 }
 
 const fn place(purpose: SealedFor) -> &'static str {
     match purpose {
         SealedFor::Enrolment => "second-factor/enrolment",
         SealedFor::Challenge => "second-factor/challenge",
+        SealedFor::PasskeyEnrolment => "passkey/enrolment",
+        SealedFor::PasskeySignIn => "passkey/sign-in",
     }
 }
 
@@ -60,10 +73,14 @@ impl SecondFactorSecrets for KeyedFactorSecrets {
 
     fn recovery_digest(&self, user: UserId, code: &str) -> RecoveryDigest {
         let user = user.as_uuid();
-        let tag = hmac::sign(&self.recovery, &[user.as_bytes(), code.as_bytes()].concat());
-        let mut digest = [0; 32];
-        digest.copy_from_slice(tag.as_ref());
-        RecoveryDigest(digest)
+        RecoveryDigest(digest(
+            &self.recovery,
+            &[user.as_bytes(), code.as_bytes()].concat(),
+        ))
+    }
+
+    fn credential_digest(&self, credential_id: &[u8]) -> CredentialDigest {
+        CredentialDigest(digest(&self.credential, credential_id))
     }
 
     fn seal(&self, purpose: SealedFor, value: &[u8]) -> Option<String> {
