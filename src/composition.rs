@@ -133,6 +133,7 @@ fn application_settings(settings: &Settings, reachable_at: &Url) -> authlog_appl
         accepts_password_with_code: settings.accounts.password_with_code,
         second_factor_roles: settings.accounts.second_factor.clone(),
         relying_party: relying_party(reachable_at),
+        registration: settings.accounts.registration,
         verification_lifetime: VERIFICATION_LIFETIME,
         verification_page: format!("{base}/verify-email"),
         reset_page: format!("{base}/reset-password"),

@@ -44,6 +44,7 @@ mod nodes;
 mod oauth;
 mod outages;
 mod overload;
+mod pages;
 mod passkeys;
 mod password_reset;
 mod program;

@@ -1,7 +1,7 @@
 //! The published contracts and Authlog's own endpoints over HTTP.
 //!
-//! The routes under one base path are a surface. `contracts` has a folder for each published contract, `native` has all
-//! other endpoints, and `http` is what they share.
+//! The routes under one base path are a surface. `contracts` has a folder for each published contract, `pages` has the pages for
+//! people, `native` has all other endpoints, and `http` is what they share.
 
 #![cfg_attr(
     not(test),
@@ -19,6 +19,7 @@ mod contracts;
 mod http;
 mod http2;
 mod native;
+mod pages;
 mod poll_twice;
 mod serving;
 #[cfg(test)]
@@ -130,6 +131,8 @@ pub async fn serve(listener: TcpListener, api: Api) {
 static ENDPOINTS: Endpoints = Endpoints {
     contracts: &contracts::ALL,
     native: &native::SURFACE,
+    pages: &pages::SURFACE,
+    is_page: pages::is_page,
     read_only: &[native::INTROSPECT],
     forward_auth: &native::forward_auth::ROUTES,
     probes: &native::PROBES,
@@ -141,8 +144,10 @@ fn router(api: Api) -> Router {
     let router = ENDPOINTS
         .contracts
         .iter()
-        .fold((ENDPOINTS.native.routes)(), |router, contract| {
-            router.merge((contract.routes)())
+        .copied()
+        .chain([ENDPOINTS.pages])
+        .fold((ENDPOINTS.native.routes)(), |router, surface| {
+            router.merge((surface.routes)())
         })
         .method_not_allowed_fallback(http::wrong_method)
         .fallback(http::unknown_path);

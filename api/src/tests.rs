@@ -25,15 +25,6 @@ use uuid::Uuid;
 
 pub(crate) use arbitrary::a_body;
 
-/// Entropy that fills every buffer with the same byte.
-pub(crate) struct NoEntropy;
-
-impl authlog_application::ports::Entropy for NoEntropy {
-    fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
-}
-
 /// The instant in the examples of the first document of `/api/auth`.
 pub(crate) fn some_instant() -> Timestamp {
     at("2024-07-24T16:34:05.337Z")
@@ -100,6 +91,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
             field: Field::Username,
             flaw: Flaw::Required,
         }]),
+        Refusal::RegistrationClosed,
         Refusal::IdentifierTaken(vec![IdentifierKind::Username]),
         Refusal::WrongCredentials {
             password_too_short: None,

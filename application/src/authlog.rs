@@ -76,6 +76,15 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
 }
 
+/// Who may make an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistrationPolicy {
+    /// Everyone who reaches the service.
+    Open,
+    /// The operator, at the command line.
+    Closed,
+}
+
 /// The settings of the application.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -97,6 +106,8 @@ pub struct Settings {
     pub second_factor_roles: Vec<Role>,
     /// This service as authenticators know it; `None` if its public URL has no host name, so that there are no passkeys.
     pub relying_party: Option<RelyingParty>,
+    /// Who may make an account.
+    pub registration: RegistrationPolicy,
     /// How long a verification link is valid.
     pub verification_lifetime: Duration,
     /// The URL of the page that confirms an e-mail address. The token is appended as the query parameter `token`.

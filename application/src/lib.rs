@@ -34,10 +34,11 @@ mod use_cases;
 mod workers;
 
 pub use access::{
-    Admin, Auditor, Authorized, Caller, CallerProof, ChangesAccounts, Entitlement, FreshAdmin,
-    Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories, TokenInspector,
+    Admin, Auditor, Authorized, BrowserSession, Caller, CallerProof, ChangesAccounts, Entitlement,
+    FreshAdmin, Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories,
+    TokenInspector,
 };
-pub use authlog::{Authlog, Parts, Settings};
+pub use authlog::{Authlog, Parts, RegistrationPolicy, Settings};
 pub use client_presence::{ClientPresence, ClientWaits};
 pub use context::RequestContext;
 pub use deadline::Deadline;

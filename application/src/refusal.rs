@@ -40,6 +40,9 @@ pub enum Refusal {
     /// The request has at least one invalid field.
     #[error("the request is invalid")]
     Invalid(Vec<Violation>),
+    /// The service takes no registrations.
+    #[error("registration is closed")]
+    RegistrationClosed,
     /// Other accounts have these identifiers (at least one).
     #[error("an identifier is taken")]
     IdentifierTaken(Vec<IdentifierKind>),

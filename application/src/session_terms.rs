@@ -34,6 +34,8 @@ pub enum AccessFormat {
     Jwt(ClaimsOf),
     /// A random UUID without any content.
     Opaque,
+    /// The secret of a browser session, which a browser keeps in a cookie.
+    Cookie,
 }
 
 /// The terms of refresh tokens in a contract.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use authlog_application::RegistrationPolicy;
 use authlog_domain::Role;
 use authlog_infrastructure::hashing::Argon2Parameters;
 
@@ -13,6 +14,8 @@ use super::sources::Sources;
 settings! {
     /// The requirements on passwords and e-mail addresses, the lifetimes of sessions, and the cost of password hashes.
     pub(crate) struct Accounts in "Account settings" {
+        /// Whether people may register an account: open or closed; the command line always may
+        registration: RegistrationPolicy = REGISTRATION.default("open"),
         /// Minimum number of characters of a new password
         password_min_length: usize = CHARACTERS.default("7"),
         /// Minimum zxcvbn score of a new password, 0 to 4
@@ -40,6 +43,13 @@ settings! {
         argon2_iterations: u32 = PASSES.default("2"),
     }
 }
+
+const REGISTRATION: Format<RegistrationPolicy> =
+    Format::new("STATE", "open or closed", |text| match text {
+        "open" => Some(RegistrationPolicy::Open),
+        "closed" => Some(RegistrationPolicy::Closed),
+        _ => None,
+    });
 
 const CHARACTERS: Format<usize> =
     Format::new("NUMBER", "a number of characters from 1 to 64", |text| {

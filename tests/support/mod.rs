@@ -8,6 +8,7 @@
 
 pub mod administered_account;
 pub mod authenticator;
+pub mod browser;
 pub mod contract;
 pub mod document;
 pub mod earlier_account;

@@ -132,7 +132,9 @@ fn is_delayed(api: &Api, response: &Response) -> bool {
 /// evidence.
 fn record_outcome(api: &Api, response: &Response) {
     let failed = response.extensions().get::<Outage>().is_some();
-    if failed || response.status().is_success() {
+    // A form that succeeded is answered with a redirect.
+    let succeeded = response.status().is_success() || response.status().is_redirection();
+    if failed || succeeded {
         api.capacity.outages.record(Instant::now(), failed);
     }
 }

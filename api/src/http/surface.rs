@@ -31,8 +31,12 @@ pub(crate) struct Surface {
 pub(crate) struct Endpoints {
     /// The published contracts.
     pub contracts: &'static [&'static Surface],
-    /// The surface of every path that is under no contract's base path.
+    /// The surface of every path that is under no contract's base path and is no page.
     pub native: &'static Surface,
+    /// The surface of the hosted pages.
+    pub pages: &'static Surface,
+    /// Whether a path is that of a page.
+    pub is_page: fn(&str) -> bool,
     /// Routes that change nothing, although their method is not safe.
     pub read_only: &'static [&'static str],
     /// Routes by which a proxy asks about another request: method and headers are those of that request.
@@ -49,7 +53,11 @@ impl Endpoints {
             .copied()
             .filter(|surface| surface.covers(path))
             .max_by_key(|surface| surface.base.len())
-            .unwrap_or(self.native)
+            .unwrap_or(if (self.is_page)(path) {
+                self.pages
+            } else {
+                self.native
+            })
     }
 }
 

@@ -11,7 +11,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 
 use super::caller::{Bearer, BearerWithBody};
-use super::page::Page;
+use super::page::PageRoom;
 use super::page_query::SessionsQuery;
 use super::problem::{no_content, problem, refused};
 use super::profile::{ProfileOut, SessionsOut};
@@ -37,7 +37,7 @@ pub(super) async fn sessions(
 ) -> Result<Response, Response> {
     let SessionsQuery { after, limit } =
         SessionsQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
-    let place = Page::of(&api, caller.user(), limit, &context).await?;
+    let place = PageRoom::of(&api, caller.user(), limit, &context).await?;
     let page = api.authlog.own_sessions(caller, after, limit).await;
     let out = SessionsOut::of(page.map_err(refused)?, Some(caller.session()));
     Ok(place.answer(&out))

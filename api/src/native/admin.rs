@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::bad_request;
 use super::caller::{Bearer, BearerWithBody};
-use super::page::Page;
+use super::page::PageRoom;
 use super::page_query::{SessionsQuery, UsersQuery, Wanted};
 use super::problem::{no_content, refused};
 use super::profile::{ProfileOut, SessionsOut};
@@ -127,7 +127,7 @@ pub(super) async fn sessions(
     let user = id_of(&id).map_err(refused)?;
     let SessionsQuery { after, limit } =
         SessionsQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
-    let place = Page::of(&api, admin.account().id, limit, &context).await?;
+    let place = PageRoom::of(&api, admin.account().id, limit, &context).await?;
     let page = api.authlog.sessions_of(&admin, user, after, limit).await;
     Ok(place.answer(&SessionsOut::of(page.map_err(refused)?, None)))
 }

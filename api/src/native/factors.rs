@@ -276,7 +276,7 @@ pub(super) fn shown_once(status: StatusCode, out: &impl Serialize) -> Response {
 
 /// The URI that authenticator apps read. Its issuer is the host of this service, and its account the name with which the person
 /// signs in.
-fn key_uri(public_url: &str, begun: &BegunTotp) -> String {
+pub(crate) fn key_uri(public_url: &str, begun: &BegunTotp) -> String {
     let url = Url::parse(public_url).ok();
     let issuer = url.as_ref().and_then(Url::host_str).unwrap_or("authlog");
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();

@@ -1,10 +1,9 @@
-//! Authlog's own endpoints: everything outside of the contracts.
+//! Authlog's own endpoints: everything outside of the contracts and the hosted pages.
 
 mod account;
 mod admin;
 mod audit;
 mod caller;
-mod email_page;
 mod erasure;
 mod factors;
 pub(crate) mod forward_auth;
@@ -22,7 +21,6 @@ mod passkeys;
 mod problem;
 mod profile;
 mod query;
-mod reset_page;
 mod schemas;
 mod second_factor;
 mod step_up;
@@ -35,6 +33,8 @@ use axum::routing::{delete, get, post, put};
 
 use crate::Api;
 use crate::http::Surface;
+pub(crate) use factors::key_uri;
+pub(crate) use page::{NoRoom, PageRoom};
 
 /// The introspection endpoint (RFC 7662).
 pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
@@ -52,7 +52,6 @@ pub(crate) static SURFACE: Surface = Surface {
 
 fn routes() -> Router<Arc<Api>> {
     Router::new()
-        .route("/favicon.ico", get(reset_page::icon))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
@@ -101,10 +100,6 @@ fn routes() -> Router<Arc<Api>> {
         )
         .route("/sign-in/passkey/options", post(passkeys::begin_sign_in))
         .route("/sign-in/passkey", post(passkeys::sign_in))
-        .route(
-            "/verify-email",
-            get(email_page::show).post(email_page::submit),
-        )
         .route("/admin/users", get(admin::users))
         .route(
             "/admin/users/{id}",
@@ -132,8 +127,4 @@ fn routes() -> Router<Arc<Api>> {
         )
         .route(INTROSPECT, post(oauth::introspect))
         .route("/oauth2/revoke", post(oauth::revoke))
-        .route(
-            "/reset-password",
-            get(reset_page::show).post(reset_page::submit),
-        )
 }

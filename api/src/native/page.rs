@@ -19,41 +19,72 @@ use crate::http::retry_later;
 /// Memory of an entry while a page is read and serialised, in bytes.
 const ENTRY: usize = 3072;
 
-/// `Retry-After` of a request that found no place.
-const AFTER_CROWDING: Duration = Duration::from_secs(1);
-
 /// A place among the requests that read pages, and a lease for the memory of the page. Both are taken before the store
 /// is queried.
-pub(super) struct Page {
+pub(crate) struct PageRoom {
     _place: PagePlace,
     room: Lease,
 }
 
-impl Page {
+/// Why a request has to wait for its page.
+#[derive(Clone, Copy)]
+pub(crate) enum NoRoom {
+    /// This account or this node has its limit of concurrent requests.
+    Place(NoPlace),
+    /// Too much is buffered.
+    Memory,
+}
+
+impl NoRoom {
+    /// `Retry-After` of the response.
+    pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+    /// The status of the response.
+    pub(crate) const fn status(self) -> StatusCode {
+        match self {
+            Self::Place(NoPlace::Account) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Place(NoPlace::Node) | Self::Memory => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl PageRoom {
     /// Takes the place for a request of `reader` that reads up to `entries` entries.
     ///
     /// # Errors
-    /// The response to a request for which there is no place or no memory.
-    pub async fn of(
+    /// There is no place or no memory.
+    pub(crate) async fn take(
         api: &Api,
         reader: UserId,
         entries: u32,
         context: &RequestContext,
-    ) -> Result<Self, Response> {
-        let place = api.capacity.pages.take(reader).await.map_err(crowded)?;
+    ) -> Result<Self, NoRoom> {
+        let place = api.capacity.pages.take(reader).await;
+        let place = place.map_err(NoRoom::Place)?;
         let address = context.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let mut room = api.capacity.bytes.lease(address);
         room.grow_to(ENTRY.saturating_mul(entries as usize))
-            .map_err(|_| no_room())?;
+            .map_err(|_| NoRoom::Memory)?;
         Ok(Self {
             _place: place,
             room,
         })
     }
 
+    /// As [`Self::take`], with the response to a request that has to wait.
+    pub(super) async fn of(
+        api: &Api,
+        reader: UserId,
+        entries: u32,
+        context: &RequestContext,
+    ) -> Result<Self, Response> {
+        let taken = Self::take(api, reader, entries, context).await;
+        taken.map_err(crowded)
+    }
+
     /// Serialises the response. Its text stays charged to the budget until it is written; the place is free from now
     /// on.
-    pub fn answer(self, out: &impl Serialize) -> Response {
+    pub(super) fn answer(self, out: &impl Serialize) -> Response {
         let Self { mut room, .. } = self;
         let text = match serde_json::to_vec(out) {
             Ok(text) => text,
@@ -77,24 +108,17 @@ impl AsRef<[u8]> for Charged {
     }
 }
 
-fn crowded(reason: NoPlace) -> Response {
-    let response = match reason {
-        NoPlace::Account => problem(
-            StatusCode::TOO_MANY_REQUESTS,
-            "This account has reached its limit of concurrent requests for pages.",
-        ),
-        NoPlace::Node => problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "This node has reached its limit of concurrent requests for pages.",
-        ),
+fn crowded(reason: NoRoom) -> Response {
+    let detail = match reason {
+        NoRoom::Place(NoPlace::Account) => {
+            "This account has reached its limit of concurrent requests for pages."
+        }
+        NoRoom::Place(NoPlace::Node) => {
+            "This node has reached its limit of concurrent requests for pages."
+        }
+        NoRoom::Memory => {
+            "Too much is buffered for this client or for all clients together. Ask for a smaller page."
+        }
     };
-    retry_later(response, AFTER_CROWDING)
-}
-
-fn no_room() -> Response {
-    let response = problem(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "Too much is buffered for this client or for all clients together. Ask for a smaller page.",
-    );
-    retry_later(response, AFTER_CROWDING)
+    retry_later(problem(reason.status(), detail), NoRoom::RETRY_AFTER)
 }

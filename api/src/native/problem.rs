@@ -77,6 +77,7 @@ pub(super) fn refused(refusal: Refusal) -> Response {
             ),
         )
             .into_response(),
+        Refusal::RegistrationClosed => problem(StatusCode::FORBIDDEN, "Registration is closed."),
         Refusal::Forbidden => problem(
             StatusCode::FORBIDDEN,
             "The account does not have permission.",

@@ -90,6 +90,7 @@ fn api_over(ports: NullPorts) -> Api {
         accepts_password_with_code: true,
         second_factor_roles: vec![],
         relying_party: None,
+        registration: authlog_application::RegistrationPolicy::Open,
         verification_lifetime: Duration::from_secs(1),
         verification_page: "ports".to_owned(),
         reset_page: String::new(),
@@ -169,6 +170,18 @@ impl SecretTokens for NullPorts {
 
     fn digest(&self, _: &OpaqueToken) -> TokenDigest {
         unreachable!()
+    }
+
+    fn browser_digest(&self, _: &BrowserSecret) -> TokenDigest {
+        unreachable!()
+    }
+
+    fn form_token(&self, _: &BrowserSecret) -> String {
+        unreachable!()
+    }
+
+    fn is_form_token(&self, _: &BrowserSecret, _: &str) -> bool {
+        false
     }
 }
 

@@ -101,7 +101,6 @@ async fn an_unknown_path_is_a_404_in_the_format_of_its_surface() {
         ("/api", "/api/%00"),
         ("/v1/auth", "/v1/auth/"),
         ("", "/v1"),
-        ("", "/"),
         ("", "/apix"),
     ] {
         let answer = call("GET", path).await;
@@ -127,7 +126,7 @@ async fn a_wrong_method_is_a_405_that_names_the_allowed_ones() {
         ),
         ("/api", "DELETE", "/api/login", "POST"),
         ("/v1/auth", "PUT", "/v1/auth/register", "POST"),
-        ("", "PUT", "/reset-password", "GET,HEAD,POST"),
+        ("", "POST", "/admin/users", "GET,HEAD"),
         ("", "POST", "/healthz", "GET,HEAD"),
     ] {
         let answer = call(method, path).await;
@@ -370,6 +369,41 @@ async fn an_overloaded_service_refuses_requests_without_looking_anything_up() {
         assert_eq!(answer.headers["retry-after"], "5", "{path}");
         // A request that is refused for overload uses up no attempt.
         assert_eq!(registrations.load(Ordering::SeqCst), 0, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overloaded_service_answers_a_person_with_a_page() {
+    for path in ["/sign-in", "/sign-up"] {
+        let (api, _) = null_ports::overloaded_api(Duration::from_secs(5));
+        let form =
+            "username=jo&email=jo%40example.com&password=secret7&password_confirmation=secret7";
+        let request =
+            Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+        let answer = send_to(api, request.body(form.into()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(answer.headers["retry-after"], "5", "{path}");
+        assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8");
+        let html = std::str::from_utf8(&answer.body).unwrap();
+        assert!(
+            html.contains("role=\"alert\"") && html.contains("value=\"jo\""),
+            "{html}"
+        );
+        assert!(!html.contains("secret7"), "{html}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_fails_before_its_handler_runs_is_a_page() {
+    for (path, is_page) in [
+        ("/sign-in", true),
+        ("/security/nothing", true),
+        ("/sign-in/second-factor", false),
+        ("/securities", false),
+    ] {
+        let answer = call("DELETE", path).await;
+        let html = answer.headers["content-type"] == "text/html; charset=utf-8";
+        assert_eq!(html, is_page, "{path}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Proofs of who calls and what they may do. Use cases take these proofs, and only this module creates them.
 //!
 //! - [`Caller`]: the bearer of a valid access token.
+//! - [`BrowserSession`]: the person whose browser sent the cookie of a live browser session, as a [`Caller`] with their account.
 //! - [`Authorized`]: a caller whose account has a role that gives a permission ([`Admin`], [`FreshAdmin`], [`Auditor`],
 //!   [`LogReader`], [`TokenInspector`]), and who showed a second factor if the settings demand one of the role. The roles of
 //!   each permission are in `policy.rs` and nowhere else.
@@ -11,6 +12,7 @@
 
 mod authenticate;
 mod authorize;
+mod browser;
 mod entitlement;
 mod level;
 mod operator;
@@ -26,6 +28,7 @@ use authlog_domain::user::Authority;
 pub(crate) use authenticate::LiveAccess;
 pub use authenticate::{Caller, CallerProof};
 pub use authorize::{Authorized, Identity};
+pub use browser::BrowserSession;
 pub use entitlement::Entitlement;
 pub use operator::Operator;
 pub(crate) use owner::OwnerNeeds;

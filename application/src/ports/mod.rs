@@ -75,8 +75,8 @@ pub use second_factors::{
     TotpSecret,
 };
 pub use tokens::{
-    OpaqueToken, SecretTokens, TokenClaims, TokenDigest, TokenError, TokenKind, Tokens,
-    VerifiedToken,
+    BrowserSecret, OpaqueToken, SecretTokens, TokenClaims, TokenDigest, TokenError, TokenKind,
+    Tokens, VerifiedToken,
 };
 pub use transparency::{
     AuditProgress, ConsistencyProof, InclusionProof, LogIntegrity, ProofError, TransparencyLog,

@@ -4,8 +4,12 @@ use async_trait::async_trait;
 use authlog_domain::{
     Authentication, ContractName, ResetId, SessionId, Timestamp, UserId, VerificationId,
 };
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::Entropy;
 
 /// The kind of a token. A token of one kind is never accepted as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +125,42 @@ impl OpaqueToken {
     }
 }
 
+/// The secret of a browser session: 256 random bits, which a browser keeps in a cookie. It is shown once and stored as a
+/// [`TokenDigest`]. It is no access token, and an access token is no secret of a browser session.
+pub struct BrowserSecret(Zeroizing<[u8; 32]>);
+
+impl BrowserSecret {
+    /// A random secret.
+    pub fn generate(entropy: &dyn Entropy) -> Self {
+        let mut random = Zeroizing::new([0; 32]);
+        entropy.fill(random.as_mut_slice());
+        Self(random)
+    }
+
+    /// Parses the value of a cookie; `None` if it is not such a secret.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != BROWSER_SECRET_CHARACTERS {
+            return None;
+        }
+        let bytes = Zeroizing::new(BASE64URL_NOPAD.decode(text.as_bytes()).ok()?);
+        let bytes = bytes.as_slice().try_into().ok()?;
+        Some(Self(Zeroizing::new(bytes)))
+    }
+
+    /// The value of the cookie.
+    pub fn reveal(&self) -> String {
+        BASE64URL_NOPAD.encode(self.0.as_slice())
+    }
+
+    /// The random bits.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// 32 bytes in base64 without padding.
+const BROWSER_SECRET_CHARACTERS: usize = 43;
+
 /// Creates and parses the secrets of mailed links.
 ///
 /// A reset token is not a JWT and is derived from a key of its own, so it cannot be forged with the key that signs
@@ -144,4 +184,13 @@ pub trait SecretTokens: Send + Sync {
 
     /// The digest under which an opaque token is stored.
     fn digest(&self, token: &OpaqueToken) -> TokenDigest;
+
+    /// The digest under which the secret of a browser session is stored.
+    fn browser_digest(&self, secret: &BrowserSecret) -> TokenDigest;
+
+    /// A text that the forms of a browser session contain. Only a page that was made for this session has it.
+    fn form_token(&self, secret: &BrowserSecret) -> String;
+
+    /// Whether `token` is the text that the forms of the browser session contain.
+    fn is_form_token(&self, secret: &BrowserSecret, token: &str) -> bool;
 }

@@ -13,12 +13,12 @@ use zeroize::Zeroizing;
 
 use super::accounts::AppendOptions;
 use super::change_password::gone;
-use super::second_factor::{as_shown, normalised};
+use super::second_factor::{EXPIRED, as_shown, normalised};
 use crate::access::OwnerNeeds;
 use crate::ports::{Account, FactorChange, FactorChangeKind, SealedFor, TotpSecret};
 use crate::{
-    Authlog, Caller, ChangesAccounts, OwnerProof, Refusal, RequestContext, SecondFactorRefusal,
-    SteppedUpSession, TermsOf,
+    Authlog, BrowserSession, Caller, ChangesAccounts, OwnerProof, Refusal, RequestContext,
+    SecondFactorRefusal, SteppedUpSession, TermsOf,
 };
 
 /// How long an authenticator app can take to show its first code.
@@ -141,13 +141,7 @@ impl Authlog {
         let account = session.account();
         let now = self.parts.clock.now();
         let secrets = &self.parts.factor_secrets;
-        let expired = || Refusal::SecondFactor(SecondFactorRefusal::Expired);
-        let opened = secrets.open(SealedFor::Enrolment, enrolment);
-        let enrolment: Enrolment =
-            serde_json::from_slice(&opened.ok_or_else(expired)?).map_err(|_| expired())?;
-        if enrolment.user != account.id || now >= enrolment.expires_at {
-            return Err(expired());
-        }
+        let enrolment = self.open_enrolment(account, enrolment)?;
         let secret = TotpSecret {
             parameters: TotpParameters::DEFAULT,
             seed: Zeroizing::new(enrolment.seed.clone()),
@@ -180,7 +174,7 @@ impl Authlog {
         let changed = self.decide(user, command, options, metadata);
         changed.await.map_err(|refusal| match refusal {
             // The account was taken back since the password was checked, or its factors have changed.
-            Refusal::WrongCredentials { .. } => expired(),
+            Refusal::WrongCredentials { .. } => EXPIRED,
             // The session has ended.
             Refusal::InvalidRefreshToken => Refusal::InvalidAccessToken,
             other => gone(other),
@@ -221,6 +215,34 @@ impl Authlog {
         let renamed = self.decide(user, command, options, metadata);
         renamed.await.map_err(gone)?;
         Ok(())
+    }
+
+    /// What was begun, to be shown once more after a wrong code.
+    ///
+    /// # Errors
+    /// [`SecondFactorRefusal::Expired`] unless the enrolment was begun for this account and is not too old.
+    pub fn begun_totp(&self, session: &BrowserSession, sealed: &str) -> Result<BegunTotp, Refusal> {
+        let account = session.account();
+        let enrolment = self.open_enrolment(account, sealed)?;
+        Ok(BegunTotp {
+            enrolment: sealed.to_owned(),
+            secret: Zeroizing::new(BASE32_NOPAD.encode(&enrolment.seed)),
+            parameters: TotpParameters::DEFAULT,
+            expires_at: enrolment.expires_at,
+            account: account.clone(),
+        })
+    }
+
+    fn open_enrolment(&self, account: &Account, sealed: &str) -> Result<Enrolment, Refusal> {
+        let opened = self
+            .parts
+            .factor_secrets
+            .open(SealedFor::Enrolment, sealed)
+            .ok_or(EXPIRED)?;
+        let enrolment: Enrolment = serde_json::from_slice(&opened).map_err(|_| EXPIRED)?;
+        let is_valid =
+            enrolment.user == account.id && self.parts.clock.now() < enrolment.expires_at;
+        is_valid.then_some(enrolment).ok_or(EXPIRED)
     }
 
     /// Removes a second factor of the caller. The other sessions end.

@@ -1,9 +1,13 @@
 //! Starting a session and issuing its tokens, by the terms of the contract.
 
+use std::time::Duration;
+
 use authlog_domain::session::{SessionCommand, StartSession};
 use authlog_domain::{Authentication, AuthenticationLevel, Session, SessionId, Timestamp, UserId};
 
-use crate::ports::{Account, OpaqueToken, OpaqueTokenRecord, TokenClaims, TokenKind};
+use crate::ports::{
+    Account, BrowserSecret, OpaqueToken, OpaqueTokenRecord, TokenClaims, TokenDigest, TokenKind,
+};
 use crate::session_terms::IssuedAt;
 use crate::unit_of_work::{CommandError, UnitOfWork};
 use crate::{
@@ -11,11 +15,11 @@ use crate::{
     SignedIn,
 };
 
-/// A session that is about to start, with its opaque access token if the contract issues one.
+/// A session that is about to start, with the token that is stored as a digest, if it has one.
 pub(crate) struct NewSession {
     id: SessionId,
     command: StartSession,
-    opaque: Option<(OpaqueToken, OpaqueTokenRecord)>,
+    opaque: Option<(String, OpaqueTokenRecord)>,
 }
 
 /// What an access token says of its session.
@@ -71,19 +75,15 @@ impl Authlog {
         let now = authentication.auth_time;
         let id = SessionId::new(self.parts.entropy.time_ordered_uuid(now));
         let ends_at = now.plus(self.settings.session_limits.lifetime);
-        let access_expires_at = now.plus(terms.access_lifetime).min(ends_at);
-        let opaque = match terms.access {
-            AccessFormat::Jwt(_) => None,
-            AccessFormat::Opaque => {
-                let token = OpaqueToken::new(self.parts.entropy.random_uuid());
-                let record = OpaqueTokenRecord {
-                    digest: self.parts.secrets.digest(&token),
-                    session: id,
-                    expires_at: access_expires_at,
-                };
-                Some((token, record))
-            }
-        };
+        let access_expires_at = now.plus(self.access_lifetime(terms)).min(ends_at);
+        let opaque = self.opaque_token(terms).map(|(token, digest)| {
+            let record = OpaqueTokenRecord {
+                digest,
+                session: id,
+                expires_at: access_expires_at,
+            };
+            (token, record)
+        });
         let expires_at = terms.refresh.map_or(access_expires_at, |refresh| {
             access_expires_at.max(now.plus(refresh.lifetime).min(ends_at))
         });
@@ -101,6 +101,32 @@ impl Authlog {
         }
     }
 
+    /// The lifetime of an access token. A browser session is not refreshed, so that showing a page writes nothing; the limit
+    /// for the time between two refreshes counts from its start.
+    fn access_lifetime(&self, terms: &SessionTerms) -> Duration {
+        let idle = self.settings.session_limits.idle;
+        match (terms.access, idle) {
+            (AccessFormat::Cookie, Some(idle)) => terms.access_lifetime.min(idle),
+            _ => terms.access_lifetime,
+        }
+    }
+
+    /// The token that is stored as a digest, if the contract issues one.
+    fn opaque_token(&self, terms: &SessionTerms) -> Option<(String, TokenDigest)> {
+        let (entropy, secrets) = (&self.parts.entropy, &self.parts.secrets);
+        match terms.access {
+            AccessFormat::Jwt(_) => None,
+            AccessFormat::Opaque => {
+                let token = OpaqueToken::new(entropy.random_uuid());
+                Some((token.reveal(), secrets.digest(&token)))
+            }
+            AccessFormat::Cookie => {
+                let secret = BrowserSecret::generate(&**entropy);
+                Some((secret.reveal(), secrets.browser_digest(&secret)))
+            }
+        }
+    }
+
     /// The tokens of a session that has just started.
     pub(crate) fn issue_tokens(
         &self,
@@ -111,7 +137,7 @@ impl Authlog {
         let StartSession { at, epoch, .. } = session.command;
         let access = match &session.opaque {
             Some((token, record)) => IssuedToken {
-                token: token.reveal(),
+                token: token.clone(),
                 expires_at: record.expires_at,
             },
             None => {
@@ -158,7 +184,7 @@ impl Authlog {
         };
         let extra = match terms.access {
             AccessFormat::Jwt(claims) => claims(account, issued),
-            AccessFormat::Opaque => serde_json::Map::new(),
+            AccessFormat::Opaque | AccessFormat::Cookie => serde_json::Map::new(),
         };
         self.sign(&TokenClaims {
             kind: TokenKind::Access,

@@ -10,8 +10,8 @@ use super::sign_in::too_many;
 use crate::ports::{Account, CredentialRecord, Identifier, PasswordHash};
 use crate::unit_of_work::{CommandError, UnitOfWork};
 use crate::{
-    Authlog, Field, NewPassword, Operator, Password, PasswordPolicy, Refusal, RequestContext,
-    SessionTerms, SignedIn, Violation,
+    Authlog, Field, NewPassword, Operator, Password, PasswordPolicy, Refusal, RegistrationPolicy,
+    RequestContext, SessionTerms, SignedIn, Violation,
 };
 
 /// The fields of a registration as typed; `None` for a missing field.
@@ -148,20 +148,35 @@ fn parse_identifier(text: &str) -> Result<Identifier, Flaw> {
 }
 
 impl Authlog {
+    /// Whether people may register an account.
+    pub fn accepts_registrations(&self) -> bool {
+        self.settings.registration == RegistrationPolicy::Open
+    }
+
+    fn require_open_registration(&self) -> Result<(), Refusal> {
+        if self.accepts_registrations() {
+            Ok(())
+        } else {
+            Err(Refusal::RegistrationClosed)
+        }
+    }
+
     /// Creates an account with the role `user`.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`], [`Refusal::IdentifierTaken`], [`Refusal::TooManyAttempts`], or [`Refusal::Unavailable`].
+    /// [`Refusal::RegistrationClosed`], [`Refusal::Invalid`], [`Refusal::IdentifierTaken`], [`Refusal::TooManyAttempts`], or
+    /// [`Refusal::Unavailable`].
     pub async fn register(
         &self,
         form: RegistrationForm<'_>,
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
+        self.require_open_registration()?;
         let (user, _) = self.register_with(form, Role::User, None, context).await?;
         self.account_by_id(user).await
     }
 
-    /// Creates an account with any role.
+    /// Creates an account with any role, also if registration is closed.
     ///
     /// # Errors
     /// As for [`Self::register`].
@@ -186,6 +201,7 @@ impl Authlog {
         terms: &SessionTerms,
         context: &RequestContext,
     ) -> Result<SignedIn, Refusal> {
+        self.require_open_registration()?;
         let (user, session) = self
             .register_with(form, Role::User, Some(terms), context)
             .await?;

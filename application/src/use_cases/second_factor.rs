@@ -402,6 +402,7 @@ impl Authlog {
     }
 }
 
+/// What was begun is not valid any more.
 pub(super) const EXPIRED: Refusal = Refusal::SecondFactor(SecondFactorRefusal::Expired);
 
 /// The longest code that is looked at, in bytes as typed. Those of apps have at most ten digits.

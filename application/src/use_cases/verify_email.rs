@@ -52,6 +52,11 @@ pub enum LinkProof<'a> {
 }
 
 impl Authlog {
+    /// Whether a person can sign in only once the e-mail address is verified.
+    pub fn requires_verified_email(&self) -> bool {
+        self.settings.requires_verified_email
+    }
+
     /// Requests a link for the caller's own address, unless it is already verified.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Tokens in the links of mails, and digests of opaque tokens.
 
-use authlog_application::ports::{OpaqueToken, SecretTokens, TokenDigest};
+use authlog_application::ports::{BrowserSecret, OpaqueToken, SecretTokens, TokenDigest};
 use authlog_domain::{ResetId, Timestamp, UserId, VerificationId};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
@@ -15,6 +15,12 @@ const RESET_NAME_LABEL: &[u8] = b"authlog.v1.reset-name\0";
 
 /// The purpose of tokens in links that verify an e-mail address.
 const VERIFICATION_LABEL: &[u8] = b"authlog.v1.email-verification-token\0";
+
+/// The purpose of digests of browser sessions.
+const BROWSER_LABEL: &[u8] = b"authlog.v1.browser-session\0";
+
+/// The purpose of the texts that the forms of a browser session contain.
+const FORM_LABEL: &[u8] = b"authlog.v1.form-token\0";
 
 /// Both ids and an HMAC-SHA256 over them: 16 + 16 + 32 bytes.
 const RESET_BYTES: usize = 64;
@@ -79,6 +85,26 @@ impl SecretTokens for HmacSecretTokens {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest.as_ref());
         TokenDigest(bytes)
+    }
+
+    fn browser_digest(&self, secret: &BrowserSecret) -> TokenDigest {
+        let mut digest = digest::Context::new(&digest::SHA256);
+        digest.update(BROWSER_LABEL);
+        digest.update(secret.bytes());
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.finish().as_ref());
+        TokenDigest(bytes)
+    }
+
+    fn form_token(&self, secret: &BrowserSecret) -> String {
+        let tag = hmac::sign(&self.key, &[FORM_LABEL, secret.bytes()].concat());
+        URL_SAFE_NO_PAD.encode(tag)
+    }
+
+    fn is_form_token(&self, secret: &BrowserSecret, token: &str) -> bool {
+        let tag = URL_SAFE_NO_PAD.decode(token);
+        let parts = [FORM_LABEL, secret.bytes()].concat();
+        tag.is_ok_and(|tag| hmac::verify(&self.key, &parts, &tag).is_ok())
     }
 }
 
@@ -183,6 +209,37 @@ mod tests {
         assert_eq!(digest, expected.as_ref());
         assert!(digest == tokens().digest(&upper).0);
         assert!(digest != tokens().digest(&other).0);
+    }
+
+    #[test]
+    fn a_form_token_belongs_to_one_browser_session_and_tells_nothing_of_its_cookie() {
+        let secret = |bits: u8| BrowserSecret::parse(&URL_SAFE_NO_PAD.encode([bits; 32])).unwrap();
+        let token = tokens().form_token(&secret(1));
+        assert!(tokens().is_form_token(&secret(1), &token));
+        assert!(!tokens().is_form_token(&secret(2), &token));
+        assert!(!HmacSecretTokens::new(&[8; 32]).is_form_token(&secret(1), &token));
+        for wrong in ["", "AAAA", &token[1..], &secret(1).reveal()] {
+            assert!(!tokens().is_form_token(&secret(1), wrong), "{wrong}");
+        }
+        let digest = tokens().browser_digest(&secret(1)).0;
+        assert!(digest != tokens().browser_digest(&secret(2)).0);
+        assert_ne!(URL_SAFE_NO_PAD.encode(digest), token);
+    }
+
+    #[test]
+    fn the_cookie_of_a_browser_session_is_no_access_token() {
+        let secret = BrowserSecret::parse(&URL_SAFE_NO_PAD.encode([7; 32])).unwrap();
+        assert!(OpaqueToken::parse(&secret.reveal()).is_none());
+        let uuid = Uuid::from_u128(7).to_string();
+        for text in [
+            "",
+            &uuid,
+            &secret.reveal()[1..],
+            &"!".repeat(43),
+            &"é".repeat(43),
+        ] {
+            assert!(BrowserSecret::parse(text).is_none(), "{text}");
+        }
     }
 
     proptest! {

@@ -81,6 +81,7 @@ pub(super) fn refused(refusal: Refusal, sent: &AccountIn, at: Timestamp) -> Resp
         | Refusal::RefreshTokenReused
         | Refusal::InvalidResetToken
         | Refusal::InvalidVerificationToken => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Refusal::RegistrationClosed => plain(StatusCode::FORBIDDEN, "registration is closed"),
         Refusal::Forbidden => plain(StatusCode::FORBIDDEN, "Forbidden"),
         Refusal::UnknownAccount | Refusal::UnknownSession | Refusal::SecondFactor(_) => {
             plain(StatusCode::NOT_FOUND, "Not found")
@@ -164,6 +165,7 @@ mod tests {
             .collect();
         let expected = [
             (400, "Validation errors"),
+            (403, "registration is closed"),
             (409, "email already registered"),
             (401, "email or password is wrong"),
             (401, "Unauthorized"),

@@ -153,6 +153,12 @@ pub(super) fn refused(refusal: Refusal, at: Timestamp) -> Response {
         | Refusal::RefreshTokenReused
         | Refusal::InvalidResetToken
         | Refusal::InvalidVerificationToken => plain_error(StatusCode::UNAUTHORIZED, at),
+        Refusal::RegistrationClosed => error(
+            StatusCode::FORBIDDEN,
+            "Registration is closed",
+            Errors::new(),
+            at,
+        ),
         Refusal::Forbidden => plain_error(StatusCode::FORBIDDEN, at),
         Refusal::UnknownAccount | Refusal::UnknownSession | Refusal::SecondFactor(_) => {
             plain_error(StatusCode::NOT_FOUND, at)

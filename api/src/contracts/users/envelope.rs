@@ -89,6 +89,7 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         }
         Refusal::InvalidResetToken => bad_request("please provided a valid reset_password_token!"),
         Refusal::InvalidVerificationToken => bad_request("please provided a valid token!"),
+        Refusal::RegistrationClosed => error(StatusCode::FORBIDDEN, "registration is closed"),
         Refusal::Forbidden => error(StatusCode::FORBIDDEN, "forbidden"),
         Refusal::UnknownAccount | Refusal::UnknownSession | Refusal::SecondFactor(_) => {
             error(StatusCode::NOT_FOUND, "not found")
@@ -162,6 +163,7 @@ mod tests {
             .collect();
         let expected = [
             (400, "username is required"),
+            (403, "registration is closed"),
             (400, "username already exist"),
             (400, "username and password not match"),
             (400, "please provided a valid access_token!"),

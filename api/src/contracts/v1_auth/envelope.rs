@@ -47,7 +47,7 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         | Refusal::RefreshTokenReused
         | Refusal::InvalidResetToken
         | Refusal::InvalidVerificationToken => plain(StatusCode::UNAUTHORIZED),
-        Refusal::Forbidden => plain(StatusCode::FORBIDDEN),
+        Refusal::RegistrationClosed | Refusal::Forbidden => plain(StatusCode::FORBIDDEN),
         Refusal::UnknownAccount | Refusal::UnknownSession | Refusal::SecondFactor(_) => {
             plain(StatusCode::NOT_FOUND)
         }
@@ -121,6 +121,7 @@ mod tests {
             .collect();
         let expected = [
             (400, "Bad Request"),
+            (403, "Forbidden"),
             (400, "Bad Request"),
             (400, "Bad Request"),
             (401, "Unauthorized"),

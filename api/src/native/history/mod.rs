@@ -18,7 +18,7 @@ use serde_json::json;
 use super::account::bad_request;
 use super::admin::id_of;
 use super::caller::Bearer;
-use super::page::Page;
+use super::page::PageRoom;
 use super::problem::{problem, refused};
 use crate::Api;
 use query::{HistoryQuery, MAX_LIMIT, StateQuery};
@@ -53,7 +53,7 @@ pub(super) async fn events(
 ) -> Result<Response, Response> {
     let user = id_of(&id).map_err(refused)?;
     let query = HistoryQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
-    let place = Page::of(&api, auditor.account().id, query.charged(), &context).await?;
+    let place = PageRoom::of(&api, auditor.account().id, query.charged(), &context).await?;
     let HistoryQuery {
         after,
         limit,
@@ -74,7 +74,7 @@ pub(super) async fn own_history(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Response> {
     let query = HistoryQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
-    let place = Page::of(&api, caller.user(), query.charged(), &context).await?;
+    let place = PageRoom::of(&api, caller.user(), query.charged(), &context).await?;
     let HistoryQuery {
         after,
         limit,
@@ -95,7 +95,7 @@ pub(super) async fn state(
     let user = id_of(&id).map_err(refused)?;
     let StateQuery { at } =
         StateQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
-    let _place = Page::of(&api, auditor.account().id, MAX_LIMIT, &context).await?;
+    let _place = PageRoom::of(&api, auditor.account().id, MAX_LIMIT, &context).await?;
     let found = api
         .authlog
         .state_at(&auditor, user, at)

@@ -31,6 +31,7 @@ fn every_refusal_has_its_status_and_text() {
         printed,
         [
             (400, "Bad Request"),
+            (403, "Registration is closed"),
             (400, "username already exist, try another"),
             (403, "Username or Password is wrong"),
             (401, "Unauthorized"),

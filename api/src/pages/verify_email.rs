@@ -6,26 +6,29 @@ use std::sync::Arc;
 
 use authlog_application::{Link, LinkOffer, LinkProof, Refusal, RequestContext};
 use axum::Extension;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::extract::{RawQuery, Request, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::reset_page::form::{LinkForm, token_of_query};
-use super::reset_page::html::Escaped;
-use super::reset_page::pages::{Nonce, failed, page};
+use super::form::Form;
+use super::frame::Frame;
+use super::html::{Escaped, alert, first, hidden, password};
+use super::session::read_form;
+use super::trouble;
 use crate::Api;
-use crate::http::{overloaded, presented_token, read_body, retry_later, unavailable};
+use crate::http::presented_token;
 
 /// The value of `action` with which a person requests a link to set a new password.
 const FORGOTTEN: &str = "forgotten";
 
 /// Shows the form, or that the link is invalid.
-pub(super) async fn show(State(api): State<Arc<Api>>, uri: Uri) -> Response {
-    let nonce = Nonce::generate(&*api.entropy);
-    let token = token_of_query(uri.query());
-    match api.authlog.read_link(&token).await {
-        Ok(offer) => form_page(StatusCode::OK, Some(&offer), None, &token, &nonce),
-        Err(refusal) => refused(refusal, None, &token, &nonce),
+pub(super) async fn show(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Response {
+    let frame = Frame::of_link(&api);
+    let query = Form::of_query(query.as_deref());
+    let token = query.text("token");
+    match api.authlog.read_link(token).await {
+        Ok(offer) => form_page(&frame, StatusCode::OK, Some(&offer), None, token),
+        Err(refusal) => refused(&frame, refusal, None, token),
     }
 }
 
@@ -37,29 +40,29 @@ pub(super) async fn submit(
     headers: HeaderMap,
     request: Request,
 ) -> Response {
-    let nonce = Nonce::generate(&*api.entropy);
-    let media_type = "application/x-www-form-urlencoded";
-    let form = match read_body(request, media_type).await {
-        Ok(bytes) => LinkForm::parse(&bytes),
-        Err(failure) => return failed(failure, &nonce),
+    let frame = Frame::of_link(&api);
+    let form = match read_form(request, &api).await {
+        Ok(form) => form,
+        Err(failed) => return failed,
     };
-    let offer = match api.authlog.read_link(&form.token).await {
+    let token = form.text("token");
+    let offer = match api.authlog.read_link(token).await {
         Ok(offer) => offer,
-        Err(refusal) => return refused(refusal, None, &form.token, &nonce),
+        Err(refusal) => return refused(&frame, refusal, None, token),
     };
-    let answered = if form.action == FORGOTTEN {
-        let asked = api.authlog.request_reset_by_link(&form.token, &context);
-        asked.await.map(|()| reset_is_mailed(&nonce))
+    let answered = if form.text("action") == FORGOTTEN {
+        let asked = api.authlog.request_reset_by_link(token, &context);
+        asked.await.map(|()| reset_is_mailed(&frame))
     } else {
         let proof = match presented_token(&headers) {
-            "" => LinkProof::Password(&form.password),
-            token => LinkProof::Session(token),
+            "" => LinkProof::Password(form.text("password")),
+            access => LinkProof::Session(access),
         };
         let keeps_session = matches!(proof, LinkProof::Session(_));
-        let followed = api.authlog.follow_link(&form.token, proof, &context);
-        followed.await.map(|link| done(link, keeps_session, &nonce))
+        let followed = api.authlog.follow_link(token, proof, &context);
+        followed.await.map(|link| done(&frame, link, keeps_session))
     };
-    answered.unwrap_or_else(|refusal| refused(refusal, Some(&offer), &form.token, &nonce))
+    answered.unwrap_or_else(|refusal| refused(&frame, refusal, Some(&offer), token))
 }
 
 /// The account for which the link was requested.
@@ -96,13 +99,14 @@ fn capitalised(text: &str) -> String {
 }
 
 /// The alternative for a person who does not know the password, perhaps because another person registered the account.
-fn forgotten(token: &Escaped<'_>) -> String {
+fn forgotten(frame: &Frame<'_>, token: &str) -> String {
+    let (base, token) = (frame.base(), hidden("token", token));
     format!(
         r#"
 <p>You do not know the password, or did not register this account? Request a link to set a new password; it is mailed to this
 address. The account is yours then, and everyone who is signed in to it is signed out.</p>
-<form method="post" action="verify-email">
-<input type="hidden" name="token" value="{token}">
+<form method="post" action="{base}/verify-email">
+{token}
 <button type="submit" name="action" value="{FORGOTTEN}">Set a new password</button>
 </form>"#
     )
@@ -110,43 +114,43 @@ address. The account is yours then, and everyone who is signed in to it is signe
 
 /// The form. `offer` is `None` if the link could not be looked up; the form keeps the token even then.
 fn form_page(
+    frame: &Frame<'_>,
     status: StatusCode,
     offer: Option<&LinkOffer>,
     trouble: Option<&str>,
     token: &str,
-    nonce: &Nonce,
 ) -> Response {
-    let alert = trouble.map_or_else(String::new, |trouble| {
-        format!(
-            "<p role=\"alert\" id=\"trouble\">{}</p>\n",
-            Escaped(trouble)
-        )
-    });
-    let described = trouble.map_or("", |_| " aria-describedby=\"trouble\"");
-    let token = Escaped(token);
-    let explanation = offer.map(explanation).unwrap_or_default();
     let forgotten = offer
         .filter(|offer| offer.link == Link::Verifies)
-        .map(|_| forgotten(&token))
+        .map(|_| forgotten(frame, token))
         .unwrap_or_default();
     let content = format!(
         r#"{alert}{explanation}
-<form method="post" action="verify-email">
-<input type="hidden" name="token" value="{token}">
-<label for="password">Password of the account</label>
-<input type="password" id="password" name="password" autocomplete="current-password" required autofocus{described}>
+<form method="post" action="{base}/verify-email">
+{token}
+{password}
 <button type="submit">Confirm</button>
-</form>{forgotten}"#
+</form>{forgotten}"#,
+        alert = alert(trouble),
+        explanation = offer.map(explanation).unwrap_or_default(),
+        base = frame.base(),
+        token = hidden("token", token),
+        password = password(
+            "password",
+            "Password of the account",
+            "current-password",
+            first(trouble)
+        ),
     );
-    page(status, "Confirm your e-mail address", &content, nonce)
+    frame.page(status, "Confirm your e-mail address", &content)
 }
 
-fn reset_is_mailed(nonce: &Nonce) -> Response {
+fn reset_is_mailed(frame: &Frame<'_>) -> Response {
     let content = r#"<p role="status">A link to set a new password is on its way to this e-mail address. You can close this page.</p>"#;
-    page(StatusCode::ACCEPTED, "Check your mail", content, nonce)
+    frame.page(StatusCode::ACCEPTED, "Check your mail", content)
 }
 
-fn done(link: Link, keeps_session: bool, nonce: &Nonce) -> Response {
+fn done(frame: &Frame<'_>, link: Link, keeps_session: bool) -> Response {
     let changed = match link {
         Link::Verifies => "Your e-mail address is confirmed.",
         Link::ChangesAddress => {
@@ -158,50 +162,40 @@ fn done(link: Link, keeps_session: bool, nonce: &Nonce) -> Response {
     } else {
         "Every session of the account has ended: please sign in again."
     };
-    let content = format!(r#"<p role="status">{changed} {ended} You can close this page.</p>"#);
-    page(StatusCode::OK, "E-mail address confirmed", &content, nonce)
+    let content = format!(
+        r#"<p role="status">{changed} {ended}</p>
+<p><a href="{base}/sign-in">Sign in here</a>, or close this page.</p>"#,
+        base = frame.base()
+    );
+    frame.page(StatusCode::OK, "E-mail address confirmed", &content)
 }
 
-fn refused(refusal: Refusal, offer: Option<&LinkOffer>, token: &str, nonce: &Nonce) -> Response {
-    let again = |status, trouble| form_page(status, offer, Some(trouble), token, nonce);
-    let later = |status| {
-        let trouble = "The service is temporarily unavailable. Please try again in a moment.";
-        again(status, trouble)
-    };
+fn refused(
+    frame: &Frame<'_>,
+    refusal: Refusal,
+    offer: Option<&LinkOffer>,
+    token: &str,
+) -> Response {
+    let again = |status, trouble: &str| form_page(frame, status, offer, Some(trouble), token);
     match refusal {
         Refusal::Invalid(_) => again(
             StatusCode::BAD_REQUEST,
             "Please enter the password of the account.",
         ),
-        Refusal::WrongCredentials { .. } => again(StatusCode::FORBIDDEN, "The password is wrong."),
         Refusal::IdentifierTaken(_) => {
-            let content = r#"<p role="alert">This e-mail address belongs to an account already. Nothing was changed.</p>"#;
-            page(StatusCode::CONFLICT, "That did not work", content, nonce)
+            let trouble = "This e-mail address belongs to an account already. Nothing was changed.";
+            trouble::page(frame, StatusCode::CONFLICT, trouble)
         }
-        Refusal::InvalidVerificationToken
-        | Refusal::InvalidAccessToken
-        | Refusal::Forbidden
-        | Refusal::InvalidRefreshToken
-        | Refusal::RefreshTokenReused
-        | Refusal::InvalidResetToken
-        | Refusal::UnknownAccount
-        | Refusal::UnknownSession
-        | Refusal::SecondFactor(_)
-        | Refusal::LastAdministrator => {
+        Refusal::WrongCredentials { .. }
+        | Refusal::TooManyAttempts { .. }
+        | Refusal::Overloaded { .. }
+        | Refusal::Unavailable(_) => trouble::refused(refusal, "The password is wrong.", again),
+        _ => {
             let content = r#"<p role="alert">This link is not valid, has expired, or was used before.</p>
 <p>Ask for a new one where you are signed in. Only the newest link works.</p>"#;
             let title = "This link no longer works";
-            page(StatusCode::BAD_REQUEST, title, content, nonce)
+            frame.page(StatusCode::BAD_REQUEST, title, content)
         }
-        Refusal::TooManyAttempts { retry_after } => {
-            let trouble = "Too many attempts. Please wait a moment and try again.";
-            let page = again(StatusCode::TOO_MANY_REQUESTS, trouble);
-            retry_later(page, retry_after)
-        }
-        Refusal::Overloaded { retry_after } => {
-            overloaded(later(StatusCode::SERVICE_UNAVAILABLE), retry_after)
-        }
-        Refusal::Unavailable(cause) => unavailable(later(StatusCode::SERVICE_UNAVAILABLE), &*cause),
     }
 }
 
@@ -210,7 +204,6 @@ mod tests {
     use authlog_domain::{Timestamp, Username};
 
     use super::*;
-    use crate::native::reset_page::pages::Nonce;
     use crate::tests::{every_refusal, text};
 
     fn offer(link: Link) -> LinkOffer {
@@ -223,31 +216,31 @@ mod tests {
 
     #[test]
     fn every_refusal_has_a_page_with_its_status() {
-        let nonce = Nonce::generate(&crate::tests::NoEntropy);
+        let frame = Frame::without_links();
         let offer = offer(Link::Verifies);
         let statuses: Vec<u16> = every_refusal()
             .into_iter()
-            .map(|refusal| refused(refusal, Some(&offer), "token", &nonce))
+            .map(|refusal| refused(&frame, refusal, Some(&offer), "token"))
             .map(|page| page.status().as_u16())
             .collect();
         assert_eq!(
             statuses,
             [
-                400, 409, 403, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 429, 503, 503
+                400, 400, 409, 403, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 429, 503, 503
             ]
         );
     }
 
     #[test]
     fn the_page_says_which_sessions_have_ended() {
-        let nonce = Nonce::generate(&crate::tests::NoEntropy);
+        let frame = Frame::without_links();
         for link in [Link::Verifies, Link::ChangesAddress] {
-            let all = text(done(link, false, &nonce));
+            let all = text(done(&frame, link, false));
             assert!(
                 all.contains("Every session of the account has ended"),
                 "{all}"
             );
-            let others = text(done(link, true, &nonce));
+            let others = text(done(&frame, link, true));
             assert!(
                 others.contains("Every other session of the account has ended"),
                 "{others}"
@@ -257,10 +250,10 @@ mod tests {
 
     #[test]
     fn the_form_repeats_only_the_token_and_escapes_it() {
-        let nonce = Nonce::generate(&crate::tests::NoEntropy);
+        let frame = Frame::without_links();
         let token = r#""><script>"#;
         let offer = offer(Link::Verifies);
-        let html = text(form_page(StatusCode::OK, Some(&offer), None, token, &nonce));
+        let html = text(form_page(&frame, StatusCode::OK, Some(&offer), None, token));
         assert_eq!(
             html.matches(r#"value="&quot;&gt;&lt;script&gt;""#).count(),
             2
@@ -270,10 +263,10 @@ mod tests {
 
     #[test]
     fn the_page_names_the_account_and_offers_a_reset_only_for_its_current_address() {
-        let nonce = Nonce::generate(&crate::tests::NoEntropy);
+        let frame = Frame::without_links();
         for (link, offers) in [(Link::Verifies, true), (Link::ChangesAddress, false)] {
             let offer = offer(link);
-            let html = text(form_page(StatusCode::OK, Some(&offer), None, "t", &nonce));
+            let html = text(form_page(&frame, StatusCode::OK, Some(&offer), None, "t"));
             assert!(html.contains("<strong>ann-b</strong>, registered at 1970-01-01 00:00 UTC"));
             assert_eq!(html.contains("Set a new password"), offers, "{link:?}");
         }

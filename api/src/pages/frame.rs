@@ -1,0 +1,137 @@
+//! The frame of every page: its links, its headers and the person who is signed in.
+
+use authlog_application::ports::Account;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY};
+use axum::response::{Html, IntoResponse, Response};
+
+use super::html::{Escaped, STYLE_DIGEST, document};
+use crate::Api;
+
+/// Pages run no script and load nothing, must not be framed, and send their forms to this service only.
+const POLICY: &str =
+    "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The frame of a page.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'a> {
+    /// The path of the public URL, below which all links lead.
+    base: &'a str,
+    /// The person who is signed in, if the page is for that person alone.
+    person: Option<&'a Account>,
+    /// Whether the address of the page holds a secret, which must not be sent anywhere as a referrer.
+    has_secret_address: bool,
+}
+
+impl<'a> Frame<'a> {
+    /// A page for everyone.
+    pub(super) fn of(api: &'a Api) -> Self {
+        Self {
+            base: &api.settings.cookies.path_prefix,
+            person: None,
+            has_secret_address: false,
+        }
+    }
+
+    /// A page that a mailed link opens.
+    pub(super) fn of_link(api: &'a Api) -> Self {
+        Self {
+            has_secret_address: true,
+            ..Self::of(api)
+        }
+    }
+
+    /// A page of the person who is signed in to `account`.
+    pub(super) fn of_person(api: &'a Api, account: &'a Account) -> Self {
+        Self {
+            person: Some(account),
+            ..Self::of(api)
+        }
+    }
+
+    /// A page without links, for an error that occurred before a handler ran.
+    pub(super) const fn without_links() -> Self {
+        Self {
+            base: "",
+            person: None,
+            has_secret_address: true,
+        }
+    }
+
+    /// The path of the public URL, for links.
+    pub(super) fn base(&self) -> Escaped<'a> {
+        Escaped(self.base)
+    }
+
+    /// The page. `title` is plain text, `content` HTML.
+    pub(super) fn page(&self, status: StatusCode, title: &str, content: &str) -> Response {
+        let policy = format!("{POLICY}; style-src '{STYLE_DIGEST}'");
+        // Without a referrer, the browser would say that the forms of the page come from nowhere (`Origin: null`).
+        let referrer = if self.has_secret_address {
+            "no-referrer"
+        } else {
+            "same-origin"
+        };
+        let headers = [
+            (CONTENT_SECURITY_POLICY, policy.as_str()),
+            (REFERRER_POLICY, referrer),
+        ];
+        let html = Html(document(title, &self.navigation(), content));
+        (status, headers, html).into_response()
+    }
+
+    fn navigation(&self) -> String {
+        let Some(account) = self.person else {
+            return String::new();
+        };
+        let (base, name) = (self.base(), Escaped(account.sign_in_name()));
+        format!(
+            r#"<header>
+<p>Signed in as <strong>{name}</strong></p>
+<nav aria-label="Account"><a href="{base}/security">Security</a> <a href="{base}/sign-out">Sign out</a></nav>
+</header>
+"#
+        )
+    }
+}
+
+/// The answer to a submitted form: the browser gets the page at `path`, so that reloading it submits nothing.
+pub(super) fn see_other(api: &Api, path: &str) -> Response {
+    let base = &api.settings.cookies.path_prefix;
+    let location = [(LOCATION, format!("{base}{path}"))];
+    (StatusCode::SEE_OTHER, location).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{an_account, text};
+
+    #[test]
+    fn a_page_runs_no_script_is_not_framed_and_submits_to_this_service() {
+        let response = Frame::without_links().page(StatusCode::OK, "<Title>", "<p>text</p>");
+        let expected = format!(
+            "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; style-src '{STYLE_DIGEST}'"
+        );
+        assert_eq!(response.headers()[CONTENT_SECURITY_POLICY], expected);
+        assert_eq!(response.headers()[REFERRER_POLICY], "no-referrer");
+        let html = text(response);
+        assert!(html.contains("<h1>&lt;Title&gt;</h1>\n<p>text</p>"));
+        assert!(!html.contains("<script") && !html.contains("<nav"));
+    }
+
+    #[test]
+    fn the_links_of_a_page_lead_below_the_path_of_the_public_url() {
+        let account = an_account();
+        let frame = Frame {
+            base: "/a\"b",
+            person: Some(&account),
+            has_secret_address: false,
+        };
+        let response = frame.page(StatusCode::OK, "Security", "");
+        assert_eq!(response.headers()[REFERRER_POLICY], "same-origin");
+        let html = text(response);
+        assert!(html.contains(r#"href="/a&quot;b/security""#), "{html}");
+        assert!(html.contains("<strong>ahmadsolih</strong>"), "{html}");
+    }
+}

@@ -1,0 +1,198 @@
+//! The pages on which a person adds and removes an authenticator app.
+
+use std::sync::Arc;
+
+use authlog_application::{
+    BegunTotp, BrowserSession, Refusal, RequestContext, SecondFactorRefusal,
+};
+use authlog_domain::FactorId;
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::super::frame::{Frame, see_other};
+use super::super::html::{Escaped, alert, hidden};
+use super::super::session::{FORM_TOKEN, IdInPath, Visitor, VisitorsForm};
+use super::super::sign_in::code_field;
+use super::super::{qr_code, time_element, trouble};
+use super::{WRONG_PASSWORD, back, proof, with_notice, with_password};
+use crate::Api;
+use crate::native::key_uri;
+
+/// Shows the form that begins.
+pub(in crate::pages) async fn show(
+    State(api): State<Arc<Api>>,
+    Visitor(session): Visitor,
+) -> Response {
+    begin_page(&api, &session, StatusCode::OK, None)
+}
+
+/// Shows the secret that the app needs. Nothing is stored before the app has shown a right code.
+pub(in crate::pages) async fn begin(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    VisitorsForm(session, form): VisitorsForm,
+) -> Response {
+    let begun = api
+        .authlog
+        .begin_totp(session.caller(), proof(&form), None, &context)
+        .await;
+    match begun {
+        Ok(begun) => secret_page(&api, &session, StatusCode::OK, None, &begun),
+        Err(refusal) => trouble::refused(refusal, WRONG_PASSWORD, |status, trouble| {
+            begin_page(&api, &session, status, Some(trouble))
+        }),
+    }
+}
+
+/// Adds the app, which shows a code. After a wrong code the secret is shown once more.
+pub(in crate::pages) async fn confirm(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    VisitorsForm(session, form): VisitorsForm,
+) -> Response {
+    let enrolment = form.text("enrolment");
+    let confirmed = api
+        .authlog
+        .confirm_totp(
+            session.caller(),
+            enrolment,
+            form.text("code"),
+            // The cookie stays the same when the session is stepped up.
+            |_| None,
+            &context,
+        )
+        .await;
+    let refusal = match confirmed {
+        Ok(_) => return see_other(&api, &with_notice("authenticator-added")),
+        Err(refusal) => refusal,
+    };
+    let begun = api.authlog.begun_totp(&session, enrolment);
+    trouble::refused(refusal, WRONG_PASSWORD, |status, trouble| match &begun {
+        Ok(begun) => secret_page(&api, &session, status, Some(trouble), begun),
+        Err(_) => begin_page(&api, &session, status, Some(trouble)),
+    })
+}
+
+/// Asks whether to remove the app.
+pub(in crate::pages) async fn show_removal(
+    State(api): State<Arc<Api>>,
+    Visitor(session): Visitor,
+    IdInPath(id): IdInPath,
+) -> Response {
+    removal_page(&api, &session, StatusCode::OK, None, &id)
+}
+
+/// Removes the app.
+pub(in crate::pages) async fn remove(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    IdInPath(id): IdInPath,
+    VisitorsForm(session, form): VisitorsForm,
+) -> Response {
+    let unknown = Refusal::SecondFactor(SecondFactorRefusal::Unknown);
+    let removed = match FactorId::parse(&id) {
+        None => Err(unknown),
+        Some(factor) => {
+            let caller = session.caller();
+            let authlog = &api.authlog;
+            let removed = authlog.remove_own_factor(caller, factor, proof(&form), &context);
+            removed.await
+        }
+    };
+    match removed {
+        Ok(()) => see_other(&api, &with_notice("authenticator-removed")),
+        Err(refusal) => trouble::refused(refusal, WRONG_PASSWORD, |status, trouble| {
+            removal_page(&api, &session, status, Some(trouble), &id)
+        }),
+    }
+}
+
+fn begin_page(
+    api: &Api,
+    session: &BrowserSession,
+    status: StatusCode,
+    trouble: Option<&str>,
+) -> Response {
+    let frame = Frame::of_person(api, session.account());
+    let intro = "<p>An authenticator app shows a new code of six digits every half minute. From then on, signing in takes the \
+                 password and such a code.</p>";
+    let path = "/security/authenticator";
+    let content = with_password(&frame, session, path, trouble, intro, "Continue");
+    frame.page(status, "Add an authenticator app", &content)
+}
+
+fn secret_page(
+    api: &Api,
+    session: &BrowserSession,
+    status: StatusCode,
+    trouble: Option<&str>,
+    begun: &BegunTotp,
+) -> Response {
+    let frame = Frame::of_person(api, session.account());
+    let uri = key_uri(&api.settings.public_url, begun);
+    let content = format!(
+        r#"{alert}<p>Scan this code with your authenticator app:</p>
+{qr_code}
+<p>Is the app on this device? <a href="{uri}">Open it</a>, or type this secret into it:</p>
+<p><code>{secret}</code></p>
+<form method="post" action="{base}/security/authenticator/confirm">
+{token}
+{enrolment}
+{code}
+<button type="submit">Add the app</button>
+</form>
+{back}"#,
+        alert = alert(trouble),
+        qr_code = qr_code::svg(&uri, "QR code for your authenticator app"),
+        uri = Escaped(&uri),
+        secret = in_groups(&begun.secret),
+        base = frame.base(),
+        token = hidden(FORM_TOKEN, &session.form_token()),
+        enrolment = hidden("enrolment", &begun.enrolment),
+        code = code_field(trouble),
+        back = back(&frame),
+    );
+    frame.page(status, "Add an authenticator app", &content)
+}
+
+fn removal_page(
+    api: &Api,
+    session: &BrowserSession,
+    status: StatusCode,
+    trouble: Option<&str>,
+    id: &str,
+) -> Response {
+    let account = session.account();
+    let frame = Frame::of_person(api, account);
+    let title = "Remove the authenticator app";
+    let apps = &account.second_factors.totp;
+    let Some(app) = apps.iter().find(|it| it.factor.to_string() == id) else {
+        let trouble = "The account has no such authenticator app.";
+        let content = format!("{}{}", alert(Some(trouble)), back(&frame));
+        return frame.page(StatusCode::NOT_FOUND, title, &content);
+    };
+    let last = if apps.len() == 1 {
+        " Signing in takes the password alone then, and your recovery codes are removed, too."
+    } else {
+        ""
+    };
+    let added = time_element(app.enrolled_at);
+    let intro = format!("<p>The app was added {added}.{last}</p>");
+    let path = format!("/security/authenticator/{id}");
+    let content = with_password(&frame, session, &path, trouble, &intro, "Remove the app");
+    frame.page(status, title, &content)
+}
+
+/// A secret in groups of four characters, as people type it.
+fn in_groups(secret: &str) -> String {
+    let mut grouped = String::with_capacity(secret.len() * 5 / 4);
+    for (at, letter) in secret.chars().enumerate() {
+        if at > 0 && at % 4 == 0 {
+            grouped.push(' ');
+        }
+        grouped.push(letter);
+    }
+    grouped
+}

@@ -1,0 +1,73 @@
+//! The page on which a person signs out.
+
+use std::sync::Arc;
+
+use authlog_application::{Refusal, RequestContext};
+use axum::Extension;
+use axum::extract::State;
+use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+
+use super::frame::{Frame, see_other};
+use super::html::hidden;
+use super::session::{FORM_TOKEN, OwnForm, outdated, session_of};
+use super::{cookie, trouble};
+use crate::Api;
+
+/// Shows the button. Opening the page does not sign out, because every link can open it.
+pub(super) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    match session_of(&api, &headers).await {
+        Ok(Some(session)) => {
+            let frame = Frame::of_person(&api, session.account());
+            let content = format!(
+                r#"<form method="post" action="{base}/sign-out">
+{token}
+<button type="submit" autofocus>Sign out</button>
+</form>"#,
+                base = frame.base(),
+                token = hidden(FORM_TOKEN, &session.form_token()),
+            );
+            frame.page(StatusCode::OK, "Sign out", &content)
+        }
+        Ok(None) => {
+            let frame = Frame::of(&api);
+            let content = format!(
+                r#"<p role="status">You are signed out.</p>
+<p><a href="{base}/sign-in">Sign in</a></p>"#,
+                base = frame.base()
+            );
+            frame.page(StatusCode::OK, "Signed out", &content)
+        }
+        Err(refusal) => unavailable(&api, refusal),
+    }
+}
+
+/// Ends the session, and deletes the cookie. If the session has ended already, only the cookie is left.
+pub(super) async fn submit(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    headers: HeaderMap,
+    OwnForm(form): OwnForm,
+) -> Response {
+    let session = match session_of(&api, &headers).await {
+        Ok(session) => session,
+        Err(refusal) => return unavailable(&api, refusal),
+    };
+    if let Some(session) = session {
+        if !session.has_made(form.text(FORM_TOKEN)) {
+            return outdated(&Frame::of_person(&api, session.account()));
+        }
+        match api.authlog.log_out(session.caller(), &context).await {
+            Ok(()) | Err(Refusal::InvalidAccessToken) => {}
+            Err(refusal) => return unavailable(&api, refusal),
+        }
+    }
+    let cookie = cookie::delete(&api.settings.cookies);
+    ([(SET_COOKIE, cookie)], see_other(&api, "/sign-out")).into_response()
+}
+
+fn unavailable(api: &Api, refusal: Refusal) -> Response {
+    let page = |status, words: &str| trouble::page(&Frame::of(api), status, words);
+    trouble::refused(refusal, "", page)
+}
