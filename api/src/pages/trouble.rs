@@ -90,7 +90,7 @@ const fn second_factor(refusal: SecondFactorRefusal) -> (StatusCode, &'static st
         ),
         SecondFactorRefusal::NotShown | SecondFactorRefusal::LevelTooLow { .. } => (
             StatusCode::FORBIDDEN,
-            "Please type a code of your authenticator app, or a recovery code.",
+            "This needs a second factor: a code of your authenticator app, or a recovery code.",
         ),
         SecondFactorRefusal::OwnAccount => (
             StatusCode::FORBIDDEN,

@@ -64,9 +64,8 @@ pub(in crate::pages) async fn confirm(
             &context,
         )
         .await;
-    let refusal = match confirmed {
-        Ok(_) => return see_other(&api, &with_notice("authenticator-added")),
-        Err(refusal) => refusal,
+    let Err(refusal) = confirmed else {
+        return see_other(&api, &with_notice("authenticator-added"));
     };
     let begun = api.authlog.begun_totp(&session, enrolment);
     trouble::refused(refusal, WRONG_PASSWORD, |status, trouble| match &begun {
