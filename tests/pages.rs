@@ -1,5 +1,9 @@
 //! The hosted pages: a person signs up, signs in, protects the account and signs out, in a browser without script.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 use crate::support;
 

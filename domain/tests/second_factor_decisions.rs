@@ -323,8 +323,8 @@ fn a_proof_from_before_the_account_was_taken_back_changes_no_factor() {
     assert_eq!(user.registered().unwrap().second_factors.totp.len(), 1);
 }
 
-fn label(text: &str) -> Option<FactorLabel> {
-    Some(FactorLabel::parse(text).unwrap())
+fn label(text: &str) -> FactorLabel {
+    FactorLabel::parse(text).unwrap()
 }
 
 fn rename(number: u128, label: Option<FactorLabel>) -> UserCommand {
@@ -347,19 +347,24 @@ fn labels(user: &User) -> Vec<(FactorId, String)> {
 fn a_label_is_of_a_factor_and_ends_with_it() {
     let mut user = registered();
     assert_eq!(
-        execute(&mut user, rename(1, label("phone"))),
+        execute(&mut user, rename(1, Some(label("phone")))),
         Err(UserRefusal::NoSuchFactor)
     );
     execute(&mut user, enrol(1, 0)).unwrap();
     execute(&mut user, enrol(2, 1)).unwrap();
     assert_eq!(execute(&mut user, rename(1, None)).unwrap(), []);
     assert_eq!(
-        execute(&mut user, rename(1, label("phone"))).unwrap().len(),
+        execute(&mut user, rename(1, Some(label("phone"))))
+            .unwrap()
+            .len(),
         1
     );
-    assert_eq!(execute(&mut user, rename(1, label("phone"))).unwrap(), []);
-    execute(&mut user, rename(2, label("tablet"))).unwrap();
-    execute(&mut user, rename(2, label("old tablet"))).unwrap();
+    assert_eq!(
+        execute(&mut user, rename(1, Some(label("phone")))).unwrap(),
+        []
+    );
+    execute(&mut user, rename(2, Some(label("tablet")))).unwrap();
+    execute(&mut user, rename(2, Some(label("old tablet")))).unwrap();
     assert_eq!(
         labels(&user),
         [
@@ -389,7 +394,7 @@ fn an_imported_account_has_its_apps_from_the_start() {
         parameters: TotpParameters::DEFAULT,
         label,
     };
-    let command = registration(vec![app(1, label("phone")), app(2, None)]);
+    let command = registration(vec![app(1, Some(label("phone"))), app(2, None)]);
     assert_eq!(execute(&mut user, command).unwrap().len(), 4);
     assert_eq!(user.registered().unwrap().second_factors.totp.len(), 2);
     assert_eq!(labels(&user), [(factor(1), "phone".to_owned())]);

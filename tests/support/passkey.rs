@@ -49,6 +49,10 @@ pub struct Passkey {
 
 impl Passkey {
     /// An authenticator that verifies the person and keeps the passkey, without a counter.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an authenticator has randomness of its own"
+    )]
     pub fn new() -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key");
         Self {

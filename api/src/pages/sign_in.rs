@@ -64,7 +64,7 @@ pub(super) async fn submit(
         Err(Refusal::WrongCredentials {
             challenge: Some(challenge),
             ..
-        }) => code_page(&api, StatusCode::OK, None, &challenge, &next),
+        }) => code_page(&api, StatusCode::OK, None, &challenge.sealed, &next),
         Err(refusal) => refused(&api, refusal, name, &next),
     }
 }

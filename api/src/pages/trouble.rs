@@ -96,6 +96,11 @@ const fn second_factor(refusal: SecondFactorRefusal) -> (StatusCode, &'static st
             StatusCode::FORBIDDEN,
             "These are your own second factors. Remove them one by one.",
         ),
+        // The pages take no passkeys yet.
+        SecondFactorRefusal::Passkey(_) => (
+            StatusCode::BAD_REQUEST,
+            "This page takes no passkeys. Please use a code or a recovery code.",
+        ),
         // The pages send no label.
         SecondFactorRefusal::Label(_) => (StatusCode::BAD_REQUEST, "The label is not valid."),
         SecondFactorRefusal::Missing => (

@@ -6,7 +6,9 @@ use authlog_domain::user::{
     Authority, EnrolTotp, EnrolledTotp, IssueRecoveryCodes, MAX_FACTORS, RECOVERY_CODES,
     RemoveFactor, RenameFactor, UserCommand, UserEvent,
 };
-use authlog_domain::{FactorId, FactorLabel, RecoverySetId, Timestamp, TotpParameters, UserId};
+use authlog_domain::{
+    AuthenticationMethod, FactorId, FactorLabel, RecoverySetId, Timestamp, TotpParameters, UserId,
+};
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;

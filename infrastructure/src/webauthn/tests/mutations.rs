@@ -137,7 +137,7 @@ fn a_key_that_is_none_or_of_another_kind_is_refused() {
     ]
     .concat();
     let leading_zero = {
-        let mut key = rs256.clone();
+        let mut key = rs256;
         key[11] = 0;
         key
     };
@@ -360,8 +360,8 @@ fn arbitrary_bytes_are_refused() {
             prop_assert!(verified.is_err());
             let right = client_data("webauthn.get", CHALLENGE, ORIGIN);
             for (client, data, signature) in [
-                (client, object.clone(), rest.clone()),
-                (right, data(RP, BOTH, 5), rest.clone()),
+                (client, object, rest.clone()),
+                (right, data(RP, BOTH, 5), rest),
             ] {
                 let mut used = assertion(&key, data, client);
                 used.signature = signature;
