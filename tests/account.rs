@@ -406,7 +406,7 @@ async fn an_address_is_confirmed_by_the_form_and_not_by_opening_the_page(store: 
         assert_eq!(page.status, 200, "{page}");
         assert!(
             page.body
-                .contains("<form method=\"post\" action=\"verify-email\">")
+                .contains("<form method=\"post\" action=\"/verify-email\">")
         );
         assert!(page.header("content-security-policy").is_some(), "{page}");
     }
@@ -422,7 +422,7 @@ async fn an_address_is_confirmed_by_the_form_and_not_by_opening_the_page(store: 
     ] {
         let answer = http.send(own::EMAIL_FORM).form(&form).await;
         assert_eq!(answer.status, status, "{answer}");
-        assert!(answer.body.contains("action=\"verify-email\""), "{answer}");
+        assert!(answer.body.contains("action=\"/verify-email\""), "{answer}");
     }
     let bob = registered(&service, "bob").await;
     let of_bob = Contract::ApiAuth.signs_in(&http, &bob).await;
