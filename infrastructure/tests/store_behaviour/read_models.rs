@@ -301,22 +301,23 @@ pub async fn a_person_with_everything(store: &dyn Store) -> (Person, SessionId) 
             email: ada.email(),
             expires_at: at(20),
         }),
-        UserCommand::RequestEmailVerification(RequestEmailVerification {
+        UserCommand::EnrolTotp(EnrolTotp {
             at: at(3),
+            factor: FactorId::new(random()),
+            parameters: TotpParameters::DEFAULT,
+            label: None,
+            proved: proved(2),
+            session,
+        }),
+        // A new epoch cancels a change of the address.
+        UserCommand::RequestEmailVerification(RequestEmailVerification {
+            at: at(8),
             link: VerificationLink {
                 verification: VerificationId::new(random()),
                 expires_at: at(21),
             },
             email: Some(Email::parse("ada@elsewhere.example").unwrap()),
-            proved: proved(2),
-        }),
-        UserCommand::EnrolTotp(EnrolTotp {
-            at: at(8),
-            factor: FactorId::new(random()),
-            parameters: TotpParameters::DEFAULT,
-            label: None,
-            proved: proved(2),
-            session: SessionId::new(random()),
+            proved: proved(3),
         }),
     ] {
         ada.does(store, command).await.unwrap();
@@ -364,7 +365,7 @@ fn assert_everything_differs(SessionWithAccount { session, account }: &SessionWi
     ]);
     assert_eq!(instants.len(), 9);
     let numbers = (account.version, account.number.get(), account.session_epoch);
-    assert_eq!(numbers, (7, 1, 2));
+    assert_eq!(numbers, (8, 1, 3));
     assert_eq!(account.second_factors.totp.len(), 1);
     let numbers = (session.version, session.epoch, session.generation);
     assert_eq!(numbers, (5, 1, 2));
