@@ -524,46 +524,21 @@ async fn an_account_of_a_listed_role_signs_in_only_to_enrol_a_factor(store: Stor
     let service = settings.start().await;
     let http = service.http();
     let unknown = "019c0000-0000-7000-8000-000000000001";
-    let guarded = [
+    let changes = [
+        ("POST", "/lock".to_owned()),
+        ("POST", "/unlock".to_owned()),
+        ("PUT", "/role".to_owned()),
+        ("DELETE", String::new()),
+        ("DELETE", "/factors".to_owned()),
+        ("DELETE", "/sessions".to_owned()),
+        ("DELETE", format!("/sessions/{unknown}")),
+    ];
+    let changes = changes.map(|(method, what)| {
+        let path = format!("/admin/users/{unknown}{what}");
+        ("admin", at(method, path), Some(600))
+    });
+    let others = [
         ("admin", own::USERS, Some(43_200)),
-        (
-            "admin",
-            at("POST", format!("/admin/users/{unknown}/lock")),
-            Some(600),
-        ),
-        (
-            "admin",
-            at("POST", format!("/admin/users/{unknown}/unlock")),
-            Some(600),
-        ),
-        (
-            "admin",
-            at("PUT", format!("/admin/users/{unknown}/role")),
-            Some(600),
-        ),
-        (
-            "admin",
-            at("DELETE", format!("/admin/users/{unknown}")),
-            Some(600),
-        ),
-        (
-            "admin",
-            at("DELETE", format!("/admin/users/{unknown}/factors")),
-            Some(600),
-        ),
-        (
-            "admin",
-            at("DELETE", format!("/admin/users/{unknown}/sessions")),
-            Some(600),
-        ),
-        (
-            "admin",
-            at(
-                "DELETE",
-                format!("/admin/users/{unknown}/sessions/{unknown}"),
-            ),
-            Some(600),
-        ),
         (
             "auditor",
             at("GET", format!("/audit/users/{unknown}")),
@@ -579,7 +554,8 @@ async fn an_account_of_a_listed_role_signs_in_only_to_enrol_a_factor(store: Stor
         ("service", own::INTROSPECT, None),
         ("user", own::FORWARD_AUTH, None),
     ];
-    for (number, (role, endpoint, max_age)) in guarded.into_iter().enumerate() {
+    let guarded = others.into_iter().chain(changes);
+    for (number, (role, endpoint, max_age)) in guarded.enumerate() {
         let person = Person::called(&format!("{role}{number}"));
         staff::create(&service, &person, role);
         let access = Contract::ApiAuth.signs_in(&http, &person).await.access;

@@ -34,7 +34,7 @@ pub(super) async fn show(
     }
 }
 
-/// Creates the account and signs in to it. If the address has to be verified first, the person is told to look for the link.
+/// Creates the account and signs in to it. If the address has to be verified first, the page says that a link was mailed.
 pub(super) async fn submit(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,

@@ -52,7 +52,7 @@ impl Caller {
     }
 
     /// The caller in a live session.
-    fn in_session(standing: &SessionWithAccount) -> Self {
+    pub(super) fn in_session(standing: &SessionWithAccount) -> Self {
         Self {
             user: standing.account.id,
             session: standing.session.id,

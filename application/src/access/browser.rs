@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Caller;
-use crate::ports::{Account, BrowserSecret, SecretTokens, SessionWithAccount};
+use crate::ports::{Account, BrowserSecret, SecretTokens};
 use crate::{Authlog, Refusal};
 
 /// Proof that a request came with the cookie of a live browser session.
@@ -52,15 +52,10 @@ impl Authlog {
             let directory = &self.parts.directory;
             let standing = directory.session_by_opaque_token(&digest, now).await?;
             let live = standing.filter(|standing| standing.is_live(now));
-            if let Some(SessionWithAccount { session, account }) = live {
+            if let Some(standing) = live {
                 return Ok(Some(BrowserSession {
-                    caller: Caller {
-                        user: account.id,
-                        session: session.id,
-                        epoch: session.epoch,
-                        authentication: session.authentication,
-                    },
-                    account,
+                    caller: Caller::in_session(&standing),
+                    account: standing.account,
                     secret,
                     secrets: Arc::clone(&self.parts.secrets),
                 }));

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::accounts::AppendOptions;
 use super::change_password::gone;
 use super::second_factor::{EXPIRED, as_shown, normalised};
-use crate::access::OwnerNeeds;
+use crate::access::{OwnerNeeds, ProvedSession};
 use crate::ports::{Account, FactorChange, FactorChangeKind, SealedFor, TotpSecret};
 use crate::{
     Authlog, BrowserSession, Caller, ChangesAccounts, OwnerProof, Refusal, RequestContext,
@@ -75,6 +75,14 @@ pub struct ConfirmedTotp {
     pub stepped_up: Option<SteppedUpSession>,
 }
 
+/// A factor that has been shown and is to be enrolled.
+pub(super) struct NewFactor {
+    pub(super) command: UserCommand,
+    pub(super) what: FactorChangeKind,
+    pub(super) factor: FactorId,
+    pub(super) method: AuthenticationMethod,
+}
+
 impl Authlog {
     /// Begins to enrol an authenticator app. Nothing is stored before the app has shown a right code.
     ///
@@ -112,11 +120,8 @@ impl Authlog {
             label,
             expires_at: now.plus(ENROLMENT_LIFETIME),
         };
-        let plain = Zeroizing::new(serde_json::to_vec(&enrolment).map_err(unsealable)?);
-        let secrets = &self.parts.factor_secrets;
-        let sealed = secrets.seal(SealedFor::Enrolment, &plain);
         Ok(BegunTotp {
-            enrolment: sealed.ok_or_else(|| unsealable("the enrolment cannot be encrypted"))?,
+            enrolment: self.seal(SealedFor::Enrolment, &enrolment)?,
             secret,
             parameters: TotpParameters::DEFAULT,
             expires_at: enrolment.expires_at,
@@ -150,7 +155,7 @@ impl Authlog {
         };
         let step = secrets.matching_step(&secret, &as_shown(code), now);
         let step = step.ok_or(Refusal::SecondFactor(SecondFactorRefusal::WrongCode))?;
-        let (user, factor) = (account.id, enrolment.factor);
+        let factor = enrolment.factor;
         let command = UserCommand::EnrolTotp(EnrolTotp {
             at: now,
             factor,
@@ -159,21 +164,56 @@ impl Authlog {
             proved: Self::proved_when_sealed(enrolment.epoch),
             session: session.id(),
         });
-        let is_first = account.second_factors.is_empty();
-        let authentication = is_first
-            .then(|| self.with_factor(&session, true, AuthenticationMethod::Otp, Some(factor)));
-        let what = FactorChangeKind::Enrol {
+        let new = NewFactor {
+            command,
+            what: FactorChangeKind::Enrol {
+                factor,
+                secret,
+                step,
+            },
             factor,
-            secret,
-            step,
+            method: AuthenticationMethod::Otp,
         };
+        let stepped_up = self
+            .enrol(&caller, &session, new, terms_of, context)
+            .await?;
+        Ok(ConfirmedTotp {
+            factor: EnrolledTotp {
+                factor,
+                enrolled_at: now,
+            },
+            label: enrolment.label.clone(),
+            stepped_up,
+        })
+    }
+
+    /// Records the enrolment of a factor. The first factor of an account steps the session up.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`], [`SecondFactorRefusal::Expired`], [`SecondFactorRefusal::TooMany`], or
+    /// [`Refusal::Unavailable`].
+    pub(super) async fn enrol(
+        &self,
+        caller: &Caller,
+        session: &ProvedSession,
+        new: NewFactor,
+        terms_of: TermsOf,
+        context: &RequestContext,
+    ) -> Result<Option<SteppedUpSession>, Refusal> {
+        let account = session.account();
+        let is_first = account.second_factors.is_empty();
+        let factor = Some(new.factor);
+        let authentication = is_first.then(|| self.with_factor(session, true, new.method, factor));
         let options = AppendOptions {
-            factors: Some(FactorChange { user, what }),
+            factors: Some(FactorChange {
+                user: account.id,
+                what: new.what,
+            }),
             steps_up: authentication.map(|it| (session.id(), it)),
             ..AppendOptions::default()
         };
-        let metadata = context.metadata_of(&caller);
-        let changed = self.decide(user, command, options, metadata);
+        let metadata = context.metadata_of(caller);
+        let changed = self.decide(account.id, new.command, options, metadata);
         changed.await.map_err(|refusal| match refusal {
             // The account was taken back since the password was checked, or its factors have changed.
             Refusal::WrongCredentials { .. } => EXPIRED,
@@ -181,15 +221,8 @@ impl Authlog {
             Refusal::InvalidRefreshToken => Refusal::InvalidAccessToken,
             other => gone(other),
         })?;
-        let stepped_up = authentication.map(|it| self.stepped_up(&session, it, terms_of));
-        Ok(ConfirmedTotp {
-            factor: EnrolledTotp {
-                factor,
-                enrolled_at: now,
-            },
-            label: enrolment.label.clone(),
-            stepped_up: stepped_up.transpose()?,
-        })
+        let stepped_up = authentication.map(|it| self.stepped_up(session, it, terms_of));
+        stepped_up.transpose()
     }
 
     /// Gives a second factor of the caller a label. An empty one removes the label. It grants nothing, so it needs no password.
@@ -236,12 +269,7 @@ impl Authlog {
     }
 
     fn open_enrolment(&self, account: &Account, sealed: &str) -> Result<Enrolment, Refusal> {
-        let opened = self
-            .parts
-            .factor_secrets
-            .open(SealedFor::Enrolment, sealed)
-            .ok_or(EXPIRED)?;
-        let enrolment: Enrolment = serde_json::from_slice(&opened).map_err(|_| EXPIRED)?;
+        let enrolment: Enrolment = self.open(SealedFor::Enrolment, sealed)?;
         let is_valid =
             enrolment.user == account.id && self.parts.clock.now() < enrolment.expires_at;
         is_valid.then_some(enrolment).ok_or(EXPIRED)
@@ -384,8 +412,4 @@ fn parse_label(text: Option<&str>) -> Result<Option<FactorLabel>, Refusal> {
     let text = text.filter(|text| !text.trim().is_empty());
     let label = text.map(FactorLabel::parse).transpose();
     label.map_err(|flaw| Refusal::SecondFactor(SecondFactorRefusal::Label(flaw)))
-}
-
-pub(super) fn unsealable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Refusal {
-    Refusal::Unavailable(error.into())
 }

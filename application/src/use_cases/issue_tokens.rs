@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use authlog_domain::session::{SessionCommand, StartSession};
+use authlog_domain::user::UserCommand;
 use authlog_domain::{Authentication, AuthenticationLevel, Session, SessionId, Timestamp, UserId};
 
 use crate::ports::{
-    Account, BrowserSecret, OpaqueToken, OpaqueTokenRecord, TokenClaims, TokenDigest, TokenKind,
+    Account, BrowserSecret, FactorChange, OpaqueToken, OpaqueTokenRecord, TokenClaims, TokenDigest,
+    TokenKind,
 };
 use crate::session_terms::IssuedAt;
 use crate::unit_of_work::{CommandError, UnitOfWork};
@@ -64,6 +66,33 @@ impl NewSession {
 }
 
 impl Authlog {
+    /// Appends the start of a session together with an event of its account and a change of the account's factors.
+    pub(super) async fn record_session_and(
+        &self,
+        session: &NewSession,
+        command: &UserCommand,
+        change: &FactorChange,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let StartSession {
+            user,
+            authentication,
+            ..
+        } = session.command;
+        self.executor
+            .execute(&user.to_string(), |work| async move {
+                let metadata = context.metadata_at(user, authentication.acr);
+                work.execute_on_account(user, command.clone(), metadata)
+                    .await?;
+                session.start(&work, context).await?;
+                work.attach_factor_change(change.clone());
+                work.commit().await
+            })
+            .await?;
+        self.mail_due.notify_one();
+        Ok(())
+    }
+
     /// A new session of `user`, who was authenticated now under the account's session epoch `epoch`.
     pub(crate) fn new_session(
         &self,

@@ -19,6 +19,7 @@ mod refresh;
 mod register;
 mod reset_password;
 mod revoke;
+mod sealed_values;
 mod second_factor;
 mod sessions;
 mod sign_in;

@@ -6,7 +6,6 @@ use authlog_domain::{Authentication, FactorId, Timestamp};
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
-use super::factors::unsealable;
 use super::issue_tokens::NewSession;
 use super::second_factor::{CHALLENGE_LIFETIME, EXPIRED, PendingSignIn};
 use super::sign_in::too_many;
@@ -66,11 +65,8 @@ impl Authlog {
             serial: self.challenge_serial(),
             expires_at: self.parts.clock.now().plus(CHALLENGE_LIFETIME),
         };
-        let plain = serde_json::to_vec(&challenge).map_err(unsealable)?;
-        let secrets = &self.parts.factor_secrets;
-        let sealed = secrets.seal(SealedFor::PasskeySignIn, &plain);
         Ok(PasskeyChallenge {
-            challenge: sealed.ok_or_else(|| unsealable("the challenge cannot be encrypted"))?,
+            challenge: self.seal(SealedFor::PasskeySignIn, &challenge)?,
             relying_party,
             allowed: Vec::new(),
         })
@@ -94,13 +90,11 @@ impl Authlog {
             ..context.clone()
         };
         let relying_party = self.relying_party()?;
-        let secrets = &self.parts.factor_secrets;
-        let opened = secrets.open(SealedFor::PasskeySignIn, challenge);
-        let Challenge { serial, expires_at } =
-            serde_json::from_slice(&opened.ok_or(EXPIRED)?).map_err(|_| EXPIRED)?;
+        let Challenge { serial, expires_at } = self.open(SealedFor::PasskeySignIn, challenge)?;
         if self.parts.clock.now() >= expires_at {
             return Err(EXPIRED);
         }
+        let secrets = &self.parts.factor_secrets;
         let digest = secrets.credential_digest(&response.credential_id);
         let reserved = self.reserve(Guess {
             address: context.address,
@@ -285,22 +279,9 @@ impl Authlog {
             None => self.record_session(&session, Some(change), context).await,
             Some(noted) => {
                 let proved = Self::proved_by_login(account);
-                let command =
-                    &UserCommand::NotePasskeyCounter(NotePasskeyCounter { noted, proved });
-                let new = &session;
-                let recorded = self
-                    .executor
-                    .execute(&user.to_string(), |work| async move {
-                        let metadata = context.metadata_at(user, authentication.acr);
-                        work.execute_on_account(user, command.clone(), metadata)
-                            .await?;
-                        new.start(&work, context).await?;
-                        work.attach_factor_change(change.clone());
-                        work.commit().await
-                    })
-                    .await;
-                self.mail_due.notify_one();
-                recorded
+                let command = UserCommand::NotePasskeyCounter(NotePasskeyCounter { noted, proved });
+                self.record_session_and(&session, &command, change, context)
+                    .await
             }
         };
         recorded.map_err(|refusal| match refusal {

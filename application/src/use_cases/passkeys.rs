@@ -6,15 +6,13 @@ use authlog_domain::user::{
 use authlog_domain::{AuthenticationMethod, FactorId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::accounts::AppendOptions;
-use super::change_password::gone;
-use super::factors::unsealable;
+use super::factors::NewFactor;
 use super::second_factor::{CHALLENGE_LIFETIME, EXPIRED};
 use super::step_up::{SteppedUpSession, TermsOf};
 use crate::access::{OwnerNeeds, OwnerProof};
 use crate::ports::{
-    Account, AttestationResponse, Ceremony, FactorChange, FactorChangeKind, PasskeyCredential,
-    RelyingParty, SealedFor,
+    Account, AttestationResponse, Ceremony, FactorChangeKind, PasskeyCredential, RelyingParty,
+    SealedFor,
 };
 use crate::{Authlog, Caller, PasskeyRefusal, Refusal, RequestContext, SecondFactorRefusal};
 
@@ -85,11 +83,8 @@ impl Authlog {
             factor: self.new_factor(now),
             expires_at: now.plus(CHALLENGE_LIFETIME),
         };
-        let plain = serde_json::to_vec(&enrolment).map_err(unsealable)?;
-        let secrets = &self.parts.factor_secrets;
-        let sealed = secrets.seal(SealedFor::PasskeyEnrolment, &plain);
         Ok(BegunPasskey {
-            enrolment: sealed.ok_or_else(|| unsealable("the enrolment cannot be encrypted"))?,
+            enrolment: self.seal(SealedFor::PasskeyEnrolment, &enrolment)?,
             relying_party,
             existing: existing.into_iter().map(|it| it.credential).collect(),
             account: session.into_account(),
@@ -114,12 +109,9 @@ impl Authlog {
         let session = self.session_to_change(caller).await?;
         let relying_party = self.relying_party()?;
         let account = session.account();
-        let (user, now) = (account.id, self.parts.clock.now());
-        let secrets = &self.parts.factor_secrets;
-        let opened = secrets.open(SealedFor::PasskeyEnrolment, enrolment);
-        let begun: Enrolment =
-            serde_json::from_slice(&opened.ok_or(EXPIRED)?).map_err(|_| EXPIRED)?;
-        if begun.user != user || now >= begun.expires_at {
+        let now = self.parts.clock.now();
+        let begun: Enrolment = self.open(SealedFor::PasskeyEnrolment, enrolment)?;
+        if begun.user != account.id || now >= begun.expires_at {
             return Err(EXPIRED);
         }
         if account.second_factors.has(begun.factor) {
@@ -149,7 +141,10 @@ impl Authlog {
         let listed = EnrolledPasskey::from(&enrolled);
         let what = FactorChangeKind::EnrolPasskey {
             factor: begun.factor,
-            digest: secrets.credential_digest(&verified.credential.id),
+            digest: self
+                .parts
+                .factor_secrets
+                .credential_digest(&verified.credential.id),
             credential: verified.credential,
             sign_count: verified.sign_count,
             backed_up: verified.backed_up,
@@ -159,27 +154,18 @@ impl Authlog {
             proved: Self::proved_when_sealed(begun.epoch),
             session: session.id(),
         });
-        let is_first = account.second_factors.is_empty();
-        let method = AuthenticationMethod::of_key(listed.backup_eligible);
-        let factor = Some(begun.factor);
-        let authentication = is_first.then(|| self.with_factor(&session, true, method, factor));
-        let options = AppendOptions {
-            factors: Some(FactorChange { user, what }),
-            steps_up: authentication.map(|it| (session.id(), it)),
-            ..AppendOptions::default()
+        let new = NewFactor {
+            command,
+            what,
+            factor: begun.factor,
+            method: AuthenticationMethod::of_key(listed.backup_eligible),
         };
-        let changed = self.decide(user, command, options, context.metadata_of(&caller));
-        changed.await.map_err(|refusal| match refusal {
-            // The account was taken back since the password was checked, or its factors have changed.
-            Refusal::WrongCredentials { .. } => EXPIRED,
-            // The session has ended.
-            Refusal::InvalidRefreshToken => Refusal::InvalidAccessToken,
-            other => gone(other),
-        })?;
-        let stepped_up = authentication.map(|it| self.stepped_up(&session, it, terms_of));
+        let stepped_up = self
+            .enrol(&caller, &session, new, terms_of, context)
+            .await?;
         Ok(ConfirmedPasskey {
             factor: listed,
-            stepped_up: stepped_up.transpose()?,
+            stepped_up,
         })
     }
 }

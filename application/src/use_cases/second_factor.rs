@@ -100,8 +100,8 @@ pub(super) enum CheckedCode {
 
 impl Authlog {
     /// The password to check and the code of the second factor, for a login of `account`. An account without a second factor
-    /// has no code. With an authenticator app, the code is that which the client sent separately, or the last six digits of the password
-    /// field, so that only one password has to be hashed.
+    /// has no code. With an authenticator app, the code is the one that the client sent separately, or the last six digits of
+    /// the password field, so that only one password has to be hashed.
     pub(super) fn split_code(
         &self,
         account: Option<&Account>,
@@ -184,10 +184,8 @@ impl Authlog {
             expires_at: self.parts.clock.now().plus(CHALLENGE_LIFETIME),
             serial: self.challenge_serial(),
         };
-        let challenge = serde_json::to_vec(&challenge).ok()?;
-        let secrets = &self.parts.factor_secrets;
         Some(SignInChallenge {
-            sealed: secrets.seal(SealedFor::Challenge, &challenge)?,
+            sealed: self.seal(SealedFor::Challenge, &challenge).ok()?,
             methods: self.methods_of(account),
         })
     }
@@ -212,12 +210,7 @@ impl Authlog {
     /// # Errors
     /// [`SecondFactorRefusal::Expired`] unless this service made the challenge at most [`CHALLENGE_LIFETIME`] ago.
     pub fn pending_sign_in(&self, sealed: &str) -> Result<PendingSignIn, Refusal> {
-        let opened = self
-            .parts
-            .factor_secrets
-            .open(SealedFor::Challenge, sealed)
-            .ok_or(EXPIRED)?;
-        let challenge: Challenge = serde_json::from_slice(&opened).map_err(|_| EXPIRED)?;
+        let challenge: Challenge = self.open(SealedFor::Challenge, sealed)?;
         if self.parts.clock.now() < challenge.expires_at {
             Ok(PendingSignIn {
                 challenge,
@@ -306,19 +299,49 @@ impl Authlog {
         terms: &SessionTerms,
         context: &RequestContext,
     ) -> Result<NewSession, Refusal> {
+        let (authentication, change) = self.right_code(account, code).await?;
+        let (user, epoch) = (account.id, account.session_epoch);
+        let session = self.new_session(user, epoch, terms, authentication);
+        self.record_session(&session, Some(&change), context)
+            .await?;
+        Ok(session)
+    }
+
+    /// As [`Self::check_code`], for a code that was sent by itself.
+    ///
+    /// # Errors
+    /// [`SecondFactorRefusal::WrongCode`], [`SecondFactorRefusal::CodeUsed`], or [`Refusal::Unavailable`].
+    pub(super) async fn right_code(
+        &self,
+        account: &Account,
+        code: &str,
+    ) -> Result<(Authentication, FactorChange), Refusal> {
         match self.check_code(account, Some(code)).await? {
-            CheckedCode::Right(authentication, change) => {
-                let (user, epoch) = (account.id, account.session_epoch);
-                let session = self.new_session(user, epoch, terms, authentication);
-                self.record_session(&session, Some(&change), context)
-                    .await?;
-                Ok(session)
-            }
+            CheckedCode::Right(authentication, change) => Ok((authentication, change)),
             CheckedCode::Refused(LoginRefusalReason::SecondFactorReplayed) => {
                 Err(Refusal::SecondFactor(SecondFactorRefusal::CodeUsed))
             }
             CheckedCode::Refused(_) => Err(Refusal::SecondFactor(SecondFactorRefusal::WrongCode)),
         }
+    }
+
+    /// What uses a recovery code: the event about it, and the change that removes its digest or fails.
+    pub(super) fn use_of_recovery_code(
+        &self,
+        account: &Account,
+        code: &str,
+    ) -> (UserCommand, FactorChange) {
+        let secrets = &self.parts.factor_secrets;
+        let digest = secrets.recovery_digest(account.id, &normalised(code));
+        let command = UserCommand::UseRecoveryCode(UseRecoveryCode {
+            at: self.parts.clock.now(),
+            proved: Self::proved_by_login(account),
+        });
+        let change = FactorChange {
+            user: account.id,
+            what: FactorChangeKind::UseRecoveryCode(digest),
+        };
+        (command, change)
     }
 
     /// The use of the code and the start of the session are one append.
@@ -329,38 +352,17 @@ impl Authlog {
         terms: &SessionTerms,
         context: &RequestContext,
     ) -> Result<NewSession, Refusal> {
-        let (user, now) = (account.id, self.parts.clock.now());
-        let digest = self
-            .parts
-            .factor_secrets
-            .recovery_digest(user, &normalised(code));
-        let change = &FactorChange {
-            user,
-            what: FactorChangeKind::UseRecoveryCode(digest),
-        };
-        let command = UserCommand::UseRecoveryCode(UseRecoveryCode {
-            at: now,
-            proved: Self::proved_by_login(account),
-        });
-        let authentication = Authentication::by_password_and_code(now, None);
-        let session = self.new_session(user, account.session_epoch, terms, authentication);
-        let (new, command) = (&session, &command);
-        self.executor
-            .execute(&user.to_string(), |work| async move {
-                let metadata = context.metadata_at(user, authentication.acr);
-                work.execute_on_account(user, command.clone(), metadata)
-                    .await?;
-                new.start(&work, context).await?;
-                work.attach_factor_change(change.clone());
-                work.commit().await
-            })
+        let (command, change) = self.use_of_recovery_code(account, code);
+        let authentication = Authentication::by_password_and_code(self.parts.clock.now(), None);
+        let (user, epoch) = (account.id, account.session_epoch);
+        let session = self.new_session(user, epoch, terms, authentication);
+        self.record_session_and(&session, &command, &change, context)
             .await
             .map_err(|refusal| match refusal {
                 // There is no such digest: the code is wrong, or was used.
                 Refusal::SecondFactor(_) => Refusal::SecondFactor(SecondFactorRefusal::WrongCode),
                 other => other,
             })?;
-        self.mail_due.notify_one();
         Ok(session)
     }
 

@@ -4,17 +4,16 @@ use std::collections::HashMap;
 
 use authlog_domain::refused_logins::LoginRefusalReason;
 use authlog_domain::session::{SessionCommand, StepUp};
-use authlog_domain::user::{UseRecoveryCode, UserCommand};
+use authlog_domain::user::UserCommand;
 use authlog_domain::{
     Authentication, AuthenticationLevel, AuthenticationMethod, ContractName, FactorId, SessionId,
     UserId,
 };
 
 use super::issue_tokens::SessionFacts;
-use super::second_factor::{CheckedCode, normalised};
 use super::sign_in::too_many;
 use crate::access::{OwnerProof, ProvedSession};
-use crate::ports::{Account, FactorChange, FactorChangeKind, Guess, Identifier, Reservation};
+use crate::ports::{Account, FactorChange, Guess, Identifier, Reservation};
 use crate::unit_of_work::{CommandError, UnitOfWork};
 use crate::{
     AccessFormat, Authlog, Caller, IssuedToken, Refusal, RequestContext, SecondFactorProof,
@@ -196,39 +195,27 @@ impl Authlog {
         shown: SecondFactorProof<'_>,
     ) -> Result<ShownFactor, Refusal> {
         match shown {
-            SecondFactorProof::Code(code) => match self.check_code(account, Some(code)).await? {
-                CheckedCode::Right(authentication, change) => Ok(ShownFactor {
+            SecondFactorProof::Code(code) => {
+                let (authentication, change) = self.right_code(account, code).await?;
+                Ok(ShownFactor {
                     factor: authentication.factor,
                     change,
                     use_recovery_code: None,
-                }),
-                CheckedCode::Refused(LoginRefusalReason::SecondFactorReplayed) => {
-                    Err(Refusal::SecondFactor(SecondFactorRefusal::CodeUsed))
-                }
-                CheckedCode::Refused(_) => {
-                    Err(Refusal::SecondFactor(SecondFactorRefusal::WrongCode))
-                }
-            },
+                })
+            }
             SecondFactorProof::RecoveryCode(code) => {
-                let secrets = &self.parts.factor_secrets;
-                let digest = secrets.recovery_digest(account.id, &normalised(code));
-                let command = UseRecoveryCode {
-                    at: self.parts.clock.now(),
-                    proved: Self::proved_by_login(account),
-                };
+                let (command, change) = self.use_of_recovery_code(account, code);
                 Ok(ShownFactor {
                     factor: None,
-                    change: FactorChange {
-                        user: account.id,
-                        what: FactorChangeKind::UseRecoveryCode(digest),
-                    },
-                    use_recovery_code: Some(UserCommand::UseRecoveryCode(command)),
+                    change,
+                    use_recovery_code: Some(command),
                 })
             }
         }
     }
 
-    /// The authentication of a session in which a second factor of this kind was shown. What opened the session counts as the first factor.
+    /// The authentication of a session in which a second factor of this kind was shown. What opened the session counts as the
+    /// first factor.
     pub(super) fn with_factor(
         &self,
         session: &ProvedSession,
@@ -294,9 +281,9 @@ impl Authlog {
         Ok(caller.authenticated_again(authentication))
     }
 
-    /// Stages the event of a session whose person was authenticated again. Like a login, it is of the level that it reaches,
-    /// whatever level `metadata` names. Returns how the person is authenticated then: as
-    /// before, if that is a higher level.
+    /// Stages the event of a session whose person was authenticated again. As at a login, the level in its metadata is the one
+    /// that it reaches, and replaces the level in `metadata`. Returns how the person is authenticated then: as before, if that
+    /// is a higher level.
     pub(super) async fn stage_step_up(
         &self,
         work: &UnitOfWork,

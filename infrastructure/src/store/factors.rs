@@ -61,11 +61,7 @@ impl SealedFactorChange {
                 secret,
                 step,
             } => {
-                // Without a key the account was erased, and the store refuses the append.
-                let key = match new_key {
-                    Some(key) => Some(key.clone()),
-                    None => vault.sealing_key(user, stored).await?,
-                };
+                let key = sealing_key(user, vault, stored, new_key).await?;
                 let sealed = key.map(|key| key.seal_totp(user, factor, &secret, &*vault.entropy));
                 SealedFactorChangeKind::Enrol {
                     factor,
@@ -80,7 +76,7 @@ impl SealedFactorChange {
                 sign_count,
                 backed_up,
             } => {
-                let key = vault.sealing_key(user, stored).await?;
+                let key = sealing_key(user, vault, stored, new_key).await?;
                 let entropy = &*vault.entropy;
                 let sealed = key.map(|key| key.seal_passkey(user, factor, &credential, entropy));
                 SealedFactorChangeKind::EnrolPasskey {
@@ -158,6 +154,19 @@ impl SealedFactorChange {
         };
         change["user"] = json!(self.user);
         change
+    }
+}
+
+/// The key of the account. Without one the account was erased, and the store refuses the append.
+async fn sealing_key(
+    user: UserId,
+    vault: &KeyVault,
+    stored: &impl WrappedKeys,
+    new_key: Option<&SubjectKey>,
+) -> Result<Option<SubjectKey>, StoreError> {
+    match new_key {
+        Some(key) => Ok(Some(key.clone())),
+        None => vault.sealing_key(user, stored).await,
     }
 }
 
