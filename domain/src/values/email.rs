@@ -142,6 +142,19 @@ mod tests {
     }
 
     #[test]
+    fn the_compared_form_stays_the_same_because_its_digests_are_stored() {
+        for (text, compared) in [
+            (
+                "JOSE\u{301}@B\u{dc}CHER.example",
+                "jos\u{e9}@xn--bcher-kva.example",
+            ),
+            ("\"Mo\"@Example.com", "mo@example.com"),
+        ] {
+            assert_eq!(Email::from_stored(text).comparable(), compared);
+        }
+    }
+
+    #[test]
     fn addresses_in_every_script_are_accepted() {
         for text in [
             "\u{938}\u{902}\u{92a}\u{930}\u{94d}\u{915}@\u{921}\u{93e}\u{91f}\u{93e}\u{92e}\u{947}\u{932}.\u{92d}\u{93e}\u{930}\u{924}",
