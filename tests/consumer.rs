@@ -397,7 +397,8 @@ impl Drop for Table {
     }
 }
 
-/// The path of the example, built if necessary: `cargo test --test stories` builds no examples.
+/// The path of the example, built if necessary: `cargo test --test stories` builds no examples. Without `--workspace` the crates
+/// would have other features than in the tests, and be compiled once more.
 fn example() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
@@ -405,6 +406,7 @@ fn example() -> PathBuf {
             "build",
             "--quiet",
             "--offline",
+            "--workspace",
             "--example",
             "accounts_table",
         ])
