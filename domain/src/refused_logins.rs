@@ -16,6 +16,10 @@ use crate::{Timestamp, UserId};
 /// an auditor no further information.
 pub const MAX_PER_DAY: u32 = 1000;
 
+/// How many events of a day there may be for a login without its second factor to be recorded. Each login in two steps has one,
+/// so they leave room for those that were wrong.
+const MAX_WITH_MISSING_FACTOR: u32 = MAX_PER_DAY / 2;
+
 /// The number of logins that were refused on the day.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RefusedLogins {
@@ -30,12 +34,22 @@ impl RefusedLogins {
         }
     }
 
-    /// The event that `command` leads to. `None` if [`MAX_PER_DAY`] events are already recorded: then the login is not
-    /// recorded, which is no error.
+    /// The event that `command` leads to. `None` if [`MAX_PER_DAY`] events are already recorded, or half as many and the second
+    /// factor was not given: then the login is not recorded, which is no error.
     pub fn decide(&self, command: RecordRefusedLogin) -> Option<RefusedLoginsEvent> {
         let RecordRefusedLogin { at, reason } = command;
         let event = RefusedLoginsEvent::LoginRefused(LoginRefused { at, reason });
-        (self.count < MAX_PER_DAY).then_some(event)
+        let most = match reason {
+            LoginRefusalReason::SecondFactorMissing => MAX_WITH_MISSING_FACTOR,
+            LoginRefusalReason::WrongPassword
+            | LoginRefusalReason::AccountLocked
+            | LoginRefusalReason::EmailNotVerified
+            | LoginRefusalReason::SecondFactorWrong
+            | LoginRefusalReason::SecondFactorReplayed
+            | LoginRefusalReason::PasskeyWrong
+            | LoginRefusalReason::PasskeyReplayed => MAX_PER_DAY,
+        };
+        (self.count < most).then_some(event)
     }
 
     /// The id of the stream for a login of `user` that is refused at `at`.

@@ -845,6 +845,23 @@ fn the_refused_logins_of_one_day_are_bounded() {
 }
 
 #[test]
+fn logins_that_wait_for_their_second_factor_leave_room_for_wrong_ones() {
+    let mut refused = RefusedLogins::default();
+    let mut record = |reason| {
+        let command = RecordRefusedLogin {
+            at: second(1),
+            reason,
+        };
+        execute(&mut refused, command).unwrap().len()
+    };
+    let missing = LoginRefusalReason::SecondFactorMissing;
+    let recorded: usize = (0..MAX_PER_DAY).map(|_| record(missing)).sum();
+    assert_eq!(recorded, MAX_PER_DAY as usize / 2);
+    assert_eq!(record(LoginRefusalReason::SecondFactorWrong), 1);
+    assert_eq!(record(missing), 0);
+}
+
+#[test]
 fn refused_logins_have_a_stream_of_their_own_each_day() {
     let user = UserId::new(Uuid::from_u128(1));
     assert_eq!(
