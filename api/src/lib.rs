@@ -133,7 +133,7 @@ static ENDPOINTS: Endpoints = Endpoints {
     native: &native::SURFACE,
     pages: &pages::SURFACE,
     is_page: pages::is_page,
-    read_only: &[native::INTROSPECT],
+    read_only: &native::READ_ONLY,
     forward_auth: &native::forward_auth::ROUTES,
     probes: &native::PROBES,
 };

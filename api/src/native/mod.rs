@@ -37,7 +37,13 @@ pub(crate) use factors::key_uri;
 pub(crate) use page::{NoRoom, PageRoom};
 
 /// The introspection endpoint (RFC 7662).
-pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
+const INTROSPECT: &str = "/oauth2/introspect";
+
+/// Routes that change nothing, although their method is POST.
+pub(crate) const READ_ONLY: [&str; 3] = [INTROSPECT, PASSKEY_OPTIONS, SECOND_STEP_OPTIONS];
+
+const PASSKEY_OPTIONS: &str = "/sign-in/passkey/options";
+const SECOND_STEP_OPTIONS: &str = "/sign-in/second-factor/options";
 
 /// Routes that monitoring requests every few seconds.
 pub(crate) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
@@ -94,11 +100,8 @@ fn routes() -> Router<Arc<Api>> {
         )
         .route("/account/step-up", post(step_up::step_up))
         .route("/sign-in/second-factor", post(second_factor::finish))
-        .route(
-            "/sign-in/second-factor/options",
-            post(second_factor::options),
-        )
-        .route("/sign-in/passkey/options", post(passkeys::begin_sign_in))
+        .route(SECOND_STEP_OPTIONS, post(second_factor::options))
+        .route(PASSKEY_OPTIONS, post(passkeys::begin_sign_in))
         .route("/sign-in/passkey", post(passkeys::sign_in))
         .route("/admin/users", get(admin::users))
         .route(
