@@ -38,6 +38,7 @@ on_both_stores!(
     wrong_answers_are_refused_with_the_reason,
     refused_passkeys_are_recorded_and_limited,
     an_address_as_the_host_turns_passkeys_off,
+    a_new_passkey_needs_the_password_even_after_a_recent_second_factor,
 );
 
 async fn factors(http: &Http, access: &str) -> Vec<Value> {
@@ -760,4 +761,24 @@ async fn an_address_as_the_host_turns_passkeys_off(store: Store) {
     let credential = Passkey::new().create(&json!({"challenge": "x", "user": {"id": "AA"}}));
     let answer = confirm(&http, &access, &json!({"enrolment": "x"}), &credential).await;
     is_refused(&answer, 409, "Passkeys are off");
+}
+
+/// A passkey signs in by itself, so a person with a stolen token must not get one.
+async fn a_new_passkey_needs_the_password_even_after_a_recent_second_factor(store: Store) {
+    let service = service(store).await;
+    let http = service.http();
+    let (ann, _, access) = with_passkey(&http, "ann").await;
+    let begin = async |endpoint: Endpoint, body: Value| {
+        let request = http.send(endpoint).bearer(&access);
+        request.json(&body).await
+    };
+    for body in [json!({}), json!({"password": "not-the-password"})] {
+        let answer = begin(own::PASSKEY_CREATION, body).await;
+        assert_eq!(answer.status, 403, "{answer}");
+    }
+    let answer = begin(own::PASSKEY_CREATION, json!({"password": ann.password})).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    // A code of an app signs in after the password only.
+    let answer = begin(own::BEGIN_TOTP, json!({})).await;
+    assert_eq!(answer.status, 200, "{answer}");
 }

@@ -68,7 +68,7 @@ impl Authlog {
         let session = self.session_to_change(caller).await?;
         let relying_party = self.relying_party()?.clone();
         let account = session.account();
-        let (proof, needs) = (proof.into(), OwnerNeeds::PasswordOrFactor);
+        let (proof, needs) = (proof.into(), OwnerNeeds::PasswordAndFactorIfAny);
         let owner = self
             .prove_current_owner(caller, &session, proof, needs, context)
             .await?;
