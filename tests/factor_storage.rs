@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use support::authenticator::{challenge, finish, with_apps};
 use support::http::Http;
 use support::nats::Nats;
+use support::passkey::{self, Passkey, with_passkey};
 use support::{
     Answer, Contract, Endpoint, Person, Program, Settings, Store, eventually, on_both_stores, own,
     token,
@@ -18,9 +19,14 @@ on_both_stores!(
     a_factor_has_the_label_that_its_owner_gives_it,
     a_code_may_have_the_space_that_apps_show_and_an_empty_one_is_none,
     a_seed_that_was_moved_or_changed_is_refused_and_the_doctor_names_it,
+    a_passkey_that_was_moved_or_changed_is_refused_and_the_doctor_names_it,
     a_trigger_that_drops_rows_of_factors_is_noticed,
+    a_trigger_that_drops_rows_of_passkeys_is_noticed,
     an_erasure_leaves_no_seed_digest_or_label_anywhere,
 );
+
+/// The beginning of the doctor's line about second factors.
+const WRONG_FACTORS: &str = "WRONG     seeds, passkeys and recovery codes";
 
 async fn service(store: Store) -> Program {
     Settings::on(store).with_cheap_hashing().start().await
@@ -146,11 +152,7 @@ async fn a_seed_that_was_moved_or_changed_is_refused_and_the_doctor_names_it(sto
     let (ann, [mut of_ann], access) = with_apps::<1>(&http, "ann").await;
     let (eve, [mut of_eve], of_eve_access) = with_apps::<1>(&http, "eve").await;
     let [ann_id, eve_id] = [&access, &of_eve_access].map(|access| id_of(access));
-    let doctor = || {
-        let output = settings.run(&["doctor"], "");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        (output.status.success(), said)
-    };
+    let doctor = || doctor(settings);
     assert!(doctor().0);
     settings.execute("CREATE TABLE kept AS SELECT * FROM second_factors");
     let restore = "DELETE FROM second_factors; INSERT INTO second_factors SELECT * FROM kept";
@@ -186,7 +188,7 @@ async fn a_seed_that_was_moved_or_changed_is_refused_and_the_doctor_names_it(sto
         }
         let (is_well, said) = doctor();
         assert!(!is_well, "{damage}: {said}");
-        assert!(said.contains("WRONG     seeds and recovery codes"), "{said}");
+        assert!(said.contains(WRONG_FACTORS), "{said}");
         assert!(said.contains(named), "{damage}: {said}");
         settings.execute(restore);
         assert!(doctor().0, "{}", doctor().1);
@@ -219,34 +221,152 @@ async fn a_seed_that_was_moved_or_changed_is_refused_and_the_doctor_names_it(sto
     );
 }
 
+async fn a_passkey_that_was_moved_or_changed_is_refused_and_the_doctor_names_it(store: Store) {
+    let service = passkey::service(store).await;
+    let http = service.http();
+    let settings = &service.settings;
+    let (ann, of_ann, access) = with_passkey(&http, "ann").await;
+    let (eve, of_eve, of_eve_access) = with_passkey(&http, "eve").await;
+    let [ann_id, eve_id] = [&access, &of_eve_access].map(|access| id_of(access));
+    settings.execute("CREATE TABLE kept AS SELECT * FROM passkeys");
+    let restore = "DELETE FROM passkeys; INSERT INTO passkeys SELECT * FROM kept";
+    let (is_well, said) = doctor(settings);
+    assert!(is_well, "{said}");
+    let garbage = if settings.is_sqlite() {
+        "x'00ff'"
+    } else {
+        "decode('00ff', 'hex')"
+    };
+    for (damage, named, refused) in [
+        (
+            format!("UPDATE passkeys SET user_id = '{ann_id}' WHERE user_id = '{eve_id}'"),
+            "name no such factor",
+            vec![(&eve, &of_eve), (&ann, &of_eve)],
+        ),
+        (
+            format!(
+                "UPDATE passkeys SET sealed = (SELECT sealed FROM kept WHERE user_id = '{eve_id}') WHERE user_id = '{ann_id}'"
+            ),
+            "was not stored by this service for it",
+            vec![(&ann, &of_ann), (&ann, &of_eve)],
+        ),
+        (
+            format!("UPDATE passkeys SET sealed = {garbage} WHERE user_id = '{ann_id}'"),
+            "was not stored by this service for it",
+            vec![(&ann, &of_ann)],
+        ),
+        (
+            format!("UPDATE passkeys SET sign_count = -1 WHERE user_id = '{ann_id}'"),
+            "",
+            vec![(&ann, &of_ann)],
+        ),
+        (
+            format!("DELETE FROM passkeys WHERE user_id = '{ann_id}'"),
+            "is not stored",
+            vec![(&ann, &of_ann)],
+        ),
+    ] {
+        settings.execute(&damage);
+        for (person, passkey) in refused {
+            let challenge = challenge(&Contract::Users.sign_in(&http, person).await);
+            let options = json!({"challenge": challenge, "rpId": "localhost"});
+            let body = json!({"challenge": challenge, "assertion": passkey.get(&options)});
+            let answer = http.send(own::SECOND_FACTOR).json(&body).await;
+            assert_eq!(answer.status, 403, "{damage}: {answer}");
+            let options = passkey::second_step_options(&http, &challenge).await;
+            assert!([200, 409].contains(&options.status), "{damage}: {options}");
+        }
+        if !damage.contains("SELECT sealed") {
+            let of_whom = if damage.contains(&eve_id) {
+                &of_eve
+            } else {
+                &of_ann
+            };
+            let answer = passkey::sign_in(&http, of_whom).await;
+            assert_eq!(answer.status, 403, "{damage}: {answer}");
+        }
+        let (is_well, said) = doctor(settings);
+        assert_eq!(is_well, named.is_empty(), "{damage}: {said}");
+        assert_eq!(said.contains(WRONG_FACTORS), !is_well, "{damage}: {said}");
+        assert!(said.contains(named), "{damage}: {said}");
+        settings.execute(restore);
+    }
+    let (is_well, said) = doctor(settings);
+    assert!(is_well, "{said}");
+    assert_eq!(passkey::sign_in(&http, &of_ann).await.status, 200);
+    assert_eq!(passkey::sign_in(&http, &of_eve).await.status, 200);
+}
+
+/// Whether the doctor finds the store in order, and what it prints.
+fn doctor(settings: &Settings) -> (bool, String) {
+    let output = settings.run(&["doctor"], "");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.success(), said)
+}
+
+/// A trigger that lets no row of `table` through.
+fn guard(settings: &Settings, table: &str, event: &str) {
+    settings.execute(&if settings.is_sqlite() {
+        format!("CREATE TRIGGER thief BEFORE {event} ON {table} BEGIN SELECT raise(IGNORE); END")
+    } else {
+        format!(
+            "CREATE OR REPLACE FUNCTION thief() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+             CREATE TRIGGER thief BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION thief()"
+        )
+    });
+}
+
+fn remove_guard(settings: &Settings, table: &str) {
+    settings.execute(&if settings.is_sqlite() {
+        "DROP TRIGGER thief".to_owned()
+    } else {
+        format!("DROP TRIGGER thief ON {table}")
+    });
+}
+
+async fn a_trigger_that_drops_rows_of_passkeys_is_noticed(store: Store) {
+    let service = passkey::service(store).await;
+    let http = service.http();
+    let settings = &service.settings;
+    let (ann, passkey, access) = with_passkey(&http, "ann").await;
+    let (events, rows) = (settings.count("events"), settings.rows("passkeys"));
+
+    guard(settings, "passkeys", "INSERT");
+    let begun = passkey::begin(&http, &access, &ann).await;
+    let credential = Passkey::new().create(&begun["publicKey"]);
+    let answer = passkey::confirm(&http, &access, &begun, &credential).await;
+    assert_eq!(answer.status, 409, "{answer}");
+    remove_guard(settings, "passkeys");
+
+    let path = format!("/account/factors/{}", passkey.id);
+    let remove = Endpoint::at("DELETE", path.leak());
+    let body = json!({"password": ann.password});
+    guard(settings, "passkeys", "DELETE");
+    let request = http.send(remove).bearer(&access).json(&body);
+    assert_eq!(request.attempt().await.unwrap().status, 503);
+    remove_guard(settings, "passkeys");
+
+    // The use of a challenge has to be stored, or it could be used again.
+    guard(settings, "passkeys", "UPDATE");
+    let answer = passkey::sign_in(&http, &passkey).await;
+    assert_eq!(answer.status, 403, "{answer}");
+    remove_guard(settings, "passkeys");
+
+    let refused = settings.count("events") - events;
+    assert_eq!(refused, 1, "the refused login is the only event");
+    assert_eq!(settings.rows("passkeys"), rows);
+    assert_eq!(passkey::sign_in(&http, &passkey).await.status, 200);
+}
+
 async fn a_trigger_that_drops_rows_of_factors_is_noticed(store: Store) {
     let service = service(store).await;
     let http = service.http();
     let settings = &service.settings;
     let (ann, [app], access) = with_apps::<1>(&http, "ann").await;
-    let guard = |table: &str, event: &str| {
-        if settings.is_sqlite() {
-            format!(
-                "CREATE TRIGGER thief BEFORE {event} ON {table} BEGIN SELECT raise(IGNORE); END"
-            )
-        } else {
-            format!(
-                "CREATE OR REPLACE FUNCTION thief() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-                 CREATE TRIGGER thief BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION thief()"
-            )
-        }
-    };
-    let remove_guard = |table: &str| {
-        if settings.is_sqlite() {
-            "DROP TRIGGER thief".to_owned()
-        } else {
-            format!("DROP TRIGGER thief ON {table}")
-        }
-    };
     let body = json!({"password": ann.password});
     let events = settings.count("events");
 
-    settings.execute(&guard("second_factors", "INSERT"));
+    guard(settings, "second_factors", "INSERT");
     let begun = support::authenticator::begin(&http, &access, &ann).await;
     let code = support::authenticator::code_now(begun["secret"].as_str().unwrap());
     let path = format!(
@@ -256,19 +376,19 @@ async fn a_trigger_that_drops_rows_of_factors_is_noticed(store: Store) {
     let request = http.send(Endpoint::at("POST", path.leak()));
     let request = request.bearer(&access).json(&json!({"code": code}));
     assert_eq!(request.attempt().await.unwrap().status, 503);
-    settings.execute(&remove_guard("second_factors"));
+    remove_guard(settings, "second_factors");
 
-    settings.execute(&guard("recovery_codes", "INSERT"));
+    guard(settings, "recovery_codes", "INSERT");
     let request = http.send(own::RECOVERY_CODES).bearer(&access).json(&body);
     assert_eq!(request.attempt().await.unwrap().status, 503);
-    settings.execute(&remove_guard("recovery_codes"));
+    remove_guard(settings, "recovery_codes");
 
-    settings.execute(&guard("second_factors", "DELETE"));
+    guard(settings, "second_factors", "DELETE");
     let path = format!("/account/factors/{}", app.id);
     let remove = Endpoint::at("DELETE", path.leak());
     let request = http.send(remove).bearer(&access).json(&body);
     assert_eq!(request.attempt().await.unwrap().status, 503);
-    settings.execute(&remove_guard("second_factors"));
+    remove_guard(settings, "second_factors");
 
     assert_eq!(
         settings.count("events"),

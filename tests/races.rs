@@ -4,6 +4,7 @@
 use crate::support;
 
 use serde_json::{Value, json};
+use support::authenticator::with_apps;
 use support::contract::{is_refused, refreshes_nothing, verifies};
 use support::http::Request;
 use support::mail::{Mailbox as _, mail_to};
@@ -52,7 +53,24 @@ on_both_stores!(
     nothing_that_a_thief_does_during_a_reset_outlasts_it,
     an_account_that_was_taken_back_is_not_erased_by_the_thief,
     a_link_that_was_mailed_to_the_old_address_resets_nothing_once_the_address_has_changed,
+    recovery_codes_that_are_made_at_once_replace_each_other,
 );
+
+async fn recovery_codes_that_are_made_at_once_replace_each_other(store: Store) {
+    let service = fast_service(store).await;
+    let http = service.http();
+    let (ann, [_], access) = with_apps::<1>(&http, "ann").await;
+    let body = json!({"password": ann.password});
+    let make = || http.send(own::RECOVERY_CODES).bearer(&access).json(&body);
+    assert_eq!(make().await.status, 201);
+    let answers = at_once((0..40).map(|_| make())).await;
+    for answer in &answers {
+        assert_eq!(answer.status, 201, "{answer}");
+    }
+    assert_eq!(service.settings.count("recovery_codes"), 10);
+    let answer = service.send(own::READYZ).await;
+    assert_eq!(answer.status, 200, "{answer}");
+}
 
 async fn exactly_one_of_many_registrations_of_a_username_succeeds(store: Store) {
     let service = fast_service(store).await;

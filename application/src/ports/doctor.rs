@@ -34,7 +34,7 @@ pub enum Check {
     Claims,
     /// Each account has the password hash that its last event names.
     Credentials,
-    /// Each account has the seeds and recovery codes that its events name.
+    /// Each account has the seeds, passkeys and recovery codes that its events name.
     SecondFactors,
     /// Opaque tokens belong to the sessions for which the service stored them.
     OpaqueTokens,
@@ -62,7 +62,9 @@ impl Check {
             Self::Sessions => "the rows of sessions equal the fold of their events",
             Self::Claims => "the claims to identifiers equal the fold of the events",
             Self::Credentials => "accounts have the passwords that their events name",
-            Self::SecondFactors => "seeds and recovery codes are those that the events name",
+            Self::SecondFactors => {
+                "seeds, passkeys and recovery codes are those that the events name"
+            }
             Self::OpaqueTokens => "opaque tokens were stored by this service",
             Self::Schema => "the schema's objects are those of this program",
             Self::SigningKeys => "signing keys were stored by this service",

@@ -97,8 +97,10 @@ pub(crate) struct Reading {
     pub(crate) sessions: HashMap<String, Result<Stored<SessionRecord>, String>>,
     /// Each account's stored password.
     pub(crate) credentials: HashMap<String, Result<StoredCredential, String>>,
-    /// Each account's seeds.
-    pub(crate) seeds: HashMap<String, Vec<StoredSeed>>,
+    /// Each account's seeds of authenticator apps.
+    pub(crate) seeds: HashMap<String, Vec<StoredFactor>>,
+    /// Each account's passkeys.
+    pub(crate) passkeys: HashMap<String, Vec<StoredFactor>>,
     /// How many recovery codes each account has.
     pub(crate) recovery_codes: HashMap<String, i64>,
     /// Each account's wrapped key.
@@ -109,9 +111,9 @@ pub(crate) struct Reading {
     pub(crate) unfinished: HashSet<String>,
 }
 
-/// The seed of an authenticator app as it is stored.
-pub(crate) struct StoredSeed {
-    /// The id of its factor.
+/// The secret of a second factor as it is stored.
+pub(crate) struct StoredFactor {
+    /// The id of the factor.
     pub(crate) factor: String,
     pub(crate) sealed: Vec<u8>,
 }
@@ -165,7 +167,7 @@ pub(crate) struct Table {
     derived: bool,
 }
 
-const TABLES: [Table; 6] = {
+const TABLES: [Table; 7] = {
     use AggregateKind::{Session, User};
     [
         table("accounts", "user_id", User, Check::Accounts, true),
@@ -179,6 +181,7 @@ const TABLES: [Table; 6] = {
             Check::SecondFactors,
             false,
         ),
+        table("passkeys", "user_id", User, Check::SecondFactors, false),
         table(
             "recovery_codes",
             "user_id",

@@ -70,13 +70,14 @@ const APPEND: &str = concat!(
         RETURNING 1
     )
     SELECT erase_account($34, $35), require_sealing_key($36), begin_append($37, $38, $39, $40, $41) AS server_time,
-           require_administrator_beside($42), apply_factor_changes($43),
+           require_administrator_beside($42),
            require_rows(
                ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session), (SELECT count(*) FROM account),
                      (SELECT count(*) FROM opaque_token), (SELECT count(*) FROM credential),
                      (SELECT count(*) FROM subject_key), (SELECT count(*) FROM mail), (SELECT count(*) FROM claim)],
                ARRAY[cardinality($26), jsonb_array_length($25), jsonb_array_length($24), num_nonnulls($20),
-                     num_nonnulls($16), cardinality($14), cardinality($7), cardinality($1)]::bigint[])",
+                     num_nonnulls($16), cardinality($14), cardinality($7), cardinality($1)]::bigint[]),
+           apply_factor_changes($43)",
 );
 
 impl PostgresStore {

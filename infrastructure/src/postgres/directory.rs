@@ -19,7 +19,7 @@ use super::rows::{
 use super::session_lookups::SessionLookup;
 use crate::sealing::{Stored, StoredStanding};
 use crate::store::{
-    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, readable_row, stored_passkey, stored_totp,
+    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, SealedFactor, live_page, readable_row,
 };
 
 /// The condition that selects the claim to a spelling or, if there is none, the claim to its mailbox. Each look-up
@@ -263,12 +263,13 @@ impl Directory for PostgresStore {
             .await?;
         rows.into_iter()
             .filter_map(|row| {
-                let key = match self.vault.unwrap(user, &row.wrapped) {
-                    Ok(key) => key,
-                    Err(error) => return Some(Err(error)),
+                let stored = SealedFactor {
+                    user,
+                    factor: FactorId::new(row.factor_id),
+                    sealed: &row.sealed,
+                    wrapped: &row.wrapped,
                 };
-                let factor = FactorId::new(row.factor_id);
-                stored_totp(user, factor, (&row.sealed, row.last_step), &key).transpose()
+                stored.totp(&self.vault, row.last_step).transpose()
             })
             .collect()
     }
@@ -283,7 +284,7 @@ impl Directory for PostgresStore {
             })
             .await?;
         rows.into_iter()
-            .map(|row| self.opened_passkey(user, &row))
+            .filter_map(|row| self.opened_passkey(user, &row).transpose())
             .collect()
     }
 
@@ -305,7 +306,7 @@ impl Directory for PostgresStore {
         let Some(account) = self.accepted(Some(row.account))? else {
             return Ok(None);
         };
-        let passkey = readable_row(self.opened_passkey(account.id, &row.passkey))?;
+        let passkey = self.opened_passkey(account.id, &row.passkey)?;
         Ok(passkey.map(|passkey| PasskeyWithAccount { account, passkey }))
     }
 
@@ -434,10 +435,18 @@ impl PostgresStore {
         Ok(found.and_then(|standing| self.vault.seals.accept_standing(standing)))
     }
 
-    fn opened_passkey(&self, user: UserId, row: &PasskeyRow) -> Result<StoredPasskey, StoreError> {
-        let key = self.vault.unwrap(user, &row.wrapped)?;
-        let factor = FactorId::new(row.factor_id);
-        stored_passkey(user, factor, (&row.passkey, row.sign_count), &key)
+    fn opened_passkey(
+        &self,
+        user: UserId,
+        row: &PasskeyRow,
+    ) -> Result<Option<StoredPasskey>, StoreError> {
+        let stored = SealedFactor {
+            user,
+            factor: FactorId::new(row.factor_id),
+            sealed: &row.passkey,
+            wrapped: &row.wrapped,
+        };
+        stored.passkey(&self.vault, row.sign_count)
     }
 
     fn accepted(&self, row: Option<CheckedAccountRow>) -> Result<Option<Account>, StoreError> {

@@ -17,7 +17,7 @@ use super::pool::Pool;
 use super::rows::{AccountRow, SessionRow, account_columns, session_columns};
 use super::seals::CredentialRow;
 use crate::doctor::{
-    Examinable, LogEntry, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StoredSeed,
+    Examinable, LogEntry, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StoredFactor,
     StreamName, Table, examine, steps,
 };
 use crate::sealing::Stored;
@@ -426,18 +426,23 @@ async fn read_factors(
     accounts: &[Uuid],
     reading: &mut Reading,
 ) -> Result<(), sqlx::Error> {
-    let seeds: Vec<(Uuid, Uuid, Vec<u8>)> = sqlx::query_as(
-        "SELECT user_id, factor_id, sealed FROM second_factors WHERE user_id = ANY($1) ORDER BY factor_id",
-    )
-    .bind(accounts)
-    .fetch_all(&mut *snapshot)
-    .await?;
-    for (user, factor, sealed) in seeds {
-        let seeds = reading.seeds.entry(user.to_string()).or_default();
-        seeds.push(StoredSeed {
-            factor: factor.to_string(),
-            sealed,
-        });
+    const SEEDS: &str = "SELECT user_id, factor_id, sealed FROM second_factors WHERE user_id = ANY($1) ORDER BY factor_id";
+    const PASSKEYS: &str = "SELECT user_id, factor_id, sealed FROM passkeys WHERE user_id = ANY($1) ORDER BY factor_id";
+    for (sql, read) in [
+        (SEEDS, &mut reading.seeds),
+        (PASSKEYS, &mut reading.passkeys),
+    ] {
+        let rows: Vec<(Uuid, Uuid, Vec<u8>)> = sqlx::query_as(sql)
+            .bind(accounts)
+            .fetch_all(&mut *snapshot)
+            .await?;
+        for (user, factor, sealed) in rows {
+            let stored = read.entry(user.to_string()).or_default();
+            stored.push(StoredFactor {
+                factor: factor.to_string(),
+                sealed,
+            });
+        }
     }
     let codes: Vec<(Uuid, i64)> = sqlx::query_as(
         "SELECT user_id, count(*) FROM recovery_codes WHERE user_id = ANY($1) GROUP BY user_id",

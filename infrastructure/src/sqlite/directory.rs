@@ -11,11 +11,11 @@ use rusqlite::{OptionalExtension, Params, Row, params};
 
 use super::SqliteStore;
 use super::errors::store_error;
-use super::factors::{PASSKEY, PASSKEY_COLUMNS, factors_of, passkey, passkeys_of};
+use super::factors::{PASSKEY, PASSKEY_COLUMNS, PasskeyRow, factors_of, passkey, passkeys_of};
 use super::rows::{ACCOUNT, SESSION, SESSION_COLUMNS, account, opaque_token, session};
 use crate::sealing::{Stored, StoredStanding};
 use crate::store::{
-    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, readable_row, stored_passkey, stored_totp,
+    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, SealedFactor, live_page, readable_row,
 };
 
 /// The accounts after the place of the account `?1`, or of the one before it if no account ever had that number.
@@ -114,11 +114,13 @@ impl Directory for SqliteStore {
             .await?;
         rows.into_iter()
             .filter_map(|(row, wrapped)| {
-                let key = match self.vault.unwrap(user, &wrapped) {
-                    Ok(key) => key,
-                    Err(error) => return Some(Err(error)),
+                let stored = SealedFactor {
+                    user,
+                    factor: row.factor,
+                    sealed: &row.sealed,
+                    wrapped: &wrapped,
                 };
-                stored_totp(user, row.factor, (&row.sealed, row.last_step), &key).transpose()
+                stored.totp(&self.vault, row.last_step).transpose()
             })
             .collect()
     }
@@ -129,10 +131,7 @@ impl Directory for SqliteStore {
             .read(move |connection| passkeys_of(connection, user))
             .await?;
         rows.into_iter()
-            .map(|row| {
-                let key = self.vault.unwrap(user, &row.wrapped)?;
-                stored_passkey(user, row.factor, (&row.sealed, row.sign_count), &key)
-            })
+            .filter_map(|row| self.opened_passkey(user, &row).transpose())
             .collect()
     }
 
@@ -156,9 +155,8 @@ impl Directory for SqliteStore {
         let Some(account) = self.vault.seals.accept(stored) else {
             return Ok(None);
         };
-        let key = self.vault.unwrap(account.id, &row.wrapped)?;
-        let passkey = stored_passkey(account.id, row.factor, (&row.sealed, row.sign_count), &key);
-        Ok(readable_row(passkey)?.map(|passkey| PasskeyWithAccount { account, passkey }))
+        let passkey = self.opened_passkey(account.id, &row)?;
+        Ok(passkey.map(|passkey| PasskeyWithAccount { account, passkey }))
     }
 
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
@@ -319,6 +317,20 @@ const NUMBERS_AHEAD: i64 = 1 << 40;
 const NUMBERS_LOOKED_AT: u32 = 100;
 
 impl SqliteStore {
+    fn opened_passkey(
+        &self,
+        user: UserId,
+        row: &PasskeyRow,
+    ) -> Result<Option<StoredPasskey>, StoreError> {
+        let stored = SealedFactor {
+            user,
+            factor: row.factor,
+            sealed: &row.sealed,
+            wrapped: &row.wrapped,
+        };
+        stored.passkey(&self.vault, row.sign_count)
+    }
+
     /// The highest number of an account whose row this service wrote.
     async fn highest_account_number(&self) -> Result<i64, StoreError> {
         for limit in [1, NUMBERS_LOOKED_AT] {

@@ -18,7 +18,7 @@ use super::rebuild::{model_of, write_rows};
 use super::rows::{ACCOUNT, SESSION, account, session};
 use super::seals::{opaque_tokens_after, stored_credential};
 use crate::doctor::{
-    Examinable, LogEntry, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StoredSeed,
+    Examinable, LogEntry, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StoredFactor,
     StreamName, Table, examine, steps,
 };
 use crate::sealing::Stored;
@@ -379,19 +379,11 @@ fn read_derived(connection: &Connection, reading: &mut Reading) -> Result<()> {
     })?;
     let by_id = "SELECT wrapped FROM subject_keys WHERE user_id = ?";
     reading.keys = look_up(connection, by_id, &accounts, |row| row.get(0))?;
-    let by_user = "SELECT user_id, factor_id, sealed FROM second_factors WHERE user_id = ? ORDER BY factor_id";
-    let mut seeds = connection.prepare_cached(by_user)?;
-    for user in &accounts {
-        let rows = seeds.query_map([user], |row| {
-            Ok(StoredSeed {
-                factor: row.get(1)?,
-                sealed: row.get(2)?,
-            })
-        })?;
-        reading
-            .seeds
-            .insert(user.clone(), rows.collect::<Result<_>>()?);
-    }
+    let by_user =
+        "SELECT factor_id, sealed FROM second_factors WHERE user_id = ? ORDER BY factor_id";
+    reading.seeds = factors_of(connection, by_user, &accounts)?;
+    let by_user = "SELECT factor_id, sealed FROM passkeys WHERE user_id = ? ORDER BY factor_id";
+    reading.passkeys = factors_of(connection, by_user, &accounts)?;
     let by_user = "SELECT count(*) FROM recovery_codes WHERE user_id = ?";
     reading.recovery_codes = look_up(connection, by_user, &accounts, |row| row.get(0))?;
     for user in reading.users() {
@@ -407,6 +399,26 @@ fn read_derived(connection: &Connection, reading: &mut Reading) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The sealed secrets of the second factors of each account.
+fn factors_of(
+    connection: &Connection,
+    sql: &str,
+    accounts: &[String],
+) -> Result<HashMap<String, Vec<StoredFactor>>> {
+    let mut select = connection.prepare_cached(sql)?;
+    let mut found = HashMap::new();
+    for user in accounts {
+        let rows = select.query_map([user], |row| {
+            Ok(StoredFactor {
+                factor: row.get(0)?,
+                sealed: row.get(1)?,
+            })
+        })?;
+        found.insert(user.clone(), rows.collect::<Result<_>>()?);
+    }
+    Ok(found)
 }
 
 fn look_up<T>(

@@ -103,11 +103,12 @@ pub(super) fn change_factors(
 #[error("the rows of second factors were not kept: a trigger interferes. Run `authlog doctor`")]
 struct FactorsNotKept;
 
-/// Whether the rows are as they should be after the change. What is used, and a new passkey, are counted by their own
-/// statements.
+/// Whether the rows are as they should be after the change. What is used is counted by its own statement.
 fn are_kept(connection: &Connection, change: &SealedFactorChange) -> Result<bool> {
     const ENROLLED: &str =
         "SELECT 1 FROM second_factors WHERE factor_id = ? AND user_id = ? AND sealed = ?";
+    const ENROLLED_PASSKEY: &str =
+        "SELECT 1 FROM passkeys WHERE factor_id = ? AND user_id = ? AND sealed = ?";
     const ISSUED: &str = "SELECT count(*) FROM recovery_codes WHERE user_id = ?";
     const LEFT: &str =
         "SELECT 1 FROM second_factors WHERE user_id = ?1 AND (?2 IS NULL OR factor_id = ?2)";
@@ -117,6 +118,9 @@ fn are_kept(connection: &Connection, change: &SealedFactorChange) -> Result<bool
     match &change.what {
         SealedFactorChangeKind::Enrol { factor, sealed, .. } => connection
             .prepare_cached(ENROLLED)?
+            .exists(params![factor.to_string(), user, sealed]),
+        SealedFactorChangeKind::EnrolPasskey { factor, sealed, .. } => connection
+            .prepare_cached(ENROLLED_PASSKEY)?
             .exists(params![factor.to_string(), user, sealed]),
         SealedFactorChangeKind::IssueRecoveryCodes(digests) => {
             let mut select = connection.prepare_cached(ISSUED)?;
@@ -129,8 +133,7 @@ fn are_kept(connection: &Connection, change: &SealedFactorChange) -> Result<bool
             let mut passkeys = connection.prepare_cached(LEFT_PASSKEYS)?;
             Ok(!apps.exists(params![user, factor])? && !passkeys.exists(params![user, factor])?)
         }
-        SealedFactorChangeKind::EnrolPasskey { .. }
-        | SealedFactorChangeKind::UsePasskey { .. }
+        SealedFactorChangeKind::UsePasskey { .. }
         | SealedFactorChangeKind::UseCode { .. }
         | SealedFactorChangeKind::UseRecoveryCode(_) => Ok(true),
     }

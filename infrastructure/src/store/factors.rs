@@ -170,32 +170,50 @@ async fn sealing_key(
     }
 }
 
-/// The authenticator app in a row of `second_factors`; `None` if its seed cannot be opened, because it is another account's or
-/// was changed. Then it is logged, and grants nothing.
-pub(crate) fn stored_totp(
-    user: UserId,
-    factor: FactorId,
-    (sealed, last_step): (&[u8], i64),
-    key: &SubjectKey,
-) -> Result<Option<StoredTotp>, StoreError> {
-    let secret = key.open_totp(user, factor, sealed).map_err(unreadable);
-    Ok(readable_row(secret)?.map(|secret| StoredTotp {
-        factor,
-        secret,
-        last_step: last_step.cast_unsigned(),
-    }))
+/// A row of `second_factors` or of `passkeys`, whose secret is sealed under the key of its account.
+pub(crate) struct SealedFactor<'a> {
+    pub(crate) user: UserId,
+    pub(crate) factor: FactorId,
+    pub(crate) sealed: &'a [u8],
+    /// The wrapped key of the account.
+    pub(crate) wrapped: &'a [u8],
 }
 
-/// The passkey in a row of `passkeys`.
-pub(crate) fn stored_passkey(
-    user: UserId,
-    factor: FactorId,
-    (sealed, sign_count): (&[u8], i64),
-    key: &SubjectKey,
-) -> Result<StoredPasskey, StoreError> {
-    Ok(StoredPasskey {
-        factor,
-        credential: key.open_passkey(user, factor, sealed).map_err(unreadable)?,
-        sign_count: u32::try_from(sign_count).map_err(unreadable)?,
-    })
+impl SealedFactor<'_> {
+    /// The authenticator app; `None` if its seed cannot be opened, because it is another account's or was changed. Then it is
+    /// logged, and grants nothing.
+    pub(crate) fn totp(
+        &self,
+        vault: &KeyVault,
+        last_step: i64,
+    ) -> Result<Option<StoredTotp>, StoreError> {
+        let key = vault.unwrap(self.user, self.wrapped);
+        let secret = key.and_then(|key| {
+            let secret = key.open_totp(self.user, self.factor, self.sealed);
+            secret.map_err(unreadable)
+        });
+        Ok(readable_row(secret)?.map(|secret| StoredTotp {
+            factor: self.factor,
+            secret,
+            last_step: last_step.cast_unsigned(),
+        }))
+    }
+
+    /// The passkey; `None` as for [`Self::totp`].
+    pub(crate) fn passkey(
+        &self,
+        vault: &KeyVault,
+        sign_count: i64,
+    ) -> Result<Option<StoredPasskey>, StoreError> {
+        let key = vault.unwrap(self.user, self.wrapped);
+        let passkey = key.and_then(|key| {
+            let credential = key.open_passkey(self.user, self.factor, self.sealed);
+            Ok(StoredPasskey {
+                factor: self.factor,
+                credential: credential.map_err(unreadable)?,
+                sign_count: u32::try_from(sign_count).map_err(unreadable)?,
+            })
+        });
+        readable_row(passkey)
+    }
 }

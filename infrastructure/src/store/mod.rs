@@ -32,7 +32,7 @@ pub(crate) use claims::{ClaimDigest, Pepper};
 pub(crate) use columns::{aliased_columns, column_list, update_on_conflict};
 use errors::owner;
 pub(crate) use errors::{readable_row, unreadable};
-pub(crate) use factors::{SealedFactorChange, SealedFactorChangeKind, stored_passkey, stored_totp};
+pub(crate) use factors::{SealedFactor, SealedFactorChange, SealedFactorChangeKind};
 pub(crate) use keys::{KeyVault, WrappedKeys, shared_secret_place, signing_key_place};
 pub(crate) use live_sessions::{MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page};
 pub(crate) use log_row::{AtCursor, LogRow, leaf_hash};
