@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use authlog_application::{
-    Refusal, RequestContext, SecondFactorProof, SecondFactorRefusal, SecondStep,
-};
+use authlog_application::{Refusal, RequestContext, SecondFactorRefusal, SecondStep};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -44,8 +42,8 @@ pub(super) async fn finish(
         sent => Some(assertion(sent).map_err(|refusal| refused(refusal.into()))?),
     };
     let step = match (body.code.text(), body.recovery_code.text(), &assertion) {
-        (Some(code), None, None) => SecondFactorProof::Code(code).into(),
-        (None, Some(code), None) => SecondFactorProof::RecoveryCode(code).into(),
+        (Some(code), None, None) => SecondStep::Code(code),
+        (None, Some(code), None) => SecondStep::RecoveryCode(code),
         (None, None, Some(assertion)) => SecondStep::Passkey(assertion),
         _ => {
             let detail = "The body must hold the challenge and one of code, recovery_code and assertion. All but the last are \

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use authlog_application::{
-    AccessFormat, Field, Refusal, RequestContext, SecondFactorProof, SecondFactorRefusal,
-    SessionTerms, SignInForm, SignedIn,
+    AccessFormat, Field, Refusal, RequestContext, SecondFactorRefusal, SecondStep, SessionTerms,
+    SignInForm, SignedIn,
 };
 use authlog_domain::ContractName;
 use axum::Extension;
@@ -78,11 +78,11 @@ pub(super) async fn submit_code(
 ) -> Response {
     let next = Next::or_security(form.text("next"));
     let challenge = form.text("challenge");
-    let proof = match form.sent("recovery_code") {
-        Some(code) => SecondFactorProof::RecoveryCode(code),
-        None => SecondFactorProof::Code(form.text("code")),
+    let step = match form.sent("recovery_code") {
+        Some(code) => SecondStep::RecoveryCode(code),
+        None => SecondStep::Code(form.text("code")),
     };
-    match finish_sign_in(&api, challenge, proof, &context).await {
+    match finish_sign_in(&api, challenge, step, &context).await {
         Ok(signed_in) => finish(&api, &headers, &signed_in, &next, &context).await,
         Err(refusal @ Refusal::SecondFactor(SecondFactorRefusal::Expired)) => {
             refused(&api, refusal, "", &next)
@@ -96,7 +96,7 @@ pub(super) async fn submit_code(
 async fn finish_sign_in(
     api: &Api,
     challenge: &str,
-    proof: SecondFactorProof<'_>,
+    step: SecondStep<'_>,
     context: &RequestContext,
 ) -> Result<SignedIn, Refusal> {
     let pending = api.authlog.pending_sign_in(challenge)?;
@@ -105,7 +105,7 @@ async fn finish_sign_in(
         return Err(Refusal::SecondFactor(SecondFactorRefusal::Expired));
     }
     api.authlog
-        .finish_sign_in(&pending, proof, &TERMS, context)
+        .finish_sign_in(&pending, step, &TERMS, context)
         .await
 }
 

@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 
 use super::accounts::AppendOptions;
 use super::change_password::gone;
-use super::second_factor::{EXPIRED, as_shown, normalised};
+use super::second_factor::EXPIRED;
+use super::shown_factor::{as_shown, normalised};
 use crate::access::{OwnerNeeds, ProvedSession};
 use crate::ports::{Account, FactorChange, FactorChangeKind, SealedFor, TotpSecret};
 use crate::{
@@ -203,7 +204,8 @@ impl Authlog {
         let account = session.account();
         let is_first = account.second_factors.is_empty();
         let factor = Some(new.factor);
-        let authentication = is_first.then(|| self.with_factor(session, true, new.method, factor));
+        let authentication =
+            is_first.then(|| self.with_factor(session, true, [new.method], factor));
         let options = AppendOptions {
             factors: Some(FactorChange {
                 user: account.id,

@@ -2,29 +2,20 @@
 
 use std::time::Duration;
 
-use authlog_domain::refused_logins::LoginRefusalReason;
-use authlog_domain::user::{UseRecoveryCode, UserCommand};
-use authlog_domain::{Authentication, ContractName, Timestamp, UserId};
+use authlog_domain::{ContractName, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::issue_tokens::NewSession;
-use super::passkey_sign_in::is_attempt;
+use super::shown_factor::{Evidence, SECOND_FACTOR, SignedChallenge};
 use super::sign_in::too_many;
-use crate::ports::{
-    Account, AssertionResponse, FactorChange, FactorChangeKind, Guess, Reservation, SealedFor,
-    StoreError,
-};
+use crate::ports::{Account, AssertionResponse, Ceremony, Guess, SealedFor};
 use crate::{
-    Authlog, PasskeyRefusal, Password, Refusal, RequestContext, SecondFactorRefusal, SessionTerms,
-    SignInChallenge, SignInMethod, SignedIn,
+    Authlog, Password, Refusal, RequestContext, SecondFactorRefusal, SessionTerms, SignInChallenge,
+    SignInMethod, SignedIn,
 };
 
 /// How long a login can wait for its second factor.
 pub const CHALLENGE_LIFETIME: Duration = Duration::from_secs(300);
-
-/// The longest recovery code that is looked at, in bytes as typed. Those of this program have 19.
-const MAX_RECOVERY_CODE: usize = 64;
 
 /// A login whose password was right. It is sealed and kept by the client, so it needs no row.
 #[derive(Serialize, Deserialize)]
@@ -59,43 +50,17 @@ impl PendingSignIn {
     pub(super) fn user(&self) -> UserId {
         self.challenge.user
     }
-
-    /// The serial number by which a passkey signs the challenge once.
-    pub(super) fn serial(&self) -> i64 {
-        self.challenge.serial
-    }
-}
-
-/// What the person shows as the second factor. It has no `Debug`.
-#[derive(Clone, Copy)]
-pub enum SecondFactorProof<'a> {
-    /// A code of an authenticator app.
-    Code(&'a str),
-    /// A recovery code.
-    RecoveryCode(&'a str),
 }
 
 /// What finishes a login whose password was right. It has no `Debug`.
 #[derive(Clone, Copy)]
 pub enum SecondStep<'a> {
-    /// A code or a recovery code.
-    Proof(SecondFactorProof<'a>),
-    /// What a passkey of the account signed.
+    /// A code of an authenticator app.
+    Code(&'a str),
+    /// A recovery code.
+    RecoveryCode(&'a str),
+    /// What a passkey of the account signed. The challenge is that of the login.
     Passkey(&'a AssertionResponse),
-}
-
-impl<'a> From<SecondFactorProof<'a>> for SecondStep<'a> {
-    fn from(proof: SecondFactorProof<'a>) -> Self {
-        Self::Proof(proof)
-    }
-}
-
-/// What a login says of the second factor.
-pub(super) enum CheckedCode {
-    /// The code is right. The change makes sure that it is used once.
-    Right(Authentication, FactorChange),
-    /// The login is refused.
-    Refused(LoginRefusalReason),
 }
 
 impl Authlog {
@@ -122,51 +87,6 @@ impl Authlog {
             || (typed.clone(), None),
             |(password, code)| (password, Some(code)),
         )
-    }
-
-    /// Checks the code of an account with a second factor.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub(super) async fn check_code(
-        &self,
-        account: &Account,
-        code: Option<&str>,
-    ) -> Result<CheckedCode, StoreError> {
-        let Some(code) = code else {
-            return Ok(CheckedCode::Refused(
-                LoginRefusalReason::SecondFactorMissing,
-            ));
-        };
-        let code = as_shown(code);
-        let now = self.parts.clock.now();
-        let apps = self.parts.directory.authenticator_apps(account.id).await?;
-        // A row that does not belong to a factor of the account grants nothing.
-        let enrolled = apps.into_iter().filter(|app| {
-            let mut known = account.second_factors.totp.iter();
-            known.any(|totp| totp.factor == app.factor)
-        });
-        let secrets = &self.parts.factor_secrets;
-        let matching = enrolled
-            .filter_map(|app| Some((secrets.matching_step(&app.secret, &code, now)?, app)))
-            .collect::<Vec<_>>();
-        let unused = matching.iter().find(|(step, app)| *step > app.last_step);
-        Ok(match unused {
-            Some((step, app)) => CheckedCode::Right(
-                Authentication::by_password_and_code(now, Some(app.factor)),
-                FactorChange {
-                    user: account.id,
-                    what: FactorChangeKind::UseCode {
-                        factor: app.factor,
-                        step: *step,
-                    },
-                },
-            ),
-            None if matching.is_empty() => {
-                CheckedCode::Refused(LoginRefusalReason::SecondFactorWrong)
-            }
-            None => CheckedCode::Refused(LoginRefusalReason::SecondFactorReplayed),
-        })
     }
 
     /// A challenge for the client to finish a login of `account`, which called itself `name`.
@@ -229,11 +149,11 @@ impl Authlog {
     pub async fn finish_sign_in(
         &self,
         pending: &PendingSignIn,
-        step: impl Into<SecondStep<'_>>,
+        step: SecondStep<'_>,
         terms: &SessionTerms,
         context: &RequestContext,
     ) -> Result<SignedIn, Refusal> {
-        let step = step.into();
+        let shown = self.evidence_of_step(pending, step)?;
         let PendingSignIn { challenge, .. } = pending;
         let context = &RequestContext {
             contract: challenge.contract,
@@ -257,31 +177,40 @@ impl Authlog {
             reserved.give_back();
             return Err(EXPIRED);
         };
-        let reserved = match step {
-            SecondStep::Proof(SecondFactorProof::Code(_)) => {
-                reserved.at_second_factor(account.id).map_err(too_many)?
-            }
-            // They are too long to be guessed.
-            SecondStep::Proof(SecondFactorProof::RecoveryCode(_)) | SecondStep::Passkey(_) => {
-                reserved
-            }
-        };
-        let finished = match step {
-            SecondStep::Proof(SecondFactorProof::Code(code)) => {
-                self.finish_with_code(&account, code, terms, context).await
-            }
-            SecondStep::Proof(SecondFactorProof::RecoveryCode(code)) => {
-                self.finish_with_recovery_code(&account, code, terms, context)
-                    .await
-            }
-            SecondStep::Passkey(response) => {
-                self.finish_with_passkey(&account, pending, response, terms, context)
-                    .await
-            }
-        };
-        let session = self.settled(reserved, &account, finished, context)?;
+        let reserved = shown.count(reserved, &account)?;
+        let outcome = self.start_after_password(&account, shown, terms, context);
+        let outcome = outcome.await.map_err(|refusal| match refusal {
+            // The account was taken back or erased meanwhile.
+            Refusal::WrongCredentials { .. } | Refusal::UnknownAccount => EXPIRED,
+            other => other,
+        });
+        let (reserved, session) =
+            self.settled(reserved, &account, outcome, SECOND_FACTOR, context)?;
+        // The right password was counted when the challenge was made.
+        reserved.give_back();
         self.remember_sign_in(&account, context);
         self.issue_tokens(account, &session, terms)
+    }
+
+    /// What finishes the login, with what it has to fit. After the password, the presence of the person is enough for a passkey.
+    fn evidence_of_step<'a>(
+        &'a self,
+        pending: &'a PendingSignIn,
+        step: SecondStep<'a>,
+    ) -> Result<Evidence<'a>, Refusal> {
+        Ok(match step {
+            SecondStep::Code(code) => Evidence::Code(code),
+            SecondStep::RecoveryCode(code) => Evidence::RecoveryCode(code),
+            SecondStep::Passkey(response) => Evidence::Passkey(SignedChallenge {
+                ceremony: Ceremony {
+                    relying_party: self.relying_party()?,
+                    challenge: &pending.sealed,
+                    requires_verification: false,
+                },
+                serial: pending.challenge.serial,
+                response,
+            }),
+        })
     }
 
     /// Whether the account is as it was when its password was checked, and may be signed in to.
@@ -291,173 +220,7 @@ impl Authlog {
             && !account.second_factors.is_empty()
             && self.sign_in_block(account).is_none()
     }
-
-    async fn finish_with_code(
-        &self,
-        account: &Account,
-        code: &str,
-        terms: &SessionTerms,
-        context: &RequestContext,
-    ) -> Result<NewSession, Refusal> {
-        let (authentication, change) = self.right_code(account, code).await?;
-        let (user, epoch) = (account.id, account.session_epoch);
-        let session = self.new_session(user, epoch, terms, authentication);
-        self.record_session(&session, Some(&change), context)
-            .await?;
-        Ok(session)
-    }
-
-    /// As [`Self::check_code`], for a code that was sent by itself.
-    ///
-    /// # Errors
-    /// [`SecondFactorRefusal::WrongCode`], [`SecondFactorRefusal::CodeUsed`], or [`Refusal::Unavailable`].
-    pub(super) async fn right_code(
-        &self,
-        account: &Account,
-        code: &str,
-    ) -> Result<(Authentication, FactorChange), Refusal> {
-        match self.check_code(account, Some(code)).await? {
-            CheckedCode::Right(authentication, change) => Ok((authentication, change)),
-            CheckedCode::Refused(LoginRefusalReason::SecondFactorReplayed) => {
-                Err(Refusal::SecondFactor(SecondFactorRefusal::CodeUsed))
-            }
-            CheckedCode::Refused(_) => Err(Refusal::SecondFactor(SecondFactorRefusal::WrongCode)),
-        }
-    }
-
-    /// What uses a recovery code: the event about it, and the change that removes its digest or fails.
-    pub(super) fn use_of_recovery_code(
-        &self,
-        account: &Account,
-        code: &str,
-    ) -> (UserCommand, FactorChange) {
-        let secrets = &self.parts.factor_secrets;
-        let digest = secrets.recovery_digest(account.id, &normalised(code));
-        let command = UserCommand::UseRecoveryCode(UseRecoveryCode {
-            at: self.parts.clock.now(),
-            proved: Self::proved_by_login(account),
-        });
-        let change = FactorChange {
-            user: account.id,
-            what: FactorChangeKind::UseRecoveryCode(digest),
-        };
-        (command, change)
-    }
-
-    /// The use of the code and the start of the session are one append.
-    async fn finish_with_recovery_code(
-        &self,
-        account: &Account,
-        code: &str,
-        terms: &SessionTerms,
-        context: &RequestContext,
-    ) -> Result<NewSession, Refusal> {
-        let (command, change) = self.use_of_recovery_code(account, code);
-        let authentication = Authentication::by_password_and_code(self.parts.clock.now(), None);
-        let (user, epoch) = (account.id, account.session_epoch);
-        let session = self.new_session(user, epoch, terms, authentication);
-        self.record_session_and(&session, &command, &change, context)
-            .await
-            .map_err(|refusal| match refusal {
-                // There is no such digest: the code is wrong, or was used.
-                Refusal::SecondFactor(_) => Refusal::SecondFactor(SecondFactorRefusal::WrongCode),
-                other => other,
-            })?;
-        Ok(session)
-    }
-
-    /// Counts a wrong code as a wrong password, and records it.
-    fn settled(
-        &self,
-        reserved: Reservation,
-        account: &Account,
-        finished: Result<NewSession, Refusal>,
-        context: &RequestContext,
-    ) -> Result<NewSession, Refusal> {
-        let reason = match &finished {
-            Err(Refusal::SecondFactor(SecondFactorRefusal::WrongCode)) => {
-                LoginRefusalReason::SecondFactorWrong
-            }
-            Err(Refusal::SecondFactor(
-                SecondFactorRefusal::CodeUsed
-                | SecondFactorRefusal::Passkey(PasskeyRefusal::ChallengeUsed),
-            )) => LoginRefusalReason::SecondFactorReplayed,
-            Err(Refusal::SecondFactor(SecondFactorRefusal::Passkey(refusal)))
-                if is_attempt(*refusal) =>
-            {
-                LoginRefusalReason::SecondFactorWrong
-            }
-            // The account was taken back or erased meanwhile.
-            Err(Refusal::WrongCredentials { .. } | Refusal::UnknownAccount) => {
-                reserved.give_back();
-                return Err(EXPIRED);
-            }
-            _ => {
-                // The right password was counted when the challenge was made.
-                reserved.give_back();
-                return finished;
-            }
-        };
-        reserved.was_wrong();
-        self.note_refusal(account, reason, context);
-        finished
-    }
 }
 
 /// What was begun is not valid any more.
 pub(super) const EXPIRED: Refusal = Refusal::SecondFactor(SecondFactorRefusal::Expired);
-
-/// The longest code that is looked at, in bytes as typed. Those of apps have at most ten digits.
-const MAX_CODE: usize = 32;
-
-/// A code without the space that apps show in its middle, and without surrounding white space.
-pub(super) fn as_shown(code: &str) -> Zeroizing<String> {
-    let code = if code.len() > MAX_CODE {
-        ""
-    } else {
-        code.trim()
-    };
-    Zeroizing::new(code.replacen(' ', "", 1))
-}
-
-/// A recovery code as it was made, however it was typed: without hyphens and spaces, in capital letters.
-pub(super) fn normalised(code: &str) -> Zeroizing<String> {
-    let code = if code.len() > MAX_RECOVERY_CODE {
-        ""
-    } else {
-        code
-    };
-    let mut normalised = Zeroizing::new(String::with_capacity(code.len()));
-    normalised.extend(
-        code.chars()
-            .filter(char::is_ascii_alphanumeric)
-            .map(|letter| letter.to_ascii_uppercase()),
-    );
-    normalised
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_code_is_read_with_the_space_that_apps_show() {
-        for typed in ["123456", "123 456", " 123456\n", " 12 3456 "] {
-            assert_eq!(*as_shown(typed), "123456");
-        }
-        assert_eq!(*as_shown("1 2 3"), "12 3");
-        assert_eq!(*as_shown(&"1".repeat(MAX_CODE + 1)), "");
-    }
-
-    #[test]
-    fn a_recovery_code_is_read_however_it_is_typed() {
-        for typed in [
-            "ABCD-EFGH-2345-67IJ",
-            " abcd efgh 2345 67ij ",
-            "abcdefgh234567ij",
-        ] {
-            assert_eq!(*normalised(typed), "ABCDEFGH234567IJ");
-        }
-        assert_eq!(*normalised(&"A".repeat(MAX_RECOVERY_CODE + 1)), "");
-    }
-}

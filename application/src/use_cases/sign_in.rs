@@ -6,7 +6,7 @@ use authlog_domain::refused_logins::LoginRefusalReason;
 use authlog_domain::{Authentication, Email, Flaw, Username};
 
 use super::issue_tokens::NewSession;
-use super::second_factor::CheckedCode;
+use super::shown_factor::{Evidence, SECOND_FACTOR};
 use crate::ports::{
     Account, Attempt, FactorChange, Guess, HashingError, Identifier, Reservation, SignInRecord,
 };
@@ -126,40 +126,25 @@ impl Authlog {
             let session = self.new_session(user, epoch, terms, authentication);
             self.record_session(&session, None, context).await?;
             session
+        } else if let Some(code) = &code {
+            let shown = Evidence::Code(code);
+            let reserved = shown.count(reserved, &account)?;
+            let outcome = self.start_after_password(&account, shown, terms, context);
+            let outcome = outcome.await;
+            let settled = self.settled(reserved, &account, outcome, SECOND_FACTOR, context);
+            let (reserved, session) =
+                settled.map_err(|refusal| self.as_wrong_credentials(refusal, typed))?;
+            reserved.was_right();
+            session
         } else {
-            let code = code.as_ref().map(|code| code.as_str());
-            let reserved = match code {
-                Some(_) => reserved.at_second_factor(account.id).map_err(too_many)?,
-                None => reserved,
-            };
-            let checked = match self.check_code(&account, code).await {
-                Ok(checked) => checked,
-                Err(unavailable) => {
-                    reserved.give_back();
-                    return Err(unavailable.into());
-                }
-            };
-            match checked {
-                CheckedCode::Right(authentication, change) => self
-                    .start_with_code(reserved, &account, authentication, &change, terms, context)
-                    .await
-                    .map_err(|refusal| self.as_wrong_credentials(refusal, typed))?,
-                CheckedCode::Refused(LoginRefusalReason::SecondFactorMissing) => {
-                    // The second step does not have the password.
-                    self.check_for_breach(&account, &password, context);
-                    reserved.was_right();
-                    let reason = LoginRefusalReason::SecondFactorMissing;
-                    self.note_refusal(&account, reason, context);
-                    let name = name.as_deref().unwrap_or_default();
-                    let challenge = self.challenge(&account, name, terms.contract);
-                    return Err(self.wrong_credentials(typed, challenge));
-                }
-                CheckedCode::Refused(reason) => {
-                    reserved.was_wrong();
-                    self.note_refusal(&account, reason, context);
-                    return Err(self.wrong_credentials(typed, None));
-                }
-            }
+            // The second step does not have the password.
+            self.check_for_breach(&account, &password, context);
+            reserved.was_right();
+            let reason = LoginRefusalReason::SecondFactorMissing;
+            self.note_refusal(&account, reason, context);
+            let name = name.as_deref().unwrap_or_default();
+            let challenge = self.challenge(&account, name, terms.contract);
+            return Err(self.wrong_credentials(typed, challenge));
         };
 
         self.remember_sign_in(&account, context);
@@ -199,33 +184,7 @@ impl Authlog {
         });
     }
 
-    /// Starts a session with a code that was right. It counts once the code is known to be used for this login.
-    async fn start_with_code(
-        &self,
-        reserved: Reservation,
-        account: &Account,
-        authentication: Authentication,
-        change: &FactorChange,
-        terms: &SessionTerms,
-        context: &RequestContext,
-    ) -> Result<NewSession, Refusal> {
-        let (user, epoch) = (account.id, account.session_epoch);
-        let session = self.new_session(user, epoch, terms, authentication);
-        match self.record_session(&session, Some(change), context).await {
-            Err(refusal @ Refusal::SecondFactor(_)) => {
-                reserved.was_wrong();
-                let reason = LoginRefusalReason::SecondFactorReplayed;
-                self.note_refusal(account, reason, context);
-                Err(refusal)
-            }
-            recorded => {
-                reserved.was_right();
-                recorded.map(|()| session)
-            }
-        }
-    }
-
-    /// A code that was used meanwhile is answered like a wrong password.
+    /// A code that is wrong or was used is answered like a wrong password.
     fn as_wrong_credentials(&self, refusal: Refusal, typed: &Password) -> Refusal {
         match refusal {
             Refusal::SecondFactor(_) => self.wrong_credentials(typed, None),

@@ -2,22 +2,20 @@
 
 use std::collections::HashMap;
 
-use authlog_domain::refused_logins::LoginRefusalReason;
 use authlog_domain::session::{SessionCommand, StepUp};
-use authlog_domain::user::UserCommand;
 use authlog_domain::{
-    Authentication, AuthenticationLevel, AuthenticationMethod, ContractName, FactorId, SessionId,
-    UserId,
+    Authentication, AuthenticationMethod, ContractName, FactorId, SessionId, UserId,
 };
 
 use super::issue_tokens::SessionFacts;
+use super::shown_factor::{Evidence, SECOND_FACTOR, ShownFactor};
 use super::sign_in::too_many;
 use crate::access::{OwnerProof, ProvedSession};
-use crate::ports::{Account, FactorChange, Guess, Identifier, Reservation};
+use crate::ports::{Account, Guess, Identifier, Reservation};
 use crate::unit_of_work::{CommandError, UnitOfWork};
 use crate::{
-    AccessFormat, Authlog, Caller, IssuedToken, Refusal, RequestContext, SecondFactorProof,
-    SecondFactorRefusal, SessionTerms,
+    AccessFormat, Authlog, Caller, IssuedToken, Refusal, RequestContext, SecondFactorRefusal,
+    SessionTerms,
 };
 
 /// The terms of the sessions of a contract; `None` for an interface that issues no tokens.
@@ -31,12 +29,13 @@ pub struct SteppedUpSession {
     pub access: Option<IssuedToken>,
 }
 
-/// A second factor that was shown and is right.
-struct ShownFactor {
-    factor: Option<FactorId>,
-    change: FactorChange,
-    /// The command that records the use of a recovery code.
-    use_recovery_code: Option<UserCommand>,
+/// What the person shows as the second factor. It has no `Debug`.
+#[derive(Clone, Copy)]
+pub enum SecondFactorProof<'a> {
+    /// A code of an authenticator app.
+    Code(&'a str),
+    /// A recovery code.
+    RecoveryCode(&'a str),
 }
 
 impl Authlog {
@@ -133,45 +132,30 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<Caller, Refusal> {
         let account = session.account();
-        let reserved = self.reserve_code(account, shown, context)?;
-        let recorded = async {
-            let shown = self.shown_factor(account, shown).await?;
-            let authentication = self.with_factor(
-                session,
-                with_password,
-                AuthenticationMethod::Otp,
-                shown.factor,
-            );
+        let shown = match shown {
+            SecondFactorProof::Code(code) => Evidence::Code(code),
+            SecondFactorProof::RecoveryCode(code) => Evidence::RecoveryCode(code),
+        };
+        let reserved = self.reserve_factor(account, shown, context)?;
+        let outcome = async {
+            let shown = self.check_factor(account, shown).await?;
+            let methods = shown.methods.iter();
+            let authentication = self.with_factor(session, with_password, methods, shown.factor);
             self.record_step_up(caller, authentication, Some(&shown), context)
                 .await
         };
-        let recorded = recorded.await;
-        let reason = match &recorded {
-            Ok(_) => {
-                reserved.was_right();
-                return recorded;
-            }
-            Err(Refusal::SecondFactor(SecondFactorRefusal::WrongCode)) => {
-                LoginRefusalReason::SecondFactorWrong
-            }
-            Err(Refusal::SecondFactor(SecondFactorRefusal::CodeUsed)) => {
-                LoginRefusalReason::SecondFactorReplayed
-            }
-            Err(_) => {
-                reserved.give_back();
-                return recorded;
-            }
-        };
-        reserved.was_wrong();
-        self.note_refusal(account, reason, context);
-        recorded
+        let outcome = outcome.await;
+        let (reserved, caller) =
+            self.settled(reserved, account, outcome, SECOND_FACTOR, context)?;
+        reserved.was_right();
+        Ok(caller)
     }
 
-    /// Counts a code before it is checked, under the name with which the owner signs in.
-    fn reserve_code(
+    /// Counts a second factor before it is checked, under the name with which the owner signs in.
+    fn reserve_factor(
         &self,
         account: &Account,
-        shown: SecondFactorProof<'_>,
+        shown: Evidence<'_>,
         context: &RequestContext,
     ) -> Result<Reservation, Refusal> {
         let identifier = Identifier::parse(account.sign_in_name());
@@ -181,60 +165,25 @@ impl Authlog {
             identifier: &identifier.comparable(),
         })?;
         let reserved = reserved.at_account(Some(account.id)).map_err(too_many)?;
-        match shown {
-            SecondFactorProof::Code(_) => reserved.at_second_factor(account.id).map_err(too_many),
-            // It is too long to be guessed.
-            SecondFactorProof::RecoveryCode(_) => Ok(reserved),
-        }
+        shown.count(reserved, account)
     }
 
-    /// The second factor that the person shows, and what the append has to do so that it is used once.
-    async fn shown_factor(
-        &self,
-        account: &Account,
-        shown: SecondFactorProof<'_>,
-    ) -> Result<ShownFactor, Refusal> {
-        match shown {
-            SecondFactorProof::Code(code) => {
-                let (authentication, change) = self.right_code(account, code).await?;
-                Ok(ShownFactor {
-                    factor: authentication.factor,
-                    change,
-                    use_recovery_code: None,
-                })
-            }
-            SecondFactorProof::RecoveryCode(code) => {
-                let (command, change) = self.use_of_recovery_code(account, code);
-                Ok(ShownFactor {
-                    factor: None,
-                    change,
-                    use_recovery_code: Some(command),
-                })
-            }
-        }
-    }
-
-    /// The authentication of a session in which a second factor of this kind was shown. What opened the session counts as the
+    /// The authentication of a session in which a second factor was shown by these methods. What opened the session counts as the
     /// first factor.
     pub(super) fn with_factor(
         &self,
         session: &ProvedSession,
         with_password: bool,
-        method: AuthenticationMethod,
+        methods: impl IntoIterator<Item = AuthenticationMethod>,
         factor: Option<FactorId>,
     ) -> Authentication {
         let before = session.record().authentication.amr;
         let password = with_password.then_some(AuthenticationMethod::Pwd);
-        let shown = [method, AuthenticationMethod::Mfa];
-        Authentication {
-            amr: before.iter().chain(password).chain(shown).collect(),
-            acr: AuthenticationLevel::Aal2,
-            auth_time: self.parts.clock.now(),
-            factor,
-        }
+        let methods = before.iter().chain(password).chain(methods);
+        Authentication::by_several_factors(self.parts.clock.now(), methods, factor)
     }
 
-    /// Appends the event, and in the same statement uses the code.
+    /// Appends the event, and in the same statement uses the factor.
     async fn record_step_up(
         &self,
         caller: Caller,
@@ -245,11 +194,11 @@ impl Authlog {
         let (user, session) = (caller.user(), caller.session());
         let caller = caller.authenticated_again(authentication);
         let metadata = &context.metadata_of(&caller);
-        let recovers = shown.and_then(|shown| shown.use_recovery_code.as_ref());
+        let noted = shown.and_then(|shown| shown.noted.as_ref());
         let authentication = self
             .executor
             .execute(&session.to_string(), |work| async move {
-                if let Some(command) = recovers {
+                if let Some(command) = noted {
                     let command = command.clone();
                     work.execute_on_account(user, command, metadata.clone())
                         .await?;
@@ -264,18 +213,18 @@ impl Authlog {
                 Ok(now)
             })
             .await
-            .map_err(|refusal| match refusal {
-                // There is no such recovery code, or it was used.
-                Refusal::SecondFactor(_) if recovers.is_some() => {
-                    Refusal::SecondFactor(SecondFactorRefusal::WrongCode)
-                }
+            .map_err(|refusal| match (refusal, shown) {
                 // The session has ended, or the account was taken back or erased.
-                Refusal::InvalidRefreshToken
-                | Refusal::UnknownAccount
-                | Refusal::WrongCredentials { .. } => Refusal::InvalidAccessToken,
-                other => other,
+                (
+                    Refusal::InvalidRefreshToken
+                    | Refusal::UnknownAccount
+                    | Refusal::WrongCredentials { .. },
+                    _,
+                ) => Refusal::InvalidAccessToken,
+                (refusal, Some(shown)) => shown.refused_use(refusal),
+                (refusal, None) => refusal,
             })?;
-        if recovers.is_some() {
+        if noted.is_some() {
             self.mail_due.notify_one();
         }
         Ok(caller.authenticated_again(authentication))

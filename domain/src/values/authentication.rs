@@ -194,33 +194,18 @@ impl Authentication {
         }
     }
 
-    /// An authentication by a passkey alone, whose authenticator verified the person.
-    pub fn by_passkey(auth_time: Timestamp, factor: FactorId, backup_eligible: bool) -> Self {
-        use AuthenticationMethod::{Mfa, User};
-        Self {
-            amr: [AuthenticationMethod::of_key(backup_eligible), User, Mfa]
-                .into_iter()
-                .collect(),
-            acr: AuthenticationLevel::Aal2,
-            auth_time,
-            factor: Some(factor),
-        }
-    }
-
-    /// An authentication by password, and a passkey as the second factor.
-    pub fn by_password_and_passkey(
+    /// An authentication by these methods, which are of more than one factor. `factor` is the second factor that was used.
+    pub fn by_several_factors(
         auth_time: Timestamp,
-        factor: FactorId,
-        backup_eligible: bool,
+        methods: impl IntoIterator<Item = AuthenticationMethod>,
+        factor: Option<FactorId>,
     ) -> Self {
-        use AuthenticationMethod::{Mfa, Pwd};
+        let methods = methods.into_iter();
         Self {
-            amr: [Pwd, AuthenticationMethod::of_key(backup_eligible), Mfa]
-                .into_iter()
-                .collect(),
+            amr: methods.chain([AuthenticationMethod::Mfa]).collect(),
             acr: AuthenticationLevel::Aal2,
             auth_time,
-            factor: Some(factor),
+            factor,
         }
     }
 }
