@@ -102,6 +102,8 @@ pub enum SealedFor {
     PasskeyEnrolment,
     /// A login that begins with a passkey.
     PasskeySignIn,
+    /// A session that is to be stepped up with a passkey.
+    PasskeyStepUp,
 }
 
 /// Computes codes and seals what a client keeps between two requests.

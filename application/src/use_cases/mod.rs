@@ -13,6 +13,7 @@ mod issue_tokens;
 mod lag;
 mod log_out;
 mod passkey_sign_in;
+mod passkey_step_up;
 mod passkeys;
 mod rebuild;
 mod refresh;

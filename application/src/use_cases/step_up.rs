@@ -11,7 +11,7 @@ use super::issue_tokens::SessionFacts;
 use super::shown_factor::{Evidence, SECOND_FACTOR, ShownFactor};
 use super::sign_in::too_many;
 use crate::access::{OwnerProof, ProvedSession};
-use crate::ports::{Account, Guess, Identifier, Reservation};
+use crate::ports::{Account, AssertionResponse, Guess, Identifier, Reservation};
 use crate::unit_of_work::{CommandError, UnitOfWork};
 use crate::{
     AccessFormat, Authlog, Caller, IssuedToken, Refusal, RequestContext, SecondFactorRefusal,
@@ -36,6 +36,13 @@ pub enum SecondFactorProof<'a> {
     Code(&'a str),
     /// A recovery code.
     RecoveryCode(&'a str),
+    /// What a passkey of the account signed.
+    Passkey {
+        /// The challenge of [`Authlog::begin_passkey_step_up`].
+        challenge: &'a str,
+        /// The answer of the authenticator.
+        response: &'a AssertionResponse,
+    },
 }
 
 impl Authlog {
@@ -123,7 +130,7 @@ impl Authlog {
         }
     }
 
-    /// Checks a second factor and records it. A wrong code counts as at a login.
+    /// Checks a second factor and records it. A wrong one counts as at a login.
     async fn step_up_with(
         &self,
         caller: Caller,
@@ -135,6 +142,10 @@ impl Authlog {
         let shown = match shown {
             SecondFactorProof::Code(code) => Evidence::Code(code),
             SecondFactorProof::RecoveryCode(code) => Evidence::RecoveryCode(code),
+            SecondFactorProof::Passkey {
+                challenge,
+                response,
+            } => Evidence::Passkey(self.signed_to_step_up(session, challenge, response)?),
         };
         let reserved = self.reserve_factor(account, shown, context)?;
         let outcome = async {

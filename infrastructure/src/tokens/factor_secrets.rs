@@ -63,6 +63,7 @@ const fn place(purpose: SealedFor) -> &'static str {
         SealedFor::Challenge => "second-factor/challenge",
         SealedFor::PasskeyEnrolment => "passkey/enrolment",
         SealedFor::PasskeySignIn => "passkey/sign-in",
+        SealedFor::PasskeyStepUp => "passkey/step-up",
     }
 }
 
