@@ -104,9 +104,14 @@ impl Flaws {
             let why = format!("has more than {MAX_FACTORS} apps");
             self.0.push(("totp", why));
         }
-        let mut apps = Vec::new();
+        let mut apps: Vec<ImportedApp> = Vec::new();
         for (place, form) in (1..).zip(forms) {
             match form.check() {
+                // Each of its codes would be right twice, once for each app.
+                Ok(app) if apps.iter().any(|it| it.secret.seed == app.secret.seed) => {
+                    let why = format!("{place}: secret is that of an app before");
+                    self.0.push(("totp", why));
+                }
                 Ok(app) => apps.push(app),
                 Err(why) => self.0.push(("totp", format!("{place}: {why}"))),
             }
