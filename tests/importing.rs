@@ -258,6 +258,13 @@ fn lines_with_wrong_apps() -> Vec<(String, &'static str)> {
         (
             with(
                 "totp",
+                json!([{"secret": "CANARYCANARYCANA"}, {"secret": "canary canary cana"}]),
+            ),
+            "totp 2: secret is that of an app before",
+        ),
+        (
+            with(
+                "totp",
                 json!(vec![json!({"secret": "CANARYCANARYCANA"}); 11]),
             ),
             "totp has more than 10 apps",
@@ -535,6 +542,11 @@ async fn an_imported_app_signs_in_with_its_code(store: Store) {
     let answer = finish(&http, &begun, "code", &apps[0].fresh_code().await).await;
     assert_eq!(answer.status, 200, "{answer}");
     let access = Contract::Users.tokens_in(&answer.json()).access;
+    // Also if the second step, which has no password, is a request of its own.
+    eventually("the password is hashed again", async || {
+        (renewals(&service, "person-1") == 1).then_some(())
+    })
+    .await;
     let typed = format!("U*U*{}", apps[1].fresh_code().await);
     Contract::ApiAuth
         .signs_in(&http, &person.with_password(&typed))

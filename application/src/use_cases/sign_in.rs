@@ -139,6 +139,10 @@ impl Authlog {
         } else {
             // The second step does not have the password.
             self.check_for_breach(&account, &password, context);
+            if let Some(hash) = &hash {
+                let password = password.clone();
+                self.renew_if_outdated(account.id, account.credential, hash, password, context);
+            }
             reserved.was_right();
             let reason = LoginRefusalReason::SecondFactorMissing;
             self.note_refusal(&account, reason, context);
