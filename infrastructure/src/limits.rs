@@ -66,6 +66,7 @@ struct Limits {
     mail_to_name: Buckets,
     refreshes_of_session: Buckets,
     refreshes_of_account: Buckets,
+    passkey_sign_ins: Buckets,
     own_changes: Buckets,
     signed_in: SignedIn,
 }
@@ -123,6 +124,7 @@ impl GcraAttemptLimiter {
             mail_to_name: Buckets::new(quotas::MAIL_TO_NAME),
             refreshes_of_session: Buckets::new(quotas::REFRESHES_OF_SESSION),
             refreshes_of_account: Buckets::new(quotas::REFRESHES_OF_ACCOUNT),
+            passkey_sign_ins: Buckets::new(quotas::PASSKEY_SIGN_INS),
             own_changes: Buckets::new(quotas::CHANGES_OF_OWN_ACCOUNT),
             signed_in: SignedIn::new(),
         }))
@@ -246,6 +248,9 @@ impl AttemptLimiter for GcraAttemptLimiter {
                     .refreshes_of_account
                     .take(limits.account_key(account), now)
             }
+            Attempt::PasskeySignIn { account } => limits
+                .passkey_sign_ins
+                .take(limits.account_key(account), now),
             Attempt::ChangeOwnAccount { account } => {
                 let account = limits.account_key(account);
                 limits.own_changes.take(account, now)?;

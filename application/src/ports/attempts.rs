@@ -22,6 +22,11 @@ pub enum Attempt<'a> {
         /// Its account.
         account: UserId,
     },
+    /// A login with a passkey alone that is right. No password is hashed for it. It is counted on this node only.
+    PasskeySignIn {
+        /// The account.
+        account: UserId,
+    },
     /// A command of a person that changes their own account or ends its sessions.
     ChangeOwnAccount {
         /// The account.

@@ -581,6 +581,22 @@ fn refreshes_have_a_budget_by_session_and_by_account_and_other_nodes_are_sent_no
 }
 
 #[test]
+fn logins_with_a_passkey_alone_have_a_budget_by_account() {
+    let clock = SetClock::new();
+    let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
+    let sign_in = |owner| {
+        limiter.count(Attempt::PasskeySignIn {
+            account: account(owner),
+        })
+    };
+    assert_eq!((0..900).filter(|_| sign_in(1).is_ok()).count(), 600);
+    assert_eq!(sign_in(1), Err(Duration::from_secs(1)));
+    assert_eq!(sign_in(2), Ok(()));
+    clock.pass(Duration::from_secs(1));
+    assert_eq!(sign_in(1), Ok(()));
+}
+
+#[test]
 fn a_spray_from_millions_of_addresses_fills_no_memory_and_hides_no_guesser() {
     let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let guesser = guess(OFFICE, "jo");
