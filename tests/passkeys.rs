@@ -15,8 +15,8 @@ use support::passkey::{
     sign_in_options, with_passkey,
 };
 use support::{
-    Answer, Contract, Endpoint, Person, Program, Settings, Store, authenticator, eventually,
-    on_both_stores, own, staff, token,
+    Answer, Contract, Endpoint, Person, Program, Settings, Store, api_auth, authenticator,
+    eventually, on_both_stores, own, staff, token,
 };
 use tokio::task::JoinSet;
 
@@ -39,6 +39,8 @@ on_both_stores!(
     refused_passkeys_are_recorded_and_limited,
     an_address_as_the_host_turns_passkeys_off,
     a_new_passkey_needs_the_password_even_after_a_recent_second_factor,
+    a_passkey_signs_again_after_a_clock_was_ahead,
+    a_person_who_signed_in_with_a_passkey_before_is_not_kept_out_by_others_of_the_network,
 );
 
 async fn factors(http: &Http, access: &str) -> Vec<Value> {
@@ -781,4 +783,44 @@ async fn a_new_passkey_needs_the_password_even_after_a_recent_second_factor(stor
     // A code of an app signs in after the password only.
     let answer = begin(own::BEGIN_TOTP, json!({})).await;
     assert_eq!(answer.status, 200, "{answer}");
+}
+
+/// A challenge of a clock that was a day ahead has a serial number that no right clock reaches for a day.
+async fn a_passkey_signs_again_after_a_clock_was_ahead(store: Store) {
+    let service = service(store).await;
+    let http = service.http();
+    let (_, passkey, _) = with_passkey(&http, "ann").await;
+    let day = 86_400_000_000_i64;
+    let ahead = format!("UPDATE passkeys SET last_challenge = last_challenge + {day}");
+    service.settings.execute(&ahead);
+    let begun = sign_in_options(&http).await;
+    let credential = passkey.get(&begun["publicKey"]);
+    assert_eq!(send(&http, &begun, &credential).await.status, 200);
+    let answer = send(&http, &begun, &credential).await;
+    is_refused(&answer, 403, "signed this challenge or a later one");
+    assert_eq!(sign_in(&http, &passkey).await.status, 200);
+    // A difference that clocks may have is not enough.
+    let ahead = "UPDATE passkeys SET last_challenge = last_challenge + 30000000";
+    service.settings.execute(ahead);
+    let answer = sign_in(&http, &passkey).await;
+    is_refused(&answer, 403, "signed this challenge or a later one");
+}
+
+async fn a_person_who_signed_in_with_a_passkey_before_is_not_kept_out_by_others_of_the_network(
+    store: Store,
+) {
+    let settings = settings(store).without("AUTHLOG_RATE_LIMIT");
+    let service = settings.start().await;
+    let http = service.http();
+    let (_, of_ann, _) = with_passkey(&http, "ann").await;
+    let (_, of_bob, _) = with_passkey(&http, "bob").await;
+    let office = http.calling_from("127.0.0.2");
+    assert_eq!(sign_in(&office, &of_ann).await.status, 200);
+    for number in 0..130 {
+        let name = format!("unknown-{number}@example.com");
+        let guess = Contract::ApiAuth.login_of(&name, "not-the-password");
+        office.send(api_auth::LOGIN).json(&guess).await;
+    }
+    assert_eq!(sign_in(&office, &of_bob).await.status, 429);
+    assert_eq!(sign_in(&office, &of_ann).await.status, 200);
 }

@@ -1,9 +1,8 @@
--- A removal of second factors checks that the rows of passkeys are gone as well, a passkey signs again after a clock was ahead, and a
--- new passkey signs no challenge from before its enrolment.
+-- A removal of second factors checks that the rows of passkeys are gone as well, and a passkey signs again after a clock was ahead.
 --
--- Rolling upgrade: nodes of the version before call both functions without the new members.
+-- Rolling upgrade: nodes of the version before call both functions without the new member.
 
--- As before (0032), with two more members. 'latest' is a serial number that no clock has reached: a higher one in the row was written
+-- As before (0032), with another member. 'latest' is a serial number that no clock has reached: a higher one in the row was written
 -- by a clock that was ahead, and counts for nothing.
 CREATE OR REPLACE FUNCTION change_factors(change jsonb) RETURNS void LANGUAGE plpgsql STRICT AS $$
 DECLARE
@@ -15,7 +14,7 @@ BEGIN
     ELSIF change ? 'passkey' THEN
         INSERT INTO passkeys (factor_id, user_id, credential_digest, sealed, last_challenge, sign_count, backed_up)
         VALUES ((change->>'passkey')::uuid, owner, (change->>'digest')::bytea, (change->>'sealed')::bytea,
-                coalesce((change->>'challenge')::bigint, 0), (change->>'count')::bigint, (change->>'backed_up')::boolean)
+                0, (change->>'count')::bigint, (change->>'backed_up')::boolean)
         ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'the passkey is enrolled already' USING ERRCODE = 'AE008';

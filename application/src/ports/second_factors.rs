@@ -70,6 +70,9 @@ pub enum FactorChangeKind {
         factor: FactorId,
         /// The serial number of the challenge. A challenge that is issued later has a higher one.
         challenge: i64,
+        /// A serial number that no right clock has reached. If the passkey signed a later challenge before, a clock was ahead, and
+        /// that counts for nothing: otherwise the passkey could not be used until the clocks have caught up.
+        latest: i64,
         /// The signature counter of this use.
         sign_count: u32,
         /// Whether it was copied to other devices.

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::accounts::AppendOptions;
 use super::change_password::gone;
+use super::sealed_values::is_current;
 use super::second_factor::EXPIRED;
 use super::shown_factor::{as_shown, normalised};
 use crate::access::{OwnerNeeds, ProvedSession};
@@ -272,8 +273,9 @@ impl Authlog {
 
     fn open_enrolment(&self, account: &Account, sealed: &str) -> Result<Enrolment, Refusal> {
         let enrolment: Enrolment = self.open(SealedFor::Enrolment, sealed)?;
-        let is_valid =
-            enrolment.user == account.id && self.parts.clock.now() < enrolment.expires_at;
+        let now = self.parts.clock.now();
+        let is_current = is_current(now, enrolment.expires_at, ENROLMENT_LIFETIME);
+        let is_valid = enrolment.user == account.id && is_current;
         is_valid.then_some(enrolment).ok_or(EXPIRED)
     }
 

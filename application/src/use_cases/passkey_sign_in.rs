@@ -4,17 +4,23 @@ use authlog_domain::Timestamp;
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
+use super::sealed_values::is_current;
 use super::second_factor::{CHALLENGE_LIFETIME, EXPIRED, PendingSignIn};
 use super::shown_factor::{PASSKEY_ALONE, SignedChallenge};
 use super::sign_in::too_many;
 use crate::ports::{
-    Account, AssertionResponse, Ceremony, Guess, PasskeyCredential, PasskeyWithAccount,
+    Account, AssertionResponse, Attempt, Ceremony, Guess, PasskeyCredential, PasskeyWithAccount,
     RelyingParty, SealedFor,
 };
 use crate::{Authlog, PasskeyRefusal, Refusal, RequestContext, SessionTerms, SignedIn};
 
 /// Serial numbers of challenges in a millisecond.
 const SERIALS: i64 = 1000;
+
+/// The lowest serial number of the challenges that are issued at an instant.
+pub(super) fn serial_at(instant: Timestamp) -> i64 {
+    instant.unix_millis() * SERIALS
+}
 
 /// A login that begins with a passkey. It is sealed and kept by the client, so it needs no row.
 #[derive(Serialize, Deserialize)]
@@ -40,7 +46,7 @@ impl Authlog {
         let mut random = [0; 2];
         self.parts.entropy.fill(&mut random);
         let random = i64::from(u16::from_be_bytes(random)) % SERIALS;
-        self.parts.clock.now().unix_millis() * SERIALS + random
+        serial_at(self.parts.clock.now()) + random
     }
 
     /// A challenge for a login without a name and a password.
@@ -79,14 +85,15 @@ impl Authlog {
         };
         let relying_party = self.relying_party()?;
         let Challenge { serial, expires_at } = self.open(SealedFor::PasskeySignIn, challenge)?;
-        if self.parts.clock.now() >= expires_at {
+        if !is_current(self.parts.clock.now(), expires_at, CHALLENGE_LIFETIME) {
             return Err(EXPIRED);
         }
         let secrets = &self.parts.factor_secrets;
         let digest = secrets.credential_digest(&response.credential_id);
+        let name = format!("passkey:{}", BASE32_NOPAD.encode(&digest.0));
         let reserved = self.reserve(Guess {
             address: context.address,
-            identifier: &format!("passkey:{}", BASE32_NOPAD.encode(&digest.0)),
+            identifier: &name,
         })?;
         let found = match self.parts.directory.find_passkey(&digest).await {
             Ok(found) => found,
@@ -116,8 +123,15 @@ impl Authlog {
         };
         let outcome = match (shown, self.sign_in_block(&account)) {
             (Ok(shown), None) => {
-                self.start_with_factor(&account, None, &shown, terms, context)
-                    .await
+                match self.admit(Attempt::PasskeySignIn {
+                    account: account.id,
+                }) {
+                    Ok(()) => {
+                        self.start_with_factor(&account, None, &shown, terms, context)
+                            .await
+                    }
+                    Err(too_many) => Err(too_many),
+                }
             }
             (Ok(_), Some(reason)) => {
                 reserved.was_wrong();
@@ -136,6 +150,8 @@ impl Authlog {
         })?;
         reserved.was_right();
         self.remember_sign_in(&account, context);
+        let limiter = &self.parts.limiter;
+        limiter.remember_sign_in(context.address, &[name]);
         self.issue_tokens(account, &session, terms)
     }
 

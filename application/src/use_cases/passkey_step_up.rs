@@ -4,6 +4,7 @@ use authlog_domain::{SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::passkey_sign_in::PasskeyChallenge;
+use super::sealed_values::is_current;
 use super::second_factor::{CHALLENGE_LIFETIME, EXPIRED};
 use super::shown_factor::SignedChallenge;
 use crate::access::ProvedSession;
@@ -25,7 +26,10 @@ struct Challenge {
 impl Challenge {
     /// Whether it was made for this session, nothing has ended sessions of the account since, and it has not expired.
     fn is_for(&self, session: SessionId, (user, epoch): (UserId, u32), now: Timestamp) -> bool {
-        self.session == session && self.user == user && self.epoch == epoch && now < self.expires_at
+        self.session == session
+            && self.user == user
+            && self.epoch == epoch
+            && is_current(now, self.expires_at, CHALLENGE_LIFETIME)
     }
 }
 
@@ -114,6 +118,12 @@ mod tests {
             (session(1), (user(2), 4), last),
             (session(1), (user(2), 3), expires_at),
             (session(1), (user(2), 3), last.plus(Duration::from_secs(1))),
+            // It was made by a clock that was ahead.
+            (
+                session(1),
+                (user(2), 3),
+                last.minus(Duration::from_secs(361)),
+            ),
         ] {
             assert!(!challenge.is_for(session, owner, now));
         }

@@ -7,6 +7,7 @@ use authlog_domain::{AuthenticationMethod, FactorId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::factors::NewFactor;
+use super::sealed_values::is_current;
 use super::second_factor::{CHALLENGE_LIFETIME, EXPIRED};
 use super::step_up::{SteppedUpSession, TermsOf};
 use crate::access::{OwnerNeeds, OwnerProof};
@@ -111,7 +112,7 @@ impl Authlog {
         let account = session.account();
         let now = self.parts.clock.now();
         let begun: Enrolment = self.open(SealedFor::PasskeyEnrolment, enrolment)?;
-        if begun.user != account.id || now >= begun.expires_at {
+        if begun.user != account.id || !is_current(now, begun.expires_at, CHALLENGE_LIFETIME) {
             return Err(EXPIRED);
         }
         if account.second_factors.has(begun.factor) {

@@ -1,5 +1,8 @@
 //! Values that a client keeps between two requests. They are sealed, so they need no row.
 
+use std::time::Duration;
+
+use authlog_domain::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -35,6 +38,12 @@ impl Authlog {
         let opened = self.parts.factor_secrets.open(purpose, sealed);
         serde_json::from_slice(&opened.ok_or(EXPIRED)?).map_err(|_| EXPIRED)
     }
+}
+
+/// Whether a value that is valid for `lifetime`, and until `expires_at`, is valid now. A value that was made by a clock that was
+/// ahead is not: it would be valid until the clock has caught up.
+pub(super) fn is_current(now: Timestamp, expires_at: Timestamp, lifetime: Duration) -> bool {
+    now.is_within(lifetime, expires_at.minus(lifetime))
 }
 
 fn unsealable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Refusal {

@@ -6,6 +6,7 @@ use authlog_domain::{ContractName, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::sealed_values::is_current;
 use super::shown_factor::{Evidence, SECOND_FACTOR, SignedChallenge};
 use super::sign_in::too_many;
 use crate::ports::{Account, AssertionResponse, Ceremony, Guess, SealedFor};
@@ -131,7 +132,8 @@ impl Authlog {
     /// [`SecondFactorRefusal::Expired`] unless this service made the challenge at most [`CHALLENGE_LIFETIME`] ago.
     pub fn pending_sign_in(&self, sealed: &str) -> Result<PendingSignIn, Refusal> {
         let challenge: Challenge = self.open(SealedFor::Challenge, sealed)?;
-        if self.parts.clock.now() < challenge.expires_at {
+        let now = self.parts.clock.now();
+        if is_current(now, challenge.expires_at, CHALLENGE_LIFETIME) {
             Ok(PendingSignIn {
                 challenge,
                 sealed: sealed.to_owned(),

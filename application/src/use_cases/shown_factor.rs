@@ -4,10 +4,13 @@ use authlog_domain::refused_logins::LoginRefusalReason;
 use authlog_domain::user::{
     NotePasskeyCounter, PasskeyCounterWentBack, UseRecoveryCode, UserCommand,
 };
-use authlog_domain::{Authentication, AuthenticationMethod, AuthenticationMethods, FactorId};
+use authlog_domain::{
+    Authentication, AuthenticationMethod, AuthenticationMethods, CLOCK_DIFFERENCE, FactorId,
+};
 use zeroize::Zeroizing;
 
 use super::issue_tokens::NewSession;
+use super::passkey_sign_in::serial_at;
 use super::sign_in::too_many;
 use crate::ports::{
     Account, AssertionResponse, Ceremony, FactorChange, FactorChangeKind, Reservation,
@@ -198,6 +201,7 @@ impl Authlog {
                 what: FactorChangeKind::UsePasskey {
                     factor,
                     challenge: signed.serial,
+                    latest: serial_at(self.parts.clock.now().plus(CLOCK_DIFFERENCE)),
                     sign_count: received,
                     backed_up: verified.backed_up,
                 },

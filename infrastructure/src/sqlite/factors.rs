@@ -147,7 +147,7 @@ fn write(connection: &Connection, change: &SealedFactorChange) -> Result<usize> 
         VALUES (?, ?, ?, ?, 0, ?, ?) ON CONFLICT DO NOTHING";
     const USE_PASSKEY: &str = "
         UPDATE passkeys SET last_challenge = ?3, sign_count = ?4, backed_up = ?5
-         WHERE factor_id = ?1 AND user_id = ?2 AND last_challenge < ?3";
+         WHERE factor_id = ?1 AND user_id = ?2 AND (last_challenge < ?3 OR last_challenge > ?6)";
     const REMOVE_PASSKEY: &str =
         "DELETE FROM passkeys WHERE user_id = ?1 AND (?2 IS NULL OR factor_id = ?2)";
     const REMOVE: &str =
@@ -185,11 +185,12 @@ fn write(connection: &Connection, change: &SealedFactorChange) -> Result<usize> 
         SealedFactorChangeKind::UsePasskey {
             factor,
             challenge,
+            latest,
             sign_count,
             backed_up,
         } => {
             let factor = factor.to_string();
-            let values = params![factor, user, challenge, sign_count, backed_up];
+            let values = params![factor, user, challenge, sign_count, backed_up, latest];
             execute(USE_PASSKEY, values)
         }
         SealedFactorChangeKind::Remove(factor) => {

@@ -33,6 +33,7 @@ pub(crate) enum SealedFactorChangeKind {
     UsePasskey {
         factor: FactorId,
         challenge: i64,
+        latest: i64,
         sign_count: u32,
         backed_up: bool,
     },
@@ -90,11 +91,13 @@ impl SealedFactorChange {
             FactorChangeKind::UsePasskey {
                 factor,
                 challenge,
+                latest,
                 sign_count,
                 backed_up,
             } => SealedFactorChangeKind::UsePasskey {
                 factor,
                 challenge,
+                latest,
                 sign_count,
                 backed_up,
             },
@@ -135,10 +138,11 @@ impl SealedFactorChange {
             SealedFactorChangeKind::UsePasskey {
                 factor,
                 challenge,
+                latest,
                 sign_count,
                 backed_up,
             } => json!({
-                "signed": factor, "challenge": challenge, "count": sign_count, "backed_up": backed_up,
+                "signed": factor, "challenge": challenge, "latest": latest, "count": sign_count, "backed_up": backed_up,
             }),
             SealedFactorChangeKind::Remove(factor) => json!({"remove": true, "factor": factor}),
             SealedFactorChangeKind::UseCode { factor, step } => {
