@@ -107,6 +107,7 @@ endpoints! {
         ENROL_PASSKEY: POST "/account/factors/passkeys",
         RECOVERY_CODES: POST "/account/recovery-codes",
         STEP_UP: POST "/account/step-up",
+        STEP_UP_OPTIONS: POST "/account/step-up/options",
         SECOND_FACTOR: POST "/sign-in/second-factor",
         SECOND_FACTOR_OPTIONS: POST "/sign-in/second-factor/options",
         PASSKEY_OPTIONS: POST "/sign-in/passkey/options",

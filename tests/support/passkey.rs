@@ -219,3 +219,25 @@ pub async fn finish(http: &Http, challenge: &str, passkey: &Passkey) -> Answer {
     let body = json!({"challenge": challenge, "assertion": assertion});
     http.send(own::SECOND_FACTOR).json(&body).await
 }
+
+/// Options for stepping up the session of `access`.
+pub async fn step_up_options(http: &Http, access: &str) -> Value {
+    let answer = http.send(own::STEP_UP_OPTIONS).bearer(access).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    answer.json()
+}
+
+/// The members by which the passkey steps up the session of `access`, in a body with these others.
+pub async fn with_proof(http: &Http, access: &str, passkey: &Passkey, mut body: Value) -> Value {
+    let begun = step_up_options(http, access).await;
+    body["challenge"] = begun["challenge"].clone();
+    body["assertion"] = passkey.get(&begun["publicKey"]);
+    body
+}
+
+/// Steps up the session of `access`.
+pub async fn step_up(http: &Http, access: &str, passkey: &Passkey) -> Answer {
+    let body = with_proof(http, access, passkey, json!({})).await;
+    http.send(own::STEP_UP).bearer(access).json(&body).await
+}

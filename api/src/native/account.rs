@@ -15,6 +15,7 @@ use super::page::PageRoom;
 use super::page_query::SessionsQuery;
 use super::problem::{no_content, problem, refused};
 use super::profile::{ProfileOut, SessionsOut};
+use super::second_factor::SecondFactorIn;
 use super::step_up::owner_proof;
 use crate::Api;
 use crate::http::JsonField;
@@ -71,10 +72,8 @@ pub(super) struct NewPasswordIn {
     current_password: JsonField,
     #[serde(default)]
     new_password: JsonField,
-    #[serde(default)]
-    code: JsonField,
-    #[serde(default)]
-    recovery_code: JsonField,
+    #[serde(flatten)]
+    factor: SecondFactorIn,
 }
 
 /// `POST /account/password`.
@@ -83,8 +82,7 @@ pub(super) async fn change_password(
     Extension(context): Extension<RequestContext>,
     BearerWithBody(caller, body): BearerWithBody<Caller, NewPasswordIn>,
 ) -> Result<Response, Response> {
-    let second_factor = [&body.code, &body.recovery_code];
-    let current = owner_proof(&body.current_password, second_factor).map_err(bad_request)?;
+    let current = owner_proof(&body.current_password, &body.factor)?;
     let new = body.new_password.text();
     let changed = api.authlog.change_password(caller, current, new, &context);
     changed.await.map_err(explain)?;
@@ -97,10 +95,8 @@ pub(super) struct NewEmailIn {
     password: JsonField,
     #[serde(default)]
     email: JsonField,
-    #[serde(default)]
-    code: JsonField,
-    #[serde(default)]
-    recovery_code: JsonField,
+    #[serde(flatten)]
+    factor: SecondFactorIn,
 }
 
 /// `POST /account/email`: the address changes once the link that is mailed to it is followed.
@@ -109,8 +105,7 @@ pub(super) async fn change_email(
     Extension(context): Extension<RequestContext>,
     BearerWithBody(caller, body): BearerWithBody<Caller, NewEmailIn>,
 ) -> Result<Response, Response> {
-    let second_factor = [&body.code, &body.recovery_code];
-    let proof = owner_proof(&body.password, second_factor).map_err(bad_request)?;
+    let proof = owner_proof(&body.password, &body.factor)?;
     let email = body.email.text();
     let asked = api
         .authlog

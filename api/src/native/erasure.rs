@@ -8,7 +8,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::account::bad_request;
 use super::admin::id_of;
 use super::caller::{Bearer, BearerWithBody};
 use super::problem::{no_content, problem, refused};
@@ -21,7 +20,7 @@ pub(super) async fn erase_own(
     Extension(context): Extension<RequestContext>,
     BearerWithBody(caller, body): BearerWithBody<Caller, OwnerProofIn>,
 ) -> Result<Response, Response> {
-    let proof = body.proof().map_err(bad_request)?;
+    let proof = body.proof()?;
     api.authlog
         .erase_own_account(caller, proof, &context)
         .await

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-use super::account::{bad_request, explain};
+use super::account::explain;
 use super::admin::id_of;
 use super::caller::{Bearer, BearerWithBody};
 use super::problem::{no_content, problem, refused};
@@ -150,7 +150,7 @@ pub(super) async fn begin_totp(
     Extension(context): Extension<RequestContext>,
     BearerWithBody(caller, body): BearerWithBody<Caller, NewTotpIn>,
 ) -> Result<Response, Response> {
-    let proof = body.owner.proof().map_err(bad_request)?;
+    let proof = body.owner.proof()?;
     let begun = api
         .authlog
         .begin_totp(caller, proof, body.label.text(), &context)
@@ -232,7 +232,7 @@ pub(super) async fn remove(
     Path(id): Path<String>,
     BearerWithBody(caller, body): BearerWithBody<Caller, OwnerProofIn>,
 ) -> Result<Response, Response> {
-    let proof = body.proof().map_err(bad_request)?;
+    let proof = body.proof()?;
     let factor = factor_of(&id).map_err(refused)?;
     api.authlog
         .remove_own_factor(caller, factor, proof, &context)
@@ -247,7 +247,7 @@ pub(super) async fn issue_recovery_codes(
     Extension(context): Extension<RequestContext>,
     BearerWithBody(caller, body): BearerWithBody<Caller, OwnerProofIn>,
 ) -> Result<Response, Response> {
-    let proof = body.proof().map_err(bad_request)?;
+    let proof = body.proof()?;
     let codes = api
         .authlog
         .issue_recovery_codes(caller, proof, &context)

@@ -99,6 +99,7 @@ fn routes() -> Router<Arc<Api>> {
             post(factors::issue_recovery_codes),
         )
         .route("/account/step-up", post(step_up::step_up))
+        .route("/account/step-up/options", post(step_up::options))
         .route("/sign-in/second-factor", post(second_factor::finish))
         .route(SECOND_STEP_OPTIONS, post(second_factor::options))
         .route(PASSKEY_OPTIONS, post(passkeys::begin_sign_in))

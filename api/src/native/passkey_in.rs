@@ -5,6 +5,7 @@ use authlog_application::ports::{AssertionResponse, AttestationResponse};
 use authlog_domain::PasskeyTransport;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// The answer to the creation of a passkey.
@@ -42,6 +43,37 @@ pub(super) fn assertion(credential: &Value) -> Result<AssertionResponse, Passkey
             .then(|| bytes(response, "userHandle"))
             .transpose()?,
     })
+}
+
+/// A member that holds the answer to a challenge. Reading it never fails, so that a wrong value is refused like any other
+/// invalid member.
+#[derive(Default)]
+pub(super) struct AssertionIn(Option<Result<AssertionResponse, PasskeyRefusal>>);
+
+impl AssertionIn {
+    /// The answer; `None` if the member is missing or `null`.
+    ///
+    /// # Errors
+    /// As for [`assertion`].
+    pub(super) fn response(&self) -> Result<Option<&AssertionResponse>, PasskeyRefusal> {
+        match &self.0 {
+            None => Ok(None),
+            Some(Ok(response)) => Ok(Some(response)),
+            Some(Err(refusal)) => Err(*refusal),
+        }
+    }
+
+    /// Whether the client sent a value other than `null`.
+    pub(super) const fn was_sent(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl<'de> Deserialize<'de> for AssertionIn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let sent = Option::<Value>::deserialize(deserializer)?;
+        Ok(Self(sent.as_ref().map(assertion)))
+    }
 }
 
 /// `rawId`, which `id` repeats.

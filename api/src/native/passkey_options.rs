@@ -152,8 +152,8 @@ struct RequestOut<'a> {
 }
 
 impl<'a> AssertionOptionsOut<'a> {
-    /// For any passkey, whose authenticator must verify the person.
-    pub(super) fn sign_in(begun: &'a PasskeyChallenge) -> Self {
+    /// For a passkey that is the only factor which is shown: its authenticator must verify the person.
+    pub(super) fn verifying(begun: &'a PasskeyChallenge) -> Self {
         Self {
             public_key: RequestOut::new(begun, "required"),
             challenge: Some(&begun.challenge),

@@ -11,7 +11,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::account::{bad_request, explain};
+use super::account::explain;
 use super::caller::BearerWithBody;
 use super::factors::{FactorOut, enrolled_response, shown_once};
 use super::passkey_in::{assertion, attestation};
@@ -28,7 +28,7 @@ pub(super) async fn begin_enrolment(
     Extension(context): Extension<RequestContext>,
     BearerWithBody(caller, body): BearerWithBody<Caller, OwnerProofIn>,
 ) -> Result<Response, Response> {
-    let proof = body.proof().map_err(bad_request)?;
+    let proof = body.proof()?;
     let begun = api
         .authlog
         .begin_passkey(caller, proof, &context)
@@ -74,7 +74,7 @@ pub(super) async fn begin_sign_in(State(api): State<Arc<Api>>) -> Result<Respons
     let begun = api.authlog.begin_passkey_sign_in().map_err(refused)?;
     Ok(shown_once(
         StatusCode::OK,
-        &AssertionOptionsOut::sign_in(&begun),
+        &AssertionOptionsOut::verifying(&begun),
     ))
 }
 

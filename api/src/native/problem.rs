@@ -142,7 +142,7 @@ fn second_factor(refusal: SecondFactorRefusal) -> Response {
         ),
         SecondFactorRefusal::NotShown => (
             StatusCode::BAD_REQUEST,
-            "The account has a second factor: the body must hold code or recovery_code.",
+            "The account has a second factor: the body must hold code, recovery_code, or challenge and assertion.",
         ),
         SecondFactorRefusal::LevelTooLow { max_age } => return level_too_low(max_age),
         SecondFactorRefusal::OwnAccount => (
@@ -203,7 +203,7 @@ fn passkey(refusal: PasskeyRefusal) -> Response {
         PasskeyRefusal::WrongSignature => (StatusCode::FORBIDDEN, "The signature is wrong."),
         PasskeyRefusal::Unknown => (
             StatusCode::FORBIDDEN,
-            "No account that can be signed in to has this passkey.",
+            "No account that can be used here has this passkey.",
         ),
         PasskeyRefusal::WrongUserHandle => (
             StatusCode::FORBIDDEN,

@@ -1,24 +1,25 @@
-//! The second step of a login: the second factor, for every contract.
+//! Second factors that a client sends, and the second step of a login for every contract.
 
 use std::sync::Arc;
 
-use authlog_application::{Refusal, RequestContext, SecondFactorRefusal, SecondStep};
+use authlog_application::{
+    Refusal, RequestContext, SecondFactorProof, SecondFactorRefusal, SecondStep,
+};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::factors::shown_once;
-use super::passkey_in::assertion;
+use super::passkey_in::AssertionIn;
 use super::passkey_options::AssertionOptionsOut;
 use super::problem::{problem, refused};
 use crate::Api;
 use crate::contracts::sign_in_of;
 use crate::http::{JsonBody, JsonField};
 
-/// The challenge of a login, and a code of an authenticator app, a recovery code or the signature of a passkey.
+/// A second factor: a code of an authenticator app, a recovery code, or a challenge and what a passkey signed.
 #[derive(Deserialize)]
 pub(super) struct SecondFactorIn {
     #[serde(default)]
@@ -28,7 +29,59 @@ pub(super) struct SecondFactorIn {
     #[serde(default)]
     recovery_code: JsonField,
     #[serde(default)]
-    assertion: Value,
+    assertion: AssertionIn,
+}
+
+impl SecondFactorIn {
+    /// What was sent, without the challenge.
+    ///
+    /// # Errors
+    /// A response for a client that sends more than one, or one that cannot be read.
+    fn step(&self) -> Result<Option<SecondStep<'_>>, Response> {
+        let codes = [&self.code, &self.recovery_code];
+        let codes_sent = codes.iter().filter(|code| code.was_sent()).count();
+        if codes_sent + usize::from(self.assertion.was_sent()) > 1 {
+            let detail = "The body must hold only one of code, recovery_code and assertion.";
+            return Err(problem(StatusCode::BAD_REQUEST, detail));
+        }
+        let response = self.assertion.response();
+        let response = response.map_err(|refusal| refused(refusal.into()))?;
+        if codes
+            .iter()
+            .any(|code| matches!(code, JsonField::NotString))
+        {
+            let detail = "The members code and recovery_code must be strings.";
+            return Err(problem(StatusCode::BAD_REQUEST, detail));
+        }
+        let [code, recovery_code] = codes.map(JsonField::text);
+        Ok(code
+            .map(SecondStep::Code)
+            .or(recovery_code.map(SecondStep::RecoveryCode))
+            .or(response.map(SecondStep::Passkey)))
+    }
+
+    /// The second factor that steps a session up.
+    ///
+    /// # Errors
+    /// A response for a client that sends more than one, one that cannot be read, or an assertion without its challenge.
+    pub(super) fn proof(&self) -> Result<Option<SecondFactorProof<'_>>, Response> {
+        Ok(match self.step()? {
+            None => None,
+            Some(SecondStep::Code(code)) => Some(SecondFactorProof::Code(code)),
+            Some(SecondStep::RecoveryCode(code)) => Some(SecondFactorProof::RecoveryCode(code)),
+            Some(SecondStep::Passkey(response)) => {
+                let challenge = self.challenge.text().ok_or_else(|| {
+                    let detail =
+                        "The body must hold the challenge that the passkey signed, as a string.";
+                    problem(StatusCode::BAD_REQUEST, detail)
+                })?;
+                Some(SecondFactorProof::Passkey {
+                    challenge,
+                    response,
+                })
+            }
+        })
+    }
 }
 
 /// `POST /sign-in/second-factor`: the response to the login of the contract at which it began.
@@ -37,20 +90,10 @@ pub(super) async fn finish(
     Extension(context): Extension<RequestContext>,
     JsonBody(body): JsonBody<SecondFactorIn>,
 ) -> Result<Response, Response> {
-    let assertion = match &body.assertion {
-        Value::Null => None,
-        sent => Some(assertion(sent).map_err(|refusal| refused(refusal.into()))?),
-    };
-    let step = match (body.code.text(), body.recovery_code.text(), &assertion) {
-        (Some(code), None, None) => SecondStep::Code(code),
-        (None, Some(code), None) => SecondStep::RecoveryCode(code),
-        (None, None, Some(assertion)) => SecondStep::Passkey(assertion),
-        _ => {
-            let detail = "The body must hold the challenge and one of code, recovery_code and assertion. All but the last are \
-                          strings.";
-            return Err(problem(StatusCode::BAD_REQUEST, detail));
-        }
-    };
+    let step = body.step()?.ok_or_else(|| {
+        let detail = "The body must hold the challenge, and code, recovery_code or assertion.";
+        problem(StatusCode::BAD_REQUEST, detail)
+    })?;
     let challenge = body.challenge.text().unwrap_or_default();
     let pending = api.authlog.pending_sign_in(challenge).map_err(refused)?;
     let expired = || refused(Refusal::SecondFactor(SecondFactorRefusal::Expired));

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use authlog_application::{
-    Caller, OwnerProof, Refusal, RequestContext, SecondFactorProof, SteppedUpSession,
-};
+use authlog_application::{Caller, OwnerProof, Refusal, RequestContext, SteppedUpSession};
 use authlog_domain::{
     AuthenticationLevel, AuthenticationMethods, ContractName, FactorId, Timestamp,
 };
@@ -15,8 +13,11 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 use super::account::{bad_request, explain};
-use super::caller::BearerWithBody;
-use super::problem::problem;
+use super::caller::{Bearer, BearerWithBody};
+use super::factors::shown_once;
+use super::passkey_options::AssertionOptionsOut;
+use super::problem::{problem, refused};
+use super::second_factor::SecondFactorIn;
 use crate::Api;
 use crate::contracts::sign_in_of;
 use crate::http::{JsonField, presented_token};
@@ -28,10 +29,8 @@ use crate::http::{JsonField, presented_token};
 pub(super) struct OwnerProofIn {
     #[serde(default)]
     password: JsonField,
-    #[serde(default)]
-    code: JsonField,
-    #[serde(default)]
-    recovery_code: JsonField,
+    #[serde(flatten)]
+    factor: SecondFactorIn,
 }
 
 impl OwnerProofIn {
@@ -39,30 +38,22 @@ impl OwnerProofIn {
     ///
     /// # Errors
     /// As for [`owner_proof`].
-    pub(super) fn proof(&self) -> Result<OwnerProof<'_>, &'static str> {
-        owner_proof(&self.password, [&self.code, &self.recovery_code])
+    pub(super) fn proof(&self) -> Result<OwnerProof<'_>, Response> {
+        owner_proof(&self.password, &self.factor)
     }
 }
 
-/// The password together with the second factor, if there is one: a code or a recovery code.
+/// The password together with the second factor, if there is one.
 ///
 /// # Errors
-/// A sentence for a client that sends both.
+/// As for [`SecondFactorIn::proof`].
 pub(super) fn owner_proof<'a>(
     password: &'a JsonField,
-    [code, recovery_code]: [&'a JsonField; 2],
-) -> Result<OwnerProof<'a>, &'static str> {
-    let second_factor = match (code.text(), recovery_code.text()) {
-        (None, None) => None,
-        (Some(code), None) => Some(SecondFactorProof::Code(code)),
-        (None, Some(code)) => Some(SecondFactorProof::RecoveryCode(code)),
-        (Some(_), Some(_)) => {
-            return Err("The body must not hold both code and recovery_code.");
-        }
-    };
+    factor: &'a SecondFactorIn,
+) -> Result<OwnerProof<'a>, Response> {
     Ok(OwnerProof {
         password: password.text(),
-        second_factor,
+        second_factor: factor.proof()?,
     })
 }
 
@@ -102,6 +93,19 @@ pub(super) fn terms_of(contract: ContractName) -> Option<authlog_application::Se
     sign_in_of(contract).map(|it| it.terms)
 }
 
+/// `POST /account/step-up/options`: what a browser needs to have a passkey of the account sign a challenge for this session.
+pub(super) async fn options(
+    State(api): State<Arc<Api>>,
+    Bearer(caller): Bearer<Caller>,
+) -> Result<Response, Response> {
+    let begun = api.authlog.begin_passkey_step_up(caller).await;
+    let begun = begun.map_err(refused)?;
+    Ok(shown_once(
+        StatusCode::OK,
+        &AssertionOptionsOut::verifying(&begun),
+    ))
+}
+
 /// `POST /account/step-up`: authenticates the person in the session again.
 pub(super) async fn step_up(
     State(api): State<Arc<Api>>,
@@ -109,9 +113,9 @@ pub(super) async fn step_up(
     headers: HeaderMap,
     BearerWithBody(caller, body): BearerWithBody<Caller, OwnerProofIn>,
 ) -> Result<Response, Response> {
-    let proof = body.proof().map_err(bad_request)?;
+    let proof = body.proof()?;
     if proof.password.is_none() && proof.second_factor.is_none() {
-        let detail = "The body must hold password, code or recovery_code, as strings.";
+        let detail = "The body must hold password, code, recovery_code, or challenge and assertion. All but the last are strings.";
         return Err(problem(StatusCode::BAD_REQUEST, detail));
     }
     let stepped_up = api
