@@ -6,6 +6,7 @@ use crate::support;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use support::browser::Browser;
 use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
 use support::form::{NOW_MILLIS, TEXT, assert_fits};
 use support::mail::{Mailbox as _, mail_to, new_mail_to, notice_to};
@@ -25,6 +26,7 @@ on_both_stores!(
     registering_with_the_address_of_another_person_gives_no_access_after_its_confirmation,
     the_confirmation_of_an_address_ends_earlier_sessions,
     an_address_is_confirmed_by_the_form_and_not_by_opening_the_page,
+    a_browser_that_is_signed_in_confirms_an_address_without_the_password,
     a_link_that_was_mailed_before_a_reset_cannot_take_over_the_account,
     sign_in_requires_a_confirmed_address_where_it_is_configured,
     a_session_ends_at_its_maximum_age_however_often_it_is_refreshed,
@@ -444,6 +446,67 @@ async fn an_address_is_confirmed_by_the_form_and_not_by_opening_the_page(store: 
         let answer = http.send(own::EMAIL_PAGE).query(bad).await;
         assert_eq!(answer.status, 400, "{answer}");
     }
+}
+
+async fn a_browser_that_is_signed_in_confirms_an_address_without_the_password(store: Store) {
+    let service = service_on(store).await;
+    let http = service.http();
+    let ann = registered(&service, "ann").await;
+    let bob = registered(&service, "bob").await;
+    let access = Contract::ApiAuth.signs_in(&http, &ann).await.access;
+    let [mut browser, mut other, mut of_bob] = [(); 3].map(|()| Browser::new(&http));
+    for (browser, person) in [
+        (&mut browser, &ann),
+        (&mut other, &ann),
+        (&mut of_bob, &bob),
+    ] {
+        browser.open("/sign-in").await;
+        let typed = [
+            ("username", &*person.username),
+            ("password", &*person.password),
+        ];
+        browser.submit("/sign-in", &typed).await;
+        browser.shows(200, "Signed in as");
+    }
+    let request = service.send(own::REQUEST_VERIFICATION).bearer(&access);
+    assert_eq!(request.await.status, 202);
+    let page = format!(
+        "/verify-email?token={}",
+        mail_to(&service, &ann.email).await.token()
+    );
+    // A person who is signed in to another account is asked for the password.
+    of_bob.open(&page).await;
+    of_bob.shows(200, "enter the password of the account");
+    for browser in [&mut browser, &mut other] {
+        browser.open(&page).await;
+        browser.shows(
+            200,
+            "You are signed in to it. Confirm that this address is yours.",
+        );
+        assert!(!browser.html().contains("type=\"password\""));
+    }
+    // The cookie alone is no proof, and the form of one session is none of another.
+    let hidden = browser.form("/verify-email");
+    let (token, _) = hidden.split_at(1);
+    assert_eq!(token[0].0, "token");
+    for (browser, fields) in [(&browser, token), (&other, &*hidden), (&of_bob, &*hidden)] {
+        let answer = browser.post("/verify-email", fields, &[]).await;
+        assert_eq!(answer.status, 400, "{answer}");
+    }
+    let profile = service.send(own::PROFILE).bearer(&access).await.json();
+    assert_eq!(profile["email_verified"], false);
+    // The session of the browser continues, and every other one ends.
+    browser.submit("/verify-email", &[]).await;
+    browser.shows(200, "Every other session of the account has ended.");
+    assert!(browser.html().contains("href=\"/security\""));
+    browser.open("/security").await;
+    browser.shows(200, "Signed in as");
+    other.open("/security").await;
+    other.shows(200, "Forgotten password?");
+    is_refused(&http, &access).await;
+    let access = Contract::ApiAuth.signs_in(&http, &ann).await.access;
+    let profile = service.send(own::PROFILE).bearer(&access).await.json();
+    assert_eq!(profile["email_verified"], true);
 }
 
 async fn a_link_that_was_mailed_before_a_reset_cannot_take_over_the_account(store: Store) {

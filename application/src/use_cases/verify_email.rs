@@ -4,13 +4,15 @@ use authlog_domain::user::{
     ConfirmEmail, PendingVerification, ProvedEpoch, RequestEmailVerification, UserCommand,
     VerificationLink,
 };
-use authlog_domain::{AuthenticationLevel, Email, Timestamp, Username, VerificationId};
+use authlog_domain::{AuthenticationLevel, Email, Timestamp, UserId, Username, VerificationId};
 
 use super::accounts::AppendOptions;
 use super::change_password::gone;
-use crate::access::{OwnerNeeds, ProvedSession};
+use crate::access::OwnerNeeds;
 use crate::ports::{Account, Attempt};
-use crate::{Authlog, Caller, Field, OwnerProof, Refusal, RequestContext, Violation};
+use crate::{
+    Authlog, BrowserSession, Caller, Field, OwnerProof, Refusal, RequestContext, Violation,
+};
 
 /// What a verification link does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ impl Link {
 /// A link, with what its page shows about the account. The owner of the mailbox may not know the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkOffer {
+    /// The account.
+    pub account: UserId,
     /// What the link does.
     pub link: Link,
     /// The account's username, if it has one.
@@ -47,6 +51,8 @@ pub struct LinkOffer {
 pub enum LinkProof<'a> {
     /// An access token of the account. Its session continues, and every other session ends.
     Session(&'a str),
+    /// The browser session of a person who is signed in to the account. It continues, and every other session ends.
+    Browser(&'a BrowserSession),
     /// The account's password. Every session ends.
     Password(&'a str),
 }
@@ -124,6 +130,7 @@ impl Authlog {
     pub async fn read_link(&self, token: &str) -> Result<LinkOffer, Refusal> {
         let (account, _, link) = self.pending_verification(token).await?;
         Ok(LinkOffer {
+            account: account.id,
             link,
             username: account.username,
             registered_at: account.created_at,
@@ -226,25 +233,24 @@ impl Authlog {
         proof: LinkProof<'_>,
         context: &RequestContext,
     ) -> Result<(ProvedEpoch, Option<Caller>), Refusal> {
-        match proof {
-            LinkProof::Session(token) => {
-                let is_own = |session: &ProvedSession| session.account().id == account.id;
-                let session = async {
-                    let caller = self.authenticate(token).await?;
-                    Ok((caller, self.session_of(caller).await?))
-                };
-                match session.await {
-                    Ok((caller, session)) if is_own(&session) => {
-                        Ok((session.epoch(), Some(caller)))
-                    }
-                    Ok(_) | Err(Refusal::InvalidAccessToken) => Err(Refusal::wrong_password()),
-                    Err(refusal) => Err(refusal),
-                }
-            }
+        let caller = match proof {
+            LinkProof::Session(token) => self.authenticate(token).await,
+            LinkProof::Browser(session) => Ok(session.caller()),
             LinkProof::Password(password) => {
                 let proof = self.prove(account, Some(password), context).await?;
-                Ok((proof.epoch(), None))
+                return Ok((proof.epoch(), None));
             }
+        };
+        let session = async {
+            let caller = caller?;
+            Ok((caller, self.session_of(caller).await?))
+        };
+        match session.await {
+            Ok((caller, session)) if session.account().id == account.id => {
+                Ok((session.epoch(), Some(caller)))
+            }
+            Ok(_) | Err(Refusal::InvalidAccessToken) => Err(Refusal::wrong_password()),
+            Err(refusal) => Err(refusal),
         }
     }
 
