@@ -45,6 +45,7 @@ mod oauth;
 mod outages;
 mod overload;
 mod pages;
+mod passkey_fuzz;
 mod passkey_step_up;
 mod passkeys;
 mod password_reset;
