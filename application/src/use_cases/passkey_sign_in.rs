@@ -166,9 +166,7 @@ impl Authlog {
         pending: &PendingSignIn,
     ) -> Result<PasskeyChallenge, Refusal> {
         let relying_party = self.relying_party()?.clone();
-        let account = self.parts.directory.account(pending.user()).await?;
-        let account = account.filter(|it| self.can_finish(it, pending));
-        let account = account.ok_or(EXPIRED)?;
+        let account = self.account_to_finish(pending).await?;
         let allowed = self.allowed_passkeys(&account).await?;
         Ok(PasskeyChallenge {
             challenge: pending.sealed.clone(),

@@ -48,6 +48,11 @@ pub struct ConfirmedPasskey {
 }
 
 impl Authlog {
+    /// Whether the service has passkeys.
+    pub fn offers_passkeys(&self) -> bool {
+        self.settings.relying_party.is_some()
+    }
+
     /// This service as authenticators know it.
     pub(super) fn relying_party(&self) -> Result<&RelyingParty, Refusal> {
         let known = self.settings.relying_party.as_ref();

@@ -114,7 +114,7 @@ impl Authlog {
     /// What the account can finish a login with.
     fn methods_of(&self, account: &Account) -> Vec<SignInMethod> {
         let factors = &account.second_factors;
-        let has_passkeys = !factors.passkeys.is_empty() && self.settings.relying_party.is_some();
+        let has_passkeys = !factors.passkeys.is_empty() && self.offers_passkeys();
         let has_codes = factors.recovery_codes.is_some_and(|codes| codes.left > 0);
         [
             (!factors.totp.is_empty(), SignInMethod::Totp),
@@ -141,6 +141,28 @@ impl Authlog {
         } else {
             Err(EXPIRED)
         }
+    }
+
+    /// What the account can finish the login with.
+    ///
+    /// # Errors
+    /// [`SecondFactorRefusal::Expired`] or [`Refusal::Unavailable`].
+    pub async fn methods_to_finish(
+        &self,
+        pending: &PendingSignIn,
+    ) -> Result<Vec<SignInMethod>, Refusal> {
+        let account = self.account_to_finish(pending).await?;
+        Ok(self.methods_of(&account))
+    }
+
+    /// The account of the login, if it can be finished still.
+    pub(super) async fn account_to_finish(
+        &self,
+        pending: &PendingSignIn,
+    ) -> Result<Account, Refusal> {
+        let account = self.parts.directory.account(pending.user()).await?;
+        let account = account.filter(|it| self.can_finish(it, pending));
+        account.ok_or(EXPIRED)
     }
 
     /// Finishes a login with its second factor and starts a session by the terms of the contract at which the login began.
