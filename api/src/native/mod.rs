@@ -35,6 +35,8 @@ use crate::Api;
 use crate::http::Surface;
 pub(crate) use factors::key_uri;
 pub(crate) use page::{NoRoom, PageRoom};
+pub(crate) use passkey_in::{assertion, attestation};
+pub(crate) use passkey_options::{AssertionOptionsOut, CreationOptionsOut};
 
 /// The introspection endpoint (RFC 7662).
 const INTROSPECT: &str = "/oauth2/introspect";

@@ -12,7 +12,7 @@ use serde_json::Value;
 ///
 /// # Errors
 /// [`PasskeyRefusal::Malformed`] with the name of the member. Members that are not needed are not looked at.
-pub(super) fn attestation(credential: &Value) -> Result<AttestationResponse, PasskeyRefusal> {
+pub(crate) fn attestation(credential: &Value) -> Result<AttestationResponse, PasskeyRefusal> {
     let credential_id = credential_id(credential)?;
     let response = &credential["response"];
     let transports = response["transports"].as_array().map(Vec::as_slice);
@@ -30,7 +30,7 @@ pub(super) fn attestation(credential: &Value) -> Result<AttestationResponse, Pas
 ///
 /// # Errors
 /// [`PasskeyRefusal::Malformed`] with the name of the member.
-pub(super) fn assertion(credential: &Value) -> Result<AssertionResponse, PasskeyRefusal> {
+pub(crate) fn assertion(credential: &Value) -> Result<AssertionResponse, PasskeyRefusal> {
     let credential_id = credential_id(credential)?;
     let response = &credential["response"];
     let has_handle = !response["userHandle"].is_null();

@@ -17,7 +17,7 @@ const PUBLIC_KEY: &str = "public-key";
 /// The answer to the begin of an enrolment.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct CreationOptionsOut<'a> {
+pub(crate) struct CreationOptionsOut<'a> {
     public_key: CreationOut<'a>,
     enrolment: &'a str,
 }
@@ -97,7 +97,7 @@ const fn timeout() -> u128 {
 
 impl<'a> CreationOptionsOut<'a> {
     /// Every passkey of this service verifies the person and is found without a name, so that it signs in by itself.
-    pub(super) fn new(begun: &'a BegunPasskey) -> Self {
+    pub(crate) fn new(begun: &'a BegunPasskey) -> Self {
         let account = &begun.account;
         let party = &begun.relying_party;
         Self {
@@ -134,7 +134,7 @@ impl<'a> CreationOptionsOut<'a> {
 /// The answer to the begin of a login with a passkey.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct AssertionOptionsOut<'a> {
+pub(crate) struct AssertionOptionsOut<'a> {
     public_key: RequestOut<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     challenge: Option<&'a str>,
@@ -153,7 +153,7 @@ struct RequestOut<'a> {
 
 impl<'a> AssertionOptionsOut<'a> {
     /// For a passkey that is the only factor which is shown: its authenticator must verify the person.
-    pub(super) fn verifying(begun: &'a PasskeyChallenge) -> Self {
+    pub(crate) fn verifying(begun: &'a PasskeyChallenge) -> Self {
         Self {
             public_key: RequestOut::new(begun, "required"),
             challenge: Some(&begun.challenge),
@@ -161,7 +161,7 @@ impl<'a> AssertionOptionsOut<'a> {
     }
 
     /// For the passkeys of an account whose password was right. The client has the challenge already.
-    pub(super) fn second_step(begun: &'a PasskeyChallenge) -> Self {
+    pub(crate) fn second_step(begun: &'a PasskeyChallenge) -> Self {
         Self {
             public_key: RequestOut::new(begun, "discouraged"),
             challenge: None,

@@ -6,9 +6,11 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::html::{Escaped, STYLE_DIGEST, document};
+use super::script;
 use crate::Api;
 
-/// Pages run no script and load nothing, must not be framed, and send their forms to this service only.
+/// Pages load nothing, must not be framed, and send their forms to this service only. They run no script, with the exception of
+/// [`Frame::with_script`].
 const POLICY: &str =
     "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -21,6 +23,8 @@ pub(super) struct Frame<'a> {
     person: Option<&'a Account>,
     /// Whether the address of the page holds a secret, which must not be sent anywhere as a referrer.
     has_secret_address: bool,
+    /// Whether the page uses passkeys.
+    has_script: bool,
 }
 
 impl<'a> Frame<'a> {
@@ -30,6 +34,7 @@ impl<'a> Frame<'a> {
             base: &api.settings.cookies.path_prefix,
             person: None,
             has_secret_address: false,
+            has_script: false,
         }
     }
 
@@ -55,6 +60,15 @@ impl<'a> Frame<'a> {
             base: "",
             person: None,
             has_secret_address: true,
+            has_script: false,
+        }
+    }
+
+    /// The same page with the script for passkeys, if it uses them.
+    pub(super) const fn with_script(self, uses_passkeys: bool) -> Self {
+        Self {
+            has_script: uses_passkeys,
+            ..self
         }
     }
 
@@ -65,7 +79,14 @@ impl<'a> Frame<'a> {
 
     /// The page. `title` is plain text, `content` HTML.
     pub(super) fn page(&self, status: StatusCode, title: &str, content: &str) -> Response {
-        let policy = format!("{POLICY}; style-src '{STYLE_DIGEST}'");
+        let (script, allowed) = if self.has_script {
+            // The script asks this service for challenges.
+            let allowed = format!("; script-src '{}'; connect-src 'self'", script::DIGEST);
+            (script::element(self.base()), allowed)
+        } else {
+            (String::new(), String::new())
+        };
+        let policy = format!("{POLICY}; style-src '{STYLE_DIGEST}'{allowed}");
         // Without a referrer, the browser would say that the forms of the page come from nowhere (`Origin: null`).
         let referrer = if self.has_secret_address {
             "no-referrer"
@@ -76,7 +97,7 @@ impl<'a> Frame<'a> {
             (CONTENT_SECURITY_POLICY, policy.as_str()),
             (REFERRER_POLICY, referrer),
         ];
-        let html = Html(document(title, &self.navigation(), content));
+        let html = Html(document(title, &script, &self.navigation(), content));
         (status, headers, html).into_response()
     }
 
@@ -127,11 +148,31 @@ mod tests {
             base: "/a\"b",
             person: Some(&account),
             has_secret_address: false,
+            has_script: false,
         };
         let response = frame.page(StatusCode::OK, "Security", "");
         assert_eq!(response.headers()[REFERRER_POLICY], "same-origin");
         let html = text(response);
         assert!(html.contains(r#"href="/a&quot;b/security""#), "{html}");
+        assert!(!html.contains("<script"), "{html}");
         assert!(html.contains("<strong>ahmadsolih</strong>"), "{html}");
+    }
+
+    #[test]
+    fn a_page_with_passkeys_runs_one_script() {
+        let frame = Frame::without_links().with_script(true);
+        let response = frame.page(StatusCode::OK, "Sign in", "");
+        let policy = response.headers()[CONTENT_SECURITY_POLICY].to_str();
+        let policy = policy.unwrap().to_owned();
+        let (_, allowed) = policy.split_once("; script-src ").unwrap();
+        let (digest, rest) = allowed.split_once("; ").unwrap();
+        assert_eq!(rest, "connect-src 'self'");
+        let digest = digest.trim_matches('\'');
+        let html = text(response);
+        assert_eq!(html.matches("<script").count(), 1);
+        let path = script::PATH;
+        let element =
+            format!("<script type=\"module\" src=\"{path}\" integrity=\"{digest}\"></script>");
+        assert!(html.contains(&element), "{html}");
     }
 }

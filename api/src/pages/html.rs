@@ -22,8 +22,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// A complete document. `title` is plain text; `above` and `content` are HTML.
-pub(super) fn document(title: &str, above: &str, content: &str) -> String {
+/// A complete document. `title` is plain text; `script`, `above` and `content` are HTML.
+pub(super) fn document(title: &str, script: &str, above: &str, content: &str) -> String {
     let title = Escaped(title);
     format!(
         r#"<!doctype html>
@@ -33,7 +33,7 @@ pub(super) fn document(title: &str, above: &str, content: &str) -> String {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
 <title>{title}</title>
-<style>{STYLE}</style>
+<style>{STYLE}</style>{script}
 </head>
 <body>
 {above}<main>
@@ -49,7 +49,7 @@ pub(super) fn document(title: &str, above: &str, content: &str) -> String {
 const STYLE: &str = include_str!("style.css");
 
 /// The SHA-256 digest of the style sheet, by which the Content Security Policy allows it. The test below prints the right one.
-pub(super) const STYLE_DIGEST: &str = "sha256-OuGsGirMthOTbdeGiXLRINqJMiVvazq/RB9fsXI8BIo=";
+pub(super) const STYLE_DIGEST: &str = "sha256-d55ttnmH7897jHm5++xpbSPTaHbPK1dOhF3mm72FQdc=";
 
 /// What is wrong, before a form.
 pub(super) fn alert(trouble: Option<&str>) -> String {

@@ -1,13 +1,14 @@
 //! The hosted pages: what people see of this service in a browser.
 //!
-//! They are made on the server and work without script. A person who signs in here has a session like any other, whose
-//! secret is a cookie (`docs/adr/0029`).
+//! They are made on the server and work without script; only passkeys need it. A person who signs in here has a session like any
+//! other, whose secret is a cookie (`docs/adr/0029`).
 //!
 //! | module | contents |
 //! |---|---|
 //! | `home`, `sign_in`, `sign_up`, `sign_out`, `security` | the pages |
 //! | `forgotten_password`, `reset_password`, `verify_email` | the pages around mailed links |
 //! | `frame`, `html`, `style.css` | the look and the headers that all pages share |
+//! | `passkey`, `script`, `passkey.js` | what a form takes from a passkey, and the script that asks the browser for it |
 //! | `session`, `cookie`, `cross_site`, `form`, `next` | what a request says: who sent it, from where, with which form |
 //! | `trouble` | the sentences for refusals |
 //! | `device`, `qr_code` | what the page `/security` shows |
@@ -21,8 +22,10 @@ mod frame;
 mod home;
 mod html;
 mod next;
+mod passkey;
 mod qr_code;
 mod reset_password;
+mod script;
 mod security;
 mod session;
 mod sign_in;
@@ -73,6 +76,7 @@ fn routes() -> Router<Arc<Api>> {
     Router::new()
         .route("/", get(home::show))
         .route("/favicon.ico", get(icon))
+        .route(script::PATH, get(script::show))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
         .route("/sign-in/code", post(sign_in::submit_code))
         .route("/sign-up", get(sign_up::show).post(sign_up::submit))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authlog_application::{Field, Refusal, SecondFactorRefusal, Violation};
+use authlog_application::{Field, PasskeyRefusal, Refusal, SecondFactorRefusal, Violation};
 use authlog_domain::{Flaw, Timestamp};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -82,31 +82,70 @@ const fn second_factor(refusal: SecondFactorRefusal) -> (StatusCode, &'static st
         ),
         SecondFactorRefusal::Unknown => (
             StatusCode::NOT_FOUND,
-            "The account has no such authenticator app.",
+            "The account has no such second factor.",
         ),
         SecondFactorRefusal::TooMany => (
             StatusCode::CONFLICT,
-            "The account has as many authenticator apps as it can have.",
+            "The account has as many second factors as it can have.",
         ),
         SecondFactorRefusal::NotShown | SecondFactorRefusal::LevelTooLow { .. } => (
             StatusCode::FORBIDDEN,
-            "This needs a second factor: a code of your authenticator app, or a recovery code.",
+            "This needs a second factor: a code of your authenticator app, a passkey, or a recovery code.",
         ),
         SecondFactorRefusal::OwnAccount => (
             StatusCode::FORBIDDEN,
             "These are your own second factors. Remove them one by one.",
         ),
-        // The pages take no passkeys yet.
-        SecondFactorRefusal::Passkey(_) => (
+        SecondFactorRefusal::Passkey(refusal) => passkey(refusal),
+        SecondFactorRefusal::Label(_) => (
             StatusCode::BAD_REQUEST,
-            "This page takes no passkeys. Please use a code or a recovery code.",
+            "A name has at most 64 characters and no control characters.",
         ),
-        // The pages send no label.
-        SecondFactorRefusal::Label(_) => (StatusCode::BAD_REQUEST, "The label is not valid."),
         SecondFactorRefusal::Missing => (
             StatusCode::CONFLICT,
-            "Recovery codes replace an authenticator app, and the account has none.",
+            "Recovery codes replace a second factor, and the account has none.",
         ),
+    }
+}
+
+const fn passkey(refusal: PasskeyRefusal) -> (StatusCode, &'static str) {
+    match refusal {
+        PasskeyRefusal::Unavailable => (
+            StatusCode::CONFLICT,
+            "This service has no passkeys, because its address has no host name.",
+        ),
+        PasskeyRefusal::Malformed(_) => (
+            StatusCode::BAD_REQUEST,
+            "The browser sent no passkey that can be read. Passkeys need JavaScript and a current browser.",
+        ),
+        PasskeyRefusal::WrongType | PasskeyRefusal::WrongFlags | PasskeyRefusal::UnsupportedKey => {
+            (
+                StatusCode::BAD_REQUEST,
+                "This passkey is of a kind that cannot be used here.",
+            )
+        }
+        PasskeyRefusal::WrongOrigin
+        | PasskeyRefusal::CrossOrigin
+        | PasskeyRefusal::WrongRelyingParty => (
+            StatusCode::FORBIDDEN,
+            "The passkey was used at another address than that of this service.",
+        ),
+        PasskeyRefusal::NotPresent | PasskeyRefusal::NotVerified => (
+            StatusCode::FORBIDDEN,
+            "Your device did not verify you, by its PIN or your fingerprint for example.",
+        ),
+        PasskeyRefusal::WrongSignature
+        | PasskeyRefusal::Unknown
+        | PasskeyRefusal::WrongUserHandle => (
+            StatusCode::FORBIDDEN,
+            "This passkey belongs to no account here, or cannot be used now.",
+        ),
+        PasskeyRefusal::WrongChallenge | PasskeyRefusal::ChallengeUsed => (
+            StatusCode::FORBIDDEN,
+            "This page was used before, or another one after it. Please begin again.",
+        ),
+        PasskeyRefusal::AlreadyEnrolled => (StatusCode::CONFLICT, "The passkey is added already."),
+        PasskeyRefusal::None => (StatusCode::CONFLICT, "The account has no passkey."),
     }
 }
 

@@ -238,7 +238,7 @@ impl Authlog {
     }
 
     /// Whether the account is as it was when its password was checked, and may be signed in to.
-    pub(super) fn can_finish(&self, account: &Account, pending: &PendingSignIn) -> bool {
+    fn can_finish(&self, account: &Account, pending: &PendingSignIn) -> bool {
         let PendingSignIn { challenge, .. } = pending;
         account.session_epoch == challenge.epoch
             && !account.second_factors.is_empty()
