@@ -5,7 +5,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `home`, `sign_in`, `sign_up`, `sign_out`, `security` | the pages |
+//! | `home`, `sign_in`, `second_step`, `sign_up`, `sign_out`, `security` | the pages |
 //! | `forgotten_password`, `reset_password`, `verify_email` | the pages around mailed links |
 //! | `frame`, `html`, `style.css` | the look and the headers that all pages share |
 //! | `passkey`, `script`, `passkey.js` | what a form takes from a passkey, and the script that asks the browser for it |
@@ -26,6 +26,7 @@ mod passkey;
 mod qr_code;
 mod reset_password;
 mod script;
+mod second_step;
 mod security;
 mod session;
 mod sign_in;
@@ -78,7 +79,7 @@ fn routes() -> Router<Arc<Api>> {
         .route("/favicon.ico", get(icon))
         .route(script::PATH, get(script::show))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
-        .route("/sign-in/code", post(sign_in::submit_code))
+        .route("/sign-in/code", post(second_step::submit))
         .route("/sign-up", get(sign_up::show).post(sign_up::submit))
         .route("/sign-out", get(sign_out::show).post(sign_out::submit))
         .route(

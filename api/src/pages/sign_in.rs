@@ -1,10 +1,9 @@
-//! The page on which a person signs in: with a password, and then with a second factor if the account has one.
+//! The page on which a person signs in, with a password or with a passkey.
 
 use std::sync::Arc;
 
 use authlog_application::{
-    AccessFormat, Field, Refusal, RequestContext, SecondFactorRefusal, SecondStep, SessionTerms,
-    SignInForm, SignedIn,
+    AccessFormat, Field, Refusal, RequestContext, SessionTerms, SignInForm, SignedIn,
 };
 use authlog_domain::ContractName;
 use axum::Extension;
@@ -17,9 +16,12 @@ use super::form::Form;
 use super::frame::{Frame, see_other};
 use super::html::{Escaped, alert, first, hidden, password};
 use super::next::Next;
+use super::passkey::{CREDENTIAL, Options, QUIET, answer, passkey_button};
+use super::second_step::second_step;
 use super::session::{OwnForm, session_of};
 use super::{cookie, trouble};
 use crate::Api;
+use crate::native::assertion;
 
 /// A browser session has a cookie and no other token.
 pub(super) const TERMS: SessionTerms = SessionTerms::new(
@@ -44,7 +46,7 @@ pub(super) async fn show(
     }
 }
 
-/// Checks the password.
+/// Checks the password, or the answer of a passkey.
 pub(super) async fn submit(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
@@ -53,60 +55,38 @@ pub(super) async fn submit(
 ) -> Response {
     let next = Next::or_security(form.text("next"));
     let name = form.text("username");
-    let typed = SignInForm {
-        identifier: Some(name),
-        identifier_field: Field::Username,
-        password: Some(form.text("password")),
-        code: None,
+    let signed_in = if form.sent(CREDENTIAL).is_some() {
+        with_passkey(&api, &form, &context).await
+    } else {
+        let typed = SignInForm {
+            identifier: Some(name),
+            identifier_field: Field::Username,
+            password: Some(form.text("password")),
+            code: None,
+        };
+        api.authlog.sign_in(typed, &TERMS, &context).await
     };
-    match api.authlog.sign_in(typed, &TERMS, &context).await {
+    match signed_in {
         Ok(signed_in) => finish(&api, &headers, &signed_in, &next, &context).await,
         Err(Refusal::WrongCredentials {
             challenge: Some(challenge),
             ..
-        }) => code_page(&api, StatusCode::OK, None, &challenge.sealed, &next),
+        }) => second_step(&api, &challenge.sealed, &next).await,
         Err(refusal) => refused(&api, refusal, name, &next),
     }
 }
 
-/// Checks the second factor.
-pub(super) async fn submit_code(
-    State(api): State<Arc<Api>>,
-    Extension(context): Extension<RequestContext>,
-    headers: HeaderMap,
-    OwnForm(form): OwnForm,
-) -> Response {
-    let next = Next::or_security(form.text("next"));
-    let challenge = form.text("challenge");
-    let step = match form.sent("recovery_code") {
-        Some(code) => SecondStep::RecoveryCode(code),
-        None => SecondStep::Code(form.text("code")),
-    };
-    match finish_sign_in(&api, challenge, step, &context).await {
-        Ok(signed_in) => finish(&api, &headers, &signed_in, &next, &context).await,
-        Err(refusal @ Refusal::SecondFactor(SecondFactorRefusal::Expired)) => {
-            refused(&api, refusal, "", &next)
-        }
-        Err(refusal) => trouble::refused(refusal, "The code is wrong.", |status, trouble| {
-            code_page(&api, status, Some(trouble), challenge, &next)
-        }),
-    }
-}
-
-async fn finish_sign_in(
+async fn with_passkey(
     api: &Api,
-    challenge: &str,
-    step: SecondStep<'_>,
+    form: &Form,
     context: &RequestContext,
 ) -> Result<SignedIn, Refusal> {
-    let pending = api.authlog.pending_sign_in(challenge)?;
-    // A login that began at a contract has another answer.
-    if pending.contract() != ContractName::Authlog {
-        return Err(Refusal::SecondFactor(SecondFactorRefusal::Expired));
-    }
-    api.authlog
-        .finish_sign_in(&pending, step, &TERMS, context)
-        .await
+    let response = answer(form, assertion)?;
+    let challenge = form.text("challenge");
+    let signed_in = api
+        .authlog
+        .sign_in_with_passkey(challenge, &response, &TERMS, context);
+    signed_in.await
 }
 
 /// The response to a login: the cookie, and the page where the person wanted to go. A session that the browser had before ends,
@@ -127,7 +107,8 @@ pub(super) async fn finish(
     ([(SET_COOKIE, cookie)], see_other(api, next.as_str())).into_response()
 }
 
-fn refused(api: &Api, refusal: Refusal, name: &str, next: &Next) -> Response {
+/// The form, after a refusal.
+pub(super) fn refused(api: &Api, refusal: Refusal, name: &str, next: &Next) -> Response {
     let again = |status, trouble: &str| form_page(api, status, Some(trouble), name, next);
     match refusal {
         Refusal::Invalid(_) => again(
@@ -146,7 +127,15 @@ fn form_page(
     name: &str,
     next: &Next,
 ) -> Response {
-    let frame = Frame::of(api);
+    let has_passkeys = api.authlog.offers_passkeys();
+    let frame = Frame::of(api).with_script(has_passkeys);
+    let next = hidden("next", next.as_str());
+    // Browsers offer passkeys in a field with this name, besides names.
+    let (names, passkey) = if has_passkeys {
+        ("username webauthn", passkey_form(&frame, &next))
+    } else {
+        ("username", String::new())
+    };
     let sign_up = if api.authlog.accepts_registrations() {
         format!(
             "\n<p><a href=\"{}/sign-up\">Create an account</a></p>",
@@ -159,14 +148,13 @@ fn form_page(
         r#"{alert}<form method="post" action="{base}/sign-in">
 {next}
 <label for="username">Username or e-mail address</label>
-<input type="text" id="username" name="username" value="{name}" autocomplete="username" autocapitalize="none" spellcheck="false" required{first}>
+<input type="text" id="username" name="username" value="{name}" autocomplete="{names}" autocapitalize="none" spellcheck="false" required{first}>
 {password}
 <button type="submit">Sign in</button>
 </form>
-<p><a href="{base}/forgotten-password">Forgotten password?</a></p>{sign_up}"#,
+{passkey}<p><a href="{base}/forgotten-password">Forgotten password?</a></p>{sign_up}"#,
         alert = alert(trouble),
         base = frame.base(),
-        next = hidden("next", next.as_str()),
         name = Escaped(name),
         first = first(trouble),
         password = password("password", "Password", "current-password", ""),
@@ -174,41 +162,20 @@ fn form_page(
     frame.page(status, "Sign in", &content)
 }
 
-/// The second step. The challenge stays in the page, so that several tabs can sign in.
-fn code_page(
-    api: &Api,
-    status: StatusCode,
-    trouble: Option<&str>,
-    challenge: &str,
-    next: &Next,
-) -> Response {
-    let frame = Frame::of(api);
-    let kept = [
-        hidden("challenge", challenge),
-        hidden("next", next.as_str()),
-    ]
-    .join("\n");
-    let content = format!(
-        r#"{alert}<p>Your password was right. Your account has a second factor as well.</p>
-<form method="post" action="{base}/sign-in/code">
-{kept}
-{code}
-<button type="submit">Continue</button>
+/// The form for a passkey, which needs no name.
+fn passkey_form(frame: &Frame<'_>, next: &str) -> String {
+    let options = Options::At("/sign-in/passkey/options");
+    format!(
+        r#"<form method="post" action="{base}/sign-in">
+{next}
+{challenge}
+{button}
 </form>
-<h2>Without the app</h2>
-<p>Each recovery code works once.</p>
-<form method="post" action="{base}/sign-in/code">
-{kept}
-<label for="recovery_code">Recovery code</label>
-<input type="text" id="recovery_code" name="recovery_code" autocomplete="off" autocapitalize="characters" spellcheck="false" required>
-<button type="submit" class="quiet">Use the recovery code</button>
-</form>
-<p><a href="{base}/sign-in">Begin again</a></p>"#,
-        alert = alert(trouble),
+"#,
         base = frame.base(),
-        code = code_field(trouble),
-    );
-    frame.page(status, "Second step", &content)
+        challenge = hidden("challenge", ""),
+        button = passkey_button(frame, &options, QUIET, "Sign in with a passkey"),
+    )
 }
 
 /// The field for a code of an authenticator app.
