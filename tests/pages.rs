@@ -9,7 +9,7 @@ use crate::support;
 
 use serde_json::json;
 use support::authenticator::{Authenticator, enrol};
-use support::browser::Browser;
+use support::browser::{Browser, between, credentials, registered, signed_in};
 use support::http::Http;
 use support::mail::mail_to;
 use support::{
@@ -40,30 +40,6 @@ on_both_stores!(
 
 async fn service(store: Store) -> Program {
     Settings::on(store).with_cheap_hashing().start().await
-}
-
-/// A browser in which `person`, who is registered, has signed in.
-async fn signed_in(http: &Http, person: &Person) -> Browser {
-    let mut browser = Browser::new(http);
-    browser.open("/sign-in").await;
-    browser.submit("/sign-in", &credentials(person)).await;
-    browser.shows(200, "Signed in as");
-    browser
-}
-
-/// A registered person, and a browser in which they have signed in.
-async fn registered(http: &Http, name: &str) -> (Person, Browser) {
-    let person = Person::called(name);
-    Contract::ApiAuth.registers(http, &person).await;
-    let browser = signed_in(http, &person).await;
-    (person, browser)
-}
-
-fn credentials(person: &Person) -> [(&str, &str); 2] {
-    [
-        ("username", &person.username),
-        ("password", &person.password),
-    ]
 }
 
 async fn a_person_signs_up_signs_out_and_signs_in(store: Store) {
@@ -191,14 +167,30 @@ async fn an_authenticator_app_and_recovery_codes_protect_the_account(store: Stor
     browser.open("/security").await;
     browser.shows(200, "You have 8 recovery codes left.");
 
-    let remove = between(&browser.html(), "href=\"/security/authenticator/", "\"");
-    let path = format!("/security/authenticator/{remove}");
-    browser.open(&path).await;
+    let id = between(&browser.html(), "href=\"/security/factors/", "/");
+    let rename = format!("/security/factors/{id}/label");
+    browser.open(&rename).await;
+    for (label, status, words) in [
+        (&*"a".repeat(65), 400, "A name has at most 64 characters"),
+        ("Phone <b>", 200, "The name is saved."),
+        ("  ", 200, "The name is saved."),
+        ("Phone", 200, "<strong>Phone</strong>"),
+    ] {
+        browser.submit(&rename, &[("label", label)]).await;
+        browser.shows(status, words);
+        browser.open(&rename).await;
+    }
+    assert!(browser.page().body.contains("value=\"Phone\""));
+
+    let remove = format!("/security/factors/{id}/removal");
+    browser.open(&remove).await;
     browser.shows(200, "your recovery codes are removed");
-    browser.submit(&path, &right).await;
-    browser.shows(200, "The authenticator app is removed.");
-    browser.open(&path).await;
-    browser.shows(404, "no such authenticator app");
+    browser.submit(&remove, &right).await;
+    browser.shows(200, "The second factor is removed.");
+    for path in [&rename, &remove] {
+        browser.open(path).await;
+        browser.shows(404, "no such second factor");
+    }
     signed_in(&service.http(), &ann).await;
 }
 
@@ -625,6 +617,10 @@ async fn the_cookie_is_for_the_host_alone_and_the_links_stay_below_the_public_ur
 
     let mut browser = Browser::below(&http, "/login");
     browser.open("/sign-in").await;
+    for attribute in ["src=\"", "data-options-at=\""] {
+        let path = between(&browser.html(), attribute, "\"");
+        assert!(path.starts_with("/login/"), "{path}");
+    }
     browser.submit("/sign-in", &credentials(&ann)).await;
     browser.shows(200, "Signed in as");
     let html = browser.html();
@@ -797,8 +793,9 @@ async fn strange_forms_are_refused(store: Store) {
         "/security/sessions/nonsense/end",
         "/security/sessions/%00/end",
         "/security/sessions/00000000-0000-7000-8000-000000000000/end",
-        "/security/authenticator/nonsense",
-        "/security/authenticator/%ff",
+        "/security/factors/nonsense/removal",
+        "/security/factors/%ff/removal",
+        "/security/factors/nonsense/label",
     ] {
         let answer = browser
             .post(path, &token, &[("password", "ann-opens-sesame")])
@@ -951,12 +948,4 @@ async fn listed(http: &Http, browser: &Browser) -> String {
         .collect();
     assert_eq!(own.len(), 1, "{mine}");
     own.remove(0)
-}
-
-fn between(text: &str, start: &str, end: &str) -> String {
-    let rest = text
-        .split(start)
-        .nth(1)
-        .unwrap_or_else(|| panic!("no {start} in {text}"));
-    rest.split(end).next().unwrap().to_owned()
 }

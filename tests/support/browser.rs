@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::http::{Http, Request};
-use super::{Answer, Endpoint};
+use super::{Answer, Contract, Endpoint, Person};
 
 /// A browser that shows a page.
 #[derive(Clone)]
@@ -89,9 +89,11 @@ impl Browser {
         hidden: &[(String, String)],
         fields: &[(&str, &str)],
     ) -> Answer {
+        // A script may have filled in a hidden field.
         let hidden = hidden
             .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(|(name, _)| fields.iter().all(|(filled, _)| filled != name));
         let fields: Vec<_> = hidden.chain(fields.iter().copied()).collect();
         let request = self.request("POST", action).form(&fields);
         request.header("sec-fetch-site", "same-origin").await
@@ -149,6 +151,41 @@ impl Browser {
             }
         }
     }
+}
+
+/// A browser in which `person`, who is registered, has signed in.
+pub async fn signed_in(http: &Http, person: &Person) -> Browser {
+    let mut browser = Browser::new(http);
+    browser.open("/sign-in").await;
+    browser.submit("/sign-in", &credentials(person)).await;
+    browser.shows(200, "Signed in as");
+    browser
+}
+
+/// A registered person, and a browser in which they have signed in.
+pub async fn registered(http: &Http, name: &str) -> (Person, Browser) {
+    let person = Person::called(name);
+    Contract::ApiAuth.registers(http, &person).await;
+    let browser = signed_in(http, &person).await;
+    (person, browser)
+}
+
+/// What a person types to sign in.
+pub fn credentials(person: &Person) -> [(&str, &str); 2] {
+    [
+        ("username", &person.username),
+        ("password", &person.password),
+    ]
+}
+
+/// The text between the first `start` and the `end` after it.
+#[track_caller]
+pub fn between(text: &str, start: &str, end: &str) -> String {
+    let rest = text
+        .split(start)
+        .nth(1)
+        .unwrap_or_else(|| panic!("no {start} in {text}"));
+    rest.split(end).next().expect("a text").to_owned()
 }
 
 fn attribute(tag: &str, name: &str) -> Option<String> {

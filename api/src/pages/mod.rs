@@ -108,8 +108,24 @@ fn routes() -> Router<Arc<Api>> {
             post(security::authenticator::confirm),
         )
         .route(
-            "/security/authenticator/{id}",
-            get(security::authenticator::show_removal).post(security::authenticator::remove),
+            "/security/passkey",
+            get(security::passkey::show).post(security::passkey::begin),
+        )
+        .route(
+            "/security/passkey/confirm",
+            post(security::passkey::confirm),
+        )
+        .route(
+            "/security/passkey/options",
+            post(security::passkey::options),
+        )
+        .route(
+            "/security/factors/{id}/label",
+            get(security::factors::show_label).post(security::factors::rename),
+        )
+        .route(
+            "/security/factors/{id}/removal",
+            get(security::factors::show_removal).post(security::factors::remove),
         )
         .route(
             "/security/recovery-codes",

@@ -1,11 +1,8 @@
-//! The pages on which a person adds and removes an authenticator app.
+//! The pages on which a person adds an authenticator app.
 
 use std::sync::Arc;
 
-use authlog_application::{
-    BegunTotp, BrowserSession, Refusal, RequestContext, SecondFactorRefusal,
-};
-use authlog_domain::FactorId;
+use authlog_application::{BegunTotp, BrowserSession, RequestContext};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,19 +10,21 @@ use axum::response::Response;
 
 use super::super::frame::{Frame, see_other};
 use super::super::html::{Escaped, alert, hidden};
-use super::super::session::{FORM_TOKEN, IdInPath, Visitor, VisitorsForm};
+use super::super::session::{FORM_TOKEN, Visitor, VisitorsForm};
 use super::super::sign_in::code_field;
-use super::super::{qr_code, time_element, trouble};
-use super::{WRONG_PASSWORD, back, proof, with_notice, with_password};
+use super::super::{qr_code, trouble};
+use super::{PasswordPage, Shown, WRONG_PASSWORD, back, with_notice};
 use crate::Api;
 use crate::native::key_uri;
+
+const TITLE: &str = "Add an authenticator app";
 
 /// Shows the form that begins.
 pub(in crate::pages) async fn show(
     State(api): State<Arc<Api>>,
     Visitor(session): Visitor,
 ) -> Response {
-    begin_page(&api, &session, StatusCode::OK, None)
+    BEGIN.show(&api, &session, StatusCode::OK, None)
 }
 
 /// Shows the secret that the app needs. Nothing is stored before the app has shown a right code.
@@ -34,14 +33,16 @@ pub(in crate::pages) async fn begin(
     Extension(context): Extension<RequestContext>,
     VisitorsForm(session, form): VisitorsForm,
 ) -> Response {
-    let begun = api
-        .authlog
-        .begin_totp(session.caller(), proof(&form), None, &context)
-        .await;
-    match begun {
+    let begun = async {
+        let shown = Shown::in_form(&form)?;
+        api.authlog
+            .begin_totp(session.caller(), shown.proof(), None, &context)
+            .await
+    };
+    match begun.await {
         Ok(begun) => secret_page(&api, &session, StatusCode::OK, None, &begun),
         Err(refusal) => trouble::refused(refusal, WRONG_PASSWORD, |status, trouble| {
-            begin_page(&api, &session, status, Some(trouble))
+            BEGIN.show(&api, &session, status, Some(trouble))
         }),
     }
 }
@@ -70,57 +71,17 @@ pub(in crate::pages) async fn confirm(
     let begun = api.authlog.begun_totp(&session, enrolment);
     trouble::refused(refusal, WRONG_PASSWORD, |status, trouble| match &begun {
         Ok(begun) => secret_page(&api, &session, status, Some(trouble), begun),
-        Err(_) => begin_page(&api, &session, status, Some(trouble)),
+        Err(_) => BEGIN.show(&api, &session, status, Some(trouble)),
     })
 }
 
-/// Asks whether to remove the app.
-pub(in crate::pages) async fn show_removal(
-    State(api): State<Arc<Api>>,
-    Visitor(session): Visitor,
-    IdInPath(id): IdInPath,
-) -> Response {
-    removal_page(&api, &session, StatusCode::OK, None, &id)
-}
-
-/// Removes the app.
-pub(in crate::pages) async fn remove(
-    State(api): State<Arc<Api>>,
-    Extension(context): Extension<RequestContext>,
-    IdInPath(id): IdInPath,
-    VisitorsForm(session, form): VisitorsForm,
-) -> Response {
-    let unknown = Refusal::SecondFactor(SecondFactorRefusal::Unknown);
-    let removed = match FactorId::parse(&id) {
-        None => Err(unknown),
-        Some(factor) => {
-            let caller = session.caller();
-            let authlog = &api.authlog;
-            let removed = authlog.remove_own_factor(caller, factor, proof(&form), &context);
-            removed.await
-        }
-    };
-    match removed {
-        Ok(()) => see_other(&api, &with_notice("authenticator-removed")),
-        Err(refusal) => trouble::refused(refusal, WRONG_PASSWORD, |status, trouble| {
-            removal_page(&api, &session, status, Some(trouble), &id)
-        }),
-    }
-}
-
-fn begin_page(
-    api: &Api,
-    session: &BrowserSession,
-    status: StatusCode,
-    trouble: Option<&str>,
-) -> Response {
-    let frame = Frame::of_person(api, session.account());
-    let intro = "<p>An authenticator app shows a new code of six digits every half minute. From then on, signing in takes the \
-                 password and such a code.</p>";
-    let path = "/security/authenticator";
-    let content = with_password(&frame, session, path, trouble, intro, "Continue");
-    frame.page(status, "Add an authenticator app", &content)
-}
+const BEGIN: PasswordPage<'_> = PasswordPage {
+    title: TITLE,
+    path: "/security/authenticator",
+    intro: "<p>An authenticator app shows a new code of six digits every half minute. From then on, signing in takes the password \
+            and such a code.</p>",
+    button: "Continue",
+};
 
 fn secret_page(
     api: &Api,
@@ -153,35 +114,7 @@ fn secret_page(
         code = code_field(trouble),
         back = back(&frame),
     );
-    frame.page(status, "Add an authenticator app", &content)
-}
-
-fn removal_page(
-    api: &Api,
-    session: &BrowserSession,
-    status: StatusCode,
-    trouble: Option<&str>,
-    id: &str,
-) -> Response {
-    let account = session.account();
-    let frame = Frame::of_person(api, account);
-    let title = "Remove the authenticator app";
-    let apps = &account.second_factors.totp;
-    let Some(app) = apps.iter().find(|it| it.factor.to_string() == id) else {
-        let trouble = "The account has no such authenticator app.";
-        let content = format!("{}{}", alert(Some(trouble)), back(&frame));
-        return frame.page(StatusCode::NOT_FOUND, title, &content);
-    };
-    let last = if apps.len() == 1 {
-        " Signing in takes the password alone then, and your recovery codes are removed, too."
-    } else {
-        ""
-    };
-    let added = time_element(app.enrolled_at);
-    let intro = format!("<p>The app was added {added}.{last}</p>");
-    let path = format!("/security/authenticator/{id}");
-    let content = with_password(&frame, session, &path, trouble, &intro, "Remove the app");
-    frame.page(status, title, &content)
+    frame.page(status, TITLE, &content)
 }
 
 /// A secret in groups of four characters, as people type it.

@@ -2,31 +2,35 @@
 //! which asks for the password.
 
 pub(super) mod authenticator;
+pub(super) mod factors;
+pub(super) mod passkey;
 pub(super) mod password;
 pub(super) mod recovery_codes;
 pub(super) mod sessions;
 
 use std::sync::Arc;
 
-use authlog_application::ports::Account;
-use authlog_application::{BrowserSession, OwnerProof, RequestContext, SecondFactorProof};
+use authlog_application::ports::{Account, AssertionResponse};
+use authlog_application::{BrowserSession, OwnerProof, Refusal, RequestContext, SecondFactorProof};
 use authlog_domain::SessionId;
 use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
+use self::factors::factor_section;
 use self::sessions::session_list;
 use super::cross_site::is_own_link;
 use super::form::Form;
 use super::frame::Frame;
 use super::html::{Escaped, alert, first, hidden, password as password_field, status};
+use super::passkey::{CREDENTIAL, Options, QUIET, WITHOUT_SCRIPT, answer, passkey_button};
 use super::session::{FORM_TOKEN, Visitor};
-use super::time_element;
 use crate::Api;
+use crate::native::assertion;
 
 /// What happened, as a page that redirects here names it.
-const NOTICES: [(&str, &str); 5] = [
+const NOTICES: [(&str, &str); 8] = [
     (
         "password",
         "Your password is changed. All other sessions have ended.",
@@ -35,7 +39,19 @@ const NOTICES: [(&str, &str); 5] = [
         "authenticator-added",
         "The authenticator app is added. From now on, signing in takes a code of it. Make recovery codes, in case you lose it.",
     ),
-    ("authenticator-removed", "The authenticator app is removed."),
+    (
+        "passkey-added",
+        "The passkey is added. From now on, your password alone does not sign in. Make recovery codes, in case you lose it.",
+    ),
+    (
+        "passkey-unnamed",
+        "The passkey is added, but not its name. You can name it below. Make recovery codes, in case you lose it.",
+    ),
+    ("factor-renamed", "The name is saved."),
+    (
+        "factor-removed",
+        "The second factor is removed. All other sessions have ended.",
+    ),
     ("session", "The session has ended."),
     ("other-sessions", "All other sessions have ended."),
 ];
@@ -98,7 +114,7 @@ impl Overview<'_> {
             status = status(self.notice),
             alert = alert(self.trouble),
             password = password_section(&frame),
-            factors = factors(&frame, account),
+            factors = factor_section(&frame, api, account),
         );
         frame.page(self.status, "Security", &content)
     }
@@ -114,51 +130,6 @@ fn password_section(frame: &Frame<'_>) -> String {
     )
 }
 
-fn factors(frame: &Frame<'_>, account: &Account) -> String {
-    let base = frame.base();
-    let factors = &account.second_factors;
-    let apps: String = factors
-        .totp
-        .iter()
-        .map(|totp| {
-            let added = time_element(totp.enrolled_at);
-            format!(
-                r#"<li><span>Authenticator app, added {added}</span>
-<a href="{base}/security/authenticator/{id}">Remove<span class="unseen"> the app that was added {added}</span></a></li>
-"#,
-                id = totp.factor
-            )
-        })
-        .collect();
-    let (apps, recovery) = if apps.is_empty() {
-        let nothing = "<p>Your password alone signs in. With an authenticator app on your phone, a stolen password is not \
-                       enough.</p>\n";
-        (nothing.to_owned(), String::new())
-    } else {
-        let left = factors.recovery_codes.as_ref().map_or(0, |it| it.left);
-        let words = match left {
-            0 => {
-                "You have no recovery codes. Without them, losing the app locks you out.".to_owned()
-            }
-            1 => "You have one recovery code left.".to_owned(),
-            left => format!("You have {left} recovery codes left."),
-        };
-        let recovery = format!(
-            r#"
-<h3>Recovery codes</h3>
-<p>{words}</p>
-<p><a href="{base}/security/recovery-codes">Make new recovery codes</a></p>"#
-        );
-        (format!("<ul class=\"rows\">\n{apps}</ul>\n"), recovery)
-    };
-    format!(
-        r#"<section aria-labelledby="factors">
-<h2 id="factors">Second factors</h2>
-{apps}<p><a href="{base}/security/authenticator">Add an authenticator app</a></p>{recovery}
-</section>"#
-    )
-}
-
 /// A form of one button, for the person of this session. `label` is HTML.
 fn button(frame: &Frame<'_>, session: &BrowserSession, path: &str, label: &str) -> String {
     let (base, path) = (frame.base(), Escaped(path));
@@ -168,66 +139,127 @@ fn button(frame: &Frame<'_>, session: &BrowserSession, path: &str, label: &str) 
     )
 }
 
-/// What a person shows to change how the account is protected, as the fields of [`proof_fields`] have it. A code of an
-/// authenticator app consists of digits, and a recovery code has letters, too.
-fn proof(form: &Form) -> OwnerProof<'_> {
-    let code = form.sent("factor").filter(|code| !code.trim().is_empty());
-    let is_of_app = |code: &str| code.chars().all(|it| it.is_ascii_digit() || it == ' ');
-    OwnerProof {
-        password: form.sent("password"),
-        second_factor: code.map(|code| {
-            if is_of_app(code) {
-                SecondFactorProof::Code(code)
-            } else {
-                SecondFactorProof::RecoveryCode(code)
-            }
-        }),
+/// What a person shows to change how the account is protected, as the fields of [`proof_fields`] and [`passkey_proof`] have it.
+struct Shown<'a> {
+    form: &'a Form,
+    assertion: Option<AssertionResponse>,
+}
+
+impl<'a> Shown<'a> {
+    /// # Errors
+    /// [`PasskeyRefusal::Malformed`](authlog_application::PasskeyRefusal::Malformed).
+    fn in_form(form: &'a Form) -> Result<Self, Refusal> {
+        let is_sent = !form.text(CREDENTIAL).is_empty();
+        let assertion = is_sent.then(|| answer(form, assertion)).transpose()?;
+        Ok(Self { form, assertion })
+    }
+
+    /// A code of an authenticator app consists of digits, and a recovery code has letters, too.
+    fn proof(&self) -> OwnerProof<'_> {
+        let code = self.form.text("factor");
+        let is_of_app = code.chars().all(|it| it.is_ascii_digit() || it == ' ');
+        let second_factor = match &self.assertion {
+            Some(response) => Some(SecondFactorProof::Passkey {
+                challenge: self.form.text("challenge"),
+                response,
+            }),
+            None if code.trim().is_empty() => None,
+            None if is_of_app => Some(SecondFactorProof::Code(code)),
+            None => Some(SecondFactorProof::RecoveryCode(code)),
+        };
+        OwnerProof {
+            password: self.form.sent("password"),
+            second_factor,
+        }
     }
 }
 
-/// The fields for [`proof`].
+/// The fields for [`Shown`]: the password and, if the account has second factors, a code.
 fn proof_fields(account: &Account, label: &str, trouble: Option<&str>) -> String {
     let password = password_field("password", label, "current-password", first(trouble));
-    if account.second_factors.is_empty() {
+    let factors = &account.second_factors;
+    if factors.is_empty() {
         return password;
     }
+    let has_recovery_codes = factors.recovery_codes.is_some_and(|codes| codes.left > 0);
+    let label = match (factors.totp.is_empty(), has_recovery_codes) {
+        (false, _) => "Code of your authenticator app, or a recovery code",
+        (true, true) => "Recovery code",
+        (true, false) => {
+            return format!(
+                "{password}\n{WITHOUT_SCRIPT}<p>Use your passkey, unless you did in the last ten minutes.</p>"
+            );
+        }
+    };
     format!(
         r#"{password}
-<label for="factor">Code of your authenticator app, or a recovery code</label>
+<label for="factor">{label}</label>
 <input type="text" id="factor" name="factor" autocomplete="one-time-code" spellcheck="false" aria-describedby="when">
-<p id="when">Leave it empty if you signed in with a code in the last ten minutes.</p>"#
+<p id="when">Leave it empty if you showed a second factor in the last ten minutes.</p>"#
     )
+}
+
+/// The button for [`Shown`] with a passkey, if the account has one that can be used here.
+fn passkey_proof(frame: &Frame<'_>, can_use: bool) -> String {
+    if !can_use {
+        return String::new();
+    }
+    let options = Options::At("/security/passkey/options");
+    let button = passkey_button(frame, &options, QUIET, "Continue with a passkey");
+    format!("\n{}\n{button}", hidden("challenge", ""))
+}
+
+/// Whether the account has a passkey that can be used here.
+fn can_use_passkey(api: &Api, account: &Account) -> bool {
+    api.authlog.offers_passkeys() && !account.second_factors.passkeys.is_empty()
 }
 
 /// What a page says of a wrong password.
 const WRONG_PASSWORD: &str = "The password is wrong.";
 
-/// A form that asks for the password of the account. `intro` is HTML.
-fn with_password(
-    frame: &Frame<'_>,
-    session: &BrowserSession,
-    path: &str,
-    trouble: Option<&str>,
-    intro: &str,
-    button: &str,
-) -> String {
-    format!(
-        r#"{alert}{intro}
+/// A page with a form that asks for the password of the account.
+struct PasswordPage<'a> {
+    title: &'a str,
+    /// The path of the form.
+    path: &'a str,
+    /// What comes before the form, in HTML.
+    intro: &'a str,
+    button: &'a str,
+}
+
+impl PasswordPage<'_> {
+    fn show(
+        &self,
+        api: &Api,
+        session: &BrowserSession,
+        status: StatusCode,
+        trouble: Option<&str>,
+    ) -> Response {
+        let account = session.account();
+        let can_use_passkey = can_use_passkey(api, account);
+        let frame = Frame::of_person(api, account).with_script(can_use_passkey);
+        let content = format!(
+            r#"{alert}{intro}
 <form method="post" action="{base}{path}">
 {token}
 <input type="text" name="username" value="{username}" autocomplete="username" hidden>
 {proof}
-<button type="submit">{button}</button>
+<button type="submit">{button}</button>{passkey}
 </form>
 {back}"#,
-        alert = alert(trouble),
-        base = frame.base(),
-        path = Escaped(path),
-        token = hidden(FORM_TOKEN, &session.form_token()),
-        username = Escaped(session.account().sign_in_name()),
-        proof = proof_fields(session.account(), "Your password", trouble),
-        back = back(frame),
-    )
+            alert = alert(trouble),
+            intro = self.intro,
+            base = frame.base(),
+            path = Escaped(self.path),
+            token = hidden(FORM_TOKEN, &session.form_token()),
+            username = Escaped(account.sign_in_name()),
+            proof = proof_fields(account, "Your password", trouble),
+            button = self.button,
+            passkey = passkey_proof(&frame, can_use_passkey),
+            back = back(&frame),
+        );
+        frame.page(status, self.title, &content)
+    }
 }
 
 /// The link back to the overview.

@@ -13,7 +13,7 @@ use super::super::frame::{Frame, see_other};
 use super::super::html::{Escaped, alert, hidden, password};
 use super::super::session::{FORM_TOKEN, Visitor, VisitorsForm};
 use super::super::trouble;
-use super::{back, proof, proof_fields, with_notice};
+use super::{Shown, back, can_use_passkey, passkey_proof, proof_fields, with_notice};
 use crate::Api;
 
 /// Shows the form.
@@ -30,20 +30,19 @@ pub(in crate::pages) async fn submit(
     Extension(context): Extension<RequestContext>,
     VisitorsForm(session, form): VisitorsForm,
 ) -> Response {
-    let (current, new) = (proof(&form), form.text("new_password"));
-    let changed = if new == form.text("password_confirmation") {
-        let caller = session.caller();
-        let changed = api
-            .authlog
-            .change_password(caller, current, Some(new), &context);
-        changed.await
-    } else {
-        Err(Refusal::Invalid(vec![Violation {
-            field: Field::PasswordConfirmation,
-            flaw: Flaw::Mismatch,
-        }]))
+    let changed = async {
+        let (current, new) = (Shown::in_form(&form)?, form.text("new_password"));
+        if new != form.text("password_confirmation") {
+            return Err(Refusal::Invalid(vec![Violation {
+                field: Field::PasswordConfirmation,
+                flaw: Flaw::Mismatch,
+            }]));
+        }
+        api.authlog
+            .change_password(session.caller(), current.proof(), Some(new), &context)
+            .await
     };
-    match changed {
+    match changed.await {
         Ok(()) => see_other(&api, &with_notice("password")),
         Err(refusal) => {
             let wrong = "The current password is wrong.";
@@ -61,7 +60,8 @@ fn form_page(
     status: StatusCode,
     trouble: Option<&str>,
 ) -> Response {
-    let frame = Frame::of_person(api, session.account());
+    let can_use_passkey = can_use_passkey(api, session.account());
+    let frame = Frame::of_person(api, session.account()).with_script(can_use_passkey);
     let content = format!(
         r#"{alert}<form method="post" action="{base}/security/password">
 {token}
@@ -69,7 +69,7 @@ fn form_page(
 {current}
 {new}
 {again}
-<button type="submit">Change the password</button>
+<button type="submit">Change the password</button>{passkey}
 </form>
 {back}"#,
         alert = alert(trouble),
@@ -84,6 +84,7 @@ fn form_page(
             "new-password",
             ""
         ),
+        passkey = passkey_proof(&frame, can_use_passkey),
         back = back(&frame),
     );
     frame.page(status, "Change the password", &content)

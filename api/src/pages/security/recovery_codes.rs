@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authlog_application::{BrowserSession, RequestContext};
+use authlog_application::RequestContext;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,7 +11,7 @@ use axum::response::Response;
 use super::super::frame::Frame;
 use super::super::session::{Visitor, VisitorsForm};
 use super::super::trouble;
-use super::{WRONG_PASSWORD, back, proof, with_password};
+use super::{PasswordPage, Shown, WRONG_PASSWORD, back};
 use crate::Api;
 
 /// Shows the form.
@@ -19,7 +19,7 @@ pub(in crate::pages) async fn show(
     State(api): State<Arc<Api>>,
     Visitor(session): Visitor,
 ) -> Response {
-    form_page(&api, &session, StatusCode::OK, None)
+    PAGE.show(&api, &session, StatusCode::OK, None)
 }
 
 /// Makes the codes and shows them. They are in no other answer, so this one is no redirect.
@@ -28,10 +28,12 @@ pub(in crate::pages) async fn submit(
     Extension(context): Extension<RequestContext>,
     VisitorsForm(session, form): VisitorsForm,
 ) -> Response {
-    let caller = session.caller();
-    let codes = api
-        .authlog
-        .issue_recovery_codes(caller, proof(&form), &context);
+    let codes = async {
+        let shown = Shown::in_form(&form)?;
+        api.authlog
+            .issue_recovery_codes(session.caller(), shown.proof(), &context)
+            .await
+    };
     match codes.await {
         Ok(codes) => {
             let items: String = codes
@@ -41,8 +43,8 @@ pub(in crate::pages) async fn submit(
             let frame = Frame::of_person(&api, session.account());
             let content = format!(
                 r#"<p role="status">These are your recovery codes. They are shown only now.</p>
-<p>Print them, or keep them in a password manager, but not on the device with the app. Each replaces the app once. Earlier codes
-are not valid any more.</p>
+<p>Print them, or keep them in a password manager, but not on the device with the second factor. Each replaces it once. Earlier
+codes are not valid any more.</p>
 <ol class="codes">
 {items}</ol>
 {back}"#,
@@ -51,21 +53,15 @@ are not valid any more.</p>
             frame.page(StatusCode::CREATED, "Your recovery codes", &content)
         }
         Err(refusal) => trouble::refused(refusal, WRONG_PASSWORD, |status, trouble| {
-            form_page(&api, &session, status, Some(trouble))
+            PAGE.show(&api, &session, status, Some(trouble))
         }),
     }
 }
 
-fn form_page(
-    api: &Api,
-    session: &BrowserSession,
-    status: StatusCode,
-    trouble: Option<&str>,
-) -> Response {
-    let frame = Frame::of_person(api, session.account());
-    let intro = "<p>A recovery code replaces your authenticator app once, if you have lost it. You get ten new codes, and \
-                 earlier ones stop working.</p>";
-    let path = "/security/recovery-codes";
-    let content = with_password(&frame, session, path, trouble, intro, "Make recovery codes");
-    frame.page(status, "Make recovery codes", &content)
-}
+const PAGE: PasswordPage<'_> = PasswordPage {
+    title: "Make recovery codes",
+    path: "/security/recovery-codes",
+    intro: "<p>A recovery code replaces your second factor once, if you have lost it. You get ten new codes, and earlier ones stop \
+            working.</p>",
+    button: "Make recovery codes",
+};
