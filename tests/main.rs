@@ -47,6 +47,7 @@ mod overload;
 mod pages;
 mod passkey_fuzz;
 mod passkey_step_up;
+mod passkey_pages;
 mod passkeys;
 mod password_reset;
 mod program;

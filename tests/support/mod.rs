@@ -9,6 +9,7 @@
 pub mod administered_account;
 pub mod authenticator;
 pub mod browser;
+pub mod chromium;
 pub mod contract;
 pub mod document;
 pub mod earlier_account;

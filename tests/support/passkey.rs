@@ -81,6 +81,12 @@ impl Passkey {
         self
     }
 
+    /// The same authenticator, which verifies the person again.
+    pub fn with_verification(mut self) -> Self {
+        self.flags |= VERIFIED;
+        self
+    }
+
     fn data(&self, flags: u8) -> Vec<u8> {
         let hash = digest(&SHA256, self.rp_id.as_bytes());
         [hash.as_ref(), &[flags], &self.sign_count.to_be_bytes()].concat()
