@@ -135,7 +135,7 @@ async fn fill(store: &Arc<dyn Store>, arguments: &Fill) -> anyhow::Result<u64> {
     Ok(written.load(Ordering::Relaxed))
 }
 
-async fn hash(password: &str) -> anyhow::Result<PasswordHash> {
+pub(crate) async fn hash(password: &str) -> anyhow::Result<PasswordHash> {
     let hasher = Argon2PasswordHasher::start(Argon2Settings::default(), Arc::new(SystemEntropy))?;
     let Ok(password) = Password::parse(password) else {
         bail!("the service would refuse this password");

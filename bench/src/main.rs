@@ -4,6 +4,7 @@
 //! ratios to the limits can be compared.
 
 mod clients;
+mod factors;
 mod fill;
 mod grown;
 mod http;
@@ -13,6 +14,7 @@ mod load;
 mod memory;
 mod native;
 mod operations;
+mod passkey;
 mod plan;
 mod recovery;
 mod report;

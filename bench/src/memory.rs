@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::Effort;
 use crate::clients::{Accounts, Clients, Measuring, Names};
+use crate::factors::FactorClients;
 use crate::native::NativeClients;
 use crate::report::{Report, Store};
 use crate::service::Setup;
@@ -45,6 +46,7 @@ async fn measure(effort: &Effort, store: Store, database: Option<String>) -> any
     let service = setup.start(&[]).await?;
     let mut clients = Clients::of(&setup, &service, effort.connections, &Accounts::New).await?;
     let native = NativeClients::of(&setup, &service, &clients).await?;
+    let mut factors = FactorClients::of(&setup, &service, effort).await?;
     let mut report = Report::default();
     let mut measuring = Measuring {
         service: &service,
@@ -54,6 +56,7 @@ async fn measure(effort: &Effort, store: Store, database: Option<String>) -> any
     };
     native.measure_all(&mut measuring, &mut clients).await?;
     measuring.measure_all(&Names::PLAIN, &mut clients).await?;
+    factors.measure_all(&mut measuring).await?;
     report.print_memory(effort.connections);
     let (after, peak) = (service.memory()?, service.peak_of_all()?);
     eprintln!("{store}: {after:.0} MiB after the last load, peak {peak:.0} MiB");

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use hyper::Method;
 
 use crate::clients::{Accounts, Clients, Measuring, Names};
+use crate::factors::FactorClients;
 use crate::http::{Carried, Connection};
 use crate::limits::pgbench::{self, Pgbench};
 use crate::limits::{bare, hashing, jetstream, reference, sqlite};
@@ -93,6 +94,7 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
     let bare = bare::start(&keys).await?;
     let mut clients = Clients::of(&setup, &service, effort.connections, &Accounts::New).await?;
     let native = NativeClients::of(&setup, &service, &clients).await?;
+    let mut factors = FactorClients::of(&setup, &service, effort).await?;
     let mut limits = Limits {
         effort,
         store,
@@ -107,6 +109,8 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
         eprintln!("{store}: round {round} of {}", effort.rounds);
         if effort.only.is_empty() {
             limits.measure(report).await?;
+            let sample = factors.measure_signing(effort).await?;
+            report.sample("signatures of passkeys by the clients", store, sample);
         }
         let mut measuring = Measuring {
             service: &service,
@@ -115,6 +119,7 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
             report,
         };
         measuring.measure_all(&Names::PLAIN, &mut clients).await?;
+        factors.measure_all(&mut measuring).await?;
         native.measure_all(&mut measuring, &mut clients).await?;
         if effort.wants("storm") {
             measure_storm(&mut measuring, &mut clients).await?;

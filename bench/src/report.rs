@@ -26,8 +26,10 @@ impl fmt::Display for Store {
 }
 
 /// Each operation with its limit and the wanted share of the limit.
-const LIMITS: [(&str, &str, f64); 17] = [
+const LIMITS: [(&str, &str, f64); 19] = [
     ("login", "hash pool", 0.95),
+    ("login with a code", "login", 0.90),
+    ("login with a passkey", "login", 10.0),
     ("register", "hash pool", 0.95),
     ("hash pool", "Argon2 reference in C", 0.80),
     ("verify", "bare handler", 0.60),

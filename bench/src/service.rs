@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::http::{Carried, Connection};
+use crate::passkey::ORIGIN;
 
 /// The settings of every start of the program.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ impl Setup {
             .env_clear()
             .env("AUTHLOG_DATA_DIR", &self.data)
             .env("AUTHLOG_LISTEN", "127.0.0.1:0")
+            .env("AUTHLOG_PUBLIC_URL", ORIGIN)
             .env("AUTHLOG_RATE_LIMIT", "off")
             .env("AUTHLOG_LOG", "error")
             .kill_on_drop(true);
