@@ -1,4 +1,5 @@
-//! Maps in CBOR (RFC 8949) of a bounded size. Authenticators write them in the canonical form of CTAP2, with definite lengths.
+//! Maps in CBOR (RFC 8949) of a bounded size. Authenticators write them in the canonical form of CTAP2: heads are as short as
+//! possible, lengths are definite, and no key is repeated. The order of keys is not checked, because some writers differ there.
 
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
@@ -61,10 +62,12 @@ impl<'b> MapReader<'b> {
         self.decoder.i64().ok()
     }
 
-    /// Skips a value that is a map.
-    pub(super) fn skip_map(&mut self) -> Option<()> {
+    /// Skips a value that is a map, and tells whether it is empty.
+    pub(super) fn skip_map(&mut self) -> Option<bool> {
         matches!(self.decoder.datatype(), Ok(Type::Map)).then_some(())?;
-        skip(&mut self.decoder, MAX_DEPTH)
+        let begin = self.position();
+        skip(&mut self.decoder, MAX_DEPTH)?;
+        Some(self.position() == begin + 1)
     }
 
     /// Whether no byte follows.
@@ -88,19 +91,59 @@ pub(super) fn length_of_map(bytes: &[u8]) -> Option<usize> {
 
 /// Skips one value. Every item takes a byte, so the number of steps is bounded by the length.
 fn skip(decoder: &mut Decoder<'_>, depth: u8) -> Option<()> {
-    let items = match decoder.datatype().ok()? {
-        Type::Array => decoder.array().ok().flatten()?,
-        Type::Map => decoder.map().ok().flatten()?.checked_mul(2)?,
-        Type::Bytes | Type::String | Type::Bool | Type::Null => return decoder.skip().ok(),
-        Type::U8 | Type::U16 | Type::U32 | Type::U64 => return decoder.skip().ok(),
-        Type::I8 | Type::I16 | Type::I32 | Type::I64 | Type::Int => return decoder.skip().ok(),
-        _ => return None,
-    };
-    let depth = depth.checked_sub(1)?;
-    for _ in 0..items {
+    has_shortest_head(decoder).then_some(())?;
+    match decoder.datatype().ok()? {
+        Type::Array => {
+            let depth = depth.checked_sub(1)?;
+            for _ in 0..decoder.array().ok().flatten()? {
+                skip(decoder, depth)?;
+            }
+            Some(())
+        }
+        Type::Map => skip_entries(decoder, depth.checked_sub(1)?),
+        Type::Bytes | Type::String | Type::Bool | Type::Null => decoder.skip().ok(),
+        Type::U8 | Type::U16 | Type::U32 | Type::U64 => decoder.skip().ok(),
+        Type::I8 | Type::I16 | Type::I32 | Type::I64 | Type::Int => decoder.skip().ok(),
+        _ => None,
+    }
+}
+
+/// Skips a map. Its keys are different texts and integers.
+fn skip_entries(decoder: &mut Decoder<'_>, depth: u8) -> Option<()> {
+    let entries = decoder.map().ok().flatten()?;
+    let mut keys = Vec::new();
+    for _ in 0..entries {
+        let begin = decoder.position();
+        match decoder.datatype().ok()? {
+            Type::Array | Type::Map | Type::Bytes => return None,
+            _ => skip(decoder, 0)?,
+        }
+        keys.push(decoder.input().get(begin..decoder.position())?);
         skip(decoder, depth)?;
     }
-    Some(())
+    keys.sort_unstable();
+    let is_repeated = keys.windows(2).any(|pair| pair[0] == pair[1]);
+    (!is_repeated).then_some(())
+}
+
+/// Whether the number in the head of the next item is written with as few bytes as possible (RFC 8949 §4.2.1).
+fn has_shortest_head(decoder: &Decoder<'_>) -> bool {
+    let rest = decoder.input().get(decoder.position()..);
+    let Some([first, number @ ..]) = rest else {
+        return false;
+    };
+    let is_at_least = |length: usize, least: u64| {
+        let bytes = number.get(..length).into_iter().flatten();
+        let value = bytes.fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+        value >= least
+    };
+    match first & 0x1f {
+        24 => is_at_least(1, 24),
+        25 => is_at_least(2, 1 << 8),
+        26 => is_at_least(4, 1 << 16),
+        27 => is_at_least(8, 1 << 32),
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +167,40 @@ mod tests {
             &[0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
         ] {
             assert_eq!(length_of_map(endless), None, "{endless:x?}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_canonical_is_not_skipped() {
+        for canonical in [
+            &[0xa1, 0x18, 24, 0x19, 1, 0][..],
+            &[0xa1, 0x20, 0x1b, 0, 0, 0, 1, 0, 0, 0, 0],
+            &[0xa2, 0x61, b'b', 0xf5, 0x61, b'a', 0xf6],
+            &[0xa2, 0x01, 0x02, 0x61, 0x01, 0x02],
+        ] {
+            assert_eq!(length_of_map(canonical), Some(canonical.len()));
+        }
+        for (flaw, bytes) in [
+            ("a long head of the map", &[0xb8, 1, 0x00, 0x00][..]),
+            ("a long key", &[0xa1, 0x18, 23, 0x00]),
+            ("a long integer", &[0xa1, 0x00, 0x19, 0, 0xff]),
+            ("a longer integer", &[0xa1, 0x00, 0x1a, 0, 0, 0xff, 0xff]),
+            (
+                "the longest integer",
+                &[0xa1, 0x00, 0x3b, 0, 0, 0, 0, 1, 1, 1, 1],
+            ),
+            ("a long length", &[0xa1, 0x00, 0x58, 1, 0xff]),
+            ("a key twice", &[0xa3, 0x01, 0x00, 0x02, 0x00, 0x01, 0x01]),
+            ("a text twice", &[0xa2, 0x61, b'a', 0x00, 0x61, b'a', 0x00]),
+            (
+                "a key twice within",
+                &[0xa1, 0x00, 0x81, 0xa2, 0x01, 0x00, 0x01, 0x00],
+            ),
+            ("a list as a key", &[0xa1, 0x80, 0x00]),
+            ("a map as a key", &[0xa1, 0xa0, 0x00]),
+            ("bytes as a key", &[0xa1, 0x41, 0x00, 0x00]),
+        ] {
+            assert_eq!(length_of_map(bytes), None, "{flaw}");
         }
     }
 }

@@ -116,7 +116,7 @@ fn authenticator_data_of(object: &[u8]) -> Result<&[u8], PasskeyRefusal> {
     if object.len() > MAX_RESPONSE {
         return Err(ATTESTATION_OBJECT);
     }
-    let (mut data, mut format, mut has_statement) = (None, None, false);
+    let (mut data, mut format, mut is_empty) = (None, None, None);
     let mut map = MapReader::begin(object).ok_or(ATTESTATION_OBJECT)?;
     while let Some(key) = map.next_text_key().ok_or(ATTESTATION_OBJECT)? {
         let is_new = match key {
@@ -126,18 +126,21 @@ fn authenticator_data_of(object: &[u8]) -> Result<&[u8], PasskeyRefusal> {
             "fmt" => format
                 .replace(map.text().ok_or(ATTESTATION_OBJECT)?)
                 .is_none(),
-            "attStmt" => {
-                map.skip_map().ok_or(ATTESTATION_OBJECT)?;
-                !std::mem::replace(&mut has_statement, true)
-            }
+            "attStmt" => is_empty
+                .replace(map.skip_map().ok_or(ATTESTATION_OBJECT)?)
+                .is_none(),
             _ => false,
         };
         if !is_new {
             return Err(ATTESTATION_OBJECT);
         }
     }
-    if !map.is_at_end() || format.is_none() || !has_statement {
+    let (Some(data), Some(format), Some(is_empty)) = (data, format, is_empty) else {
+        return Err(ATTESTATION_OBJECT);
+    };
+    // §8.7: the statement of the format "none" is empty. Statements of other formats are not looked at.
+    if !map.is_at_end() || (format == "none" && !is_empty) {
         return Err(ATTESTATION_OBJECT);
     }
-    data.ok_or(ATTESTATION_OBJECT)
+    Ok(data)
 }

@@ -16,6 +16,7 @@ pub(super) const VERIFIED: u8 = 1 << 2;
 pub(super) const ELIGIBLE: u8 = 1 << 3;
 pub(super) const BACKED_UP: u8 = 1 << 4;
 const ATTESTED: u8 = 1 << 6;
+pub(super) const EXTENSIONS: u8 = 1 << 7;
 
 pub(super) enum Key {
     Es256(Box<EcdsaKeyPair>),

@@ -7,7 +7,8 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::super::WebauthnVerifier;
 use super::authenticator::{
-    BACKED_UP, ELIGIBLE, ID, Key, PRESENT, VERIFIED, assertion, attestation, client_data, data,
+    BACKED_UP, ELIGIBLE, EXTENSIONS, ID, Key, PRESENT, VERIFIED, assertion, attestation,
+    client_data, data,
 };
 use super::{ceremony, relying_party};
 
@@ -164,6 +165,77 @@ fn a_key_that_is_none_or_of_another_kind_is_refused() {
         };
         let verified = WebauthnVerifier.verify_assertion(&asked, &stored, &used);
         assert_eq!(verified, Err(PasskeyRefusal::UnsupportedKey), "{name}");
+    }
+}
+
+/// The bytes with the first place of `from` replaced.
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let at = bytes.windows(from.len()).position(|part| part == from);
+    let (before, rest) = bytes.split_at(at.unwrap());
+    [before, to, &rest[from.len()..]].concat()
+}
+
+#[test]
+fn a_statement_of_the_format_none_is_empty() {
+    let party = relying_party(RP);
+    let asked = ceremony(&party, CHALLENGE, true);
+    let right = new(BOTH, "webauthn.create", CHALLENGE, ORIGIN, RP);
+    let statement = b"attStmt\xa1\x63sig\x41\x00";
+    let with_statement = replaced(&right.attestation_object, b"attStmt\xa0", statement);
+    let packed = replaced(&with_statement, b"\x64none", b"\x66packed");
+    for (object, is_accepted) in [(with_statement, false), (packed, true)] {
+        let made = AttestationResponse {
+            attestation_object: object,
+            ..right.clone()
+        };
+        let verified = WebauthnVerifier.verify_attestation(&asked, &made);
+        let refusal = PasskeyRefusal::Malformed("attestationObject");
+        assert_eq!(verified.map(drop), is_accepted.then_some(()).ok_or(refusal));
+    }
+}
+
+#[test]
+fn authenticator_data_that_is_not_canonical_is_refused() {
+    let party = relying_party(RP);
+    let asked = ceremony(&party, CHALLENGE, true);
+    let refusal = PasskeyRefusal::Malformed("authenticatorData");
+    // A key whose type takes two bytes instead of one, and an element of "authData" that is as much longer.
+    let right = new(BOTH, "webauthn.create", CHALLENGE, ORIGIN, RP);
+    let object = replaced(
+        &right.attestation_object,
+        &[0xa5, 1, 2],
+        &[0xa5, 1, 0x18, 2],
+    );
+    let [.., length] = (object.len() - right.attestation_object.len()).to_be_bytes();
+    let mut made = AttestationResponse {
+        attestation_object: object,
+        ..right
+    };
+    let head = b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x59\x00";
+    assert!(made.attestation_object.starts_with(head));
+    made.attestation_object[head.len()] += length;
+    let verified = WebauthnVerifier.verify_attestation(&asked, &made);
+    assert_eq!(verified, Err(refusal));
+
+    for key in Key::all() {
+        let verify = |extensions: &[u8]| {
+            let data = [data(RP, BOTH | EXTENSIONS, 5), extensions.to_vec()].concat();
+            let client = client_data("webauthn.get", CHALLENGE, ORIGIN);
+            let used = assertion(&key, data, client);
+            WebauthnVerifier.verify_assertion(&asked, &credential(&key, false), &used)
+        };
+        assert!(verify(b"\xa1\x61a\x01").is_ok());
+        for extensions in [
+            &b"\xa1\x61a\x18\x01"[..],
+            b"\xa2\x61a\x01\x61a\x02",
+            b"\xa1\x61a\x01\x00",
+            b"\xbf\x61a\x01\xff",
+            b"\xa1\x80\x01",
+            b"\x80",
+            b"",
+        ] {
+            assert_eq!(verify(extensions), Err(refusal), "{extensions:x?}");
+        }
     }
 }
 
