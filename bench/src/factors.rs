@@ -15,7 +15,7 @@ use crate::Effort;
 use crate::clients::Measuring;
 use crate::fill;
 use crate::http::{Carried, Connection, JSON};
-use crate::load::{Sample, Visitor, load};
+use crate::load::{Visitor, load};
 use crate::operations::{LOGIN, PASSWORD};
 use crate::passkey::Passkey;
 use crate::service::{Service, Setup};
@@ -25,6 +25,9 @@ const SEED: (&str, &[u8]) = ("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", b"1234567890123
 
 /// For how many seconds an app shows a code.
 const PERIOD: i64 = 30;
+
+/// The name of the limit that the clients set to logins with passkeys, because they sign on the same machine.
+const SIGNATURES: &str = "signatures of passkeys by the clients";
 
 /// Clients that sign in with a second factor.
 pub(crate) struct FactorClients {
@@ -59,7 +62,7 @@ impl FactorClients {
         Ok(clients)
     }
 
-    /// Measures both ways to sign in, one after the other.
+    /// Measures both ways to sign in, one after the other, and what the clients sign if they do nothing else.
     pub(crate) async fn measure_all(
         &mut self,
         measuring: &mut Measuring<'_>,
@@ -69,16 +72,14 @@ impl FactorClients {
             .await?;
         measuring
             .measure("login with a passkey", &mut self.passkeys)
-            .await
-    }
-
-    /// What the clients can sign on this machine if they do nothing else: the limit that they set to logins with passkeys.
-    pub(crate) async fn measure_signing(&mut self, effort: &Effort) -> anyhow::Result<Sample> {
-        let passkeys = self.passkeys.drain(..);
-        let mut signing: Vec<_> = passkeys.map(Signing).collect();
-        let sample = load(&mut signing, effort.a_while()).await;
-        self.passkeys = signing.into_iter().map(|it| it.0).collect();
-        sample
+            .await?;
+        if measuring.effort.wants(SIGNATURES) {
+            let mut signing = self.passkeys.drain(..).map(Signing).collect();
+            let sample = load(&mut signing, measuring.effort.a_while()).await?;
+            self.passkeys = signing.into_iter().map(|it| it.0).collect();
+            measuring.report.sample(SIGNATURES, measuring.store, sample);
+        }
+        Ok(())
     }
 }
 

@@ -109,8 +109,6 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
         eprintln!("{store}: round {round} of {}", effort.rounds);
         if effort.only.is_empty() {
             limits.measure(report).await?;
-            let sample = factors.measure_signing(effort).await?;
-            report.sample("signatures of passkeys by the clients", store, sample);
         }
         let mut measuring = Measuring {
             service: &service,
