@@ -42,10 +42,16 @@ pub(crate) use passkey_options::{AssertionOptionsOut, CreationOptionsOut};
 const INTROSPECT: &str = "/oauth2/introspect";
 
 /// Routes that change nothing, although their method is POST.
-pub(crate) const READ_ONLY: [&str; 3] = [INTROSPECT, PASSKEY_OPTIONS, SECOND_STEP_OPTIONS];
+pub(crate) const READ_ONLY: [&str; 4] = [
+    INTROSPECT,
+    PASSKEY_OPTIONS,
+    SECOND_STEP_OPTIONS,
+    STEP_UP_OPTIONS,
+];
 
 const PASSKEY_OPTIONS: &str = "/sign-in/passkey/options";
 const SECOND_STEP_OPTIONS: &str = "/sign-in/second-factor/options";
+const STEP_UP_OPTIONS: &str = "/account/step-up/options";
 
 /// Routes that monitoring requests every few seconds.
 pub(crate) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
@@ -101,7 +107,7 @@ fn routes() -> Router<Arc<Api>> {
             post(factors::issue_recovery_codes),
         )
         .route("/account/step-up", post(step_up::step_up))
-        .route("/account/step-up/options", post(step_up::options))
+        .route(STEP_UP_OPTIONS, post(step_up::options))
         .route("/sign-in/second-factor", post(second_factor::finish))
         .route(SECOND_STEP_OPTIONS, post(second_factor::options))
         .route(PASSKEY_OPTIONS, post(passkeys::begin_sign_in))
