@@ -16,6 +16,7 @@ use crate::ports::{
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::CommandExecutor;
+use crate::use_cases::ChallengeSerials;
 use crate::workers::{
     Background, BackgroundWorker, BreachChecker, EventMailer, Housekeeper, LogFeed, MailSweeper,
     OutdatedPassword, PasswordRenewer, ProvedPassword, RefusedLogin, RefusedLoginRecorder,
@@ -135,6 +136,7 @@ pub struct Authlog {
     pub(crate) sessions_left: Arc<Notify>,
     pub(crate) feed: Arc<LogFeed>,
     pub(crate) account_cache: Arc<AccountCache>,
+    pub(crate) challenge_serials: Arc<ChallengeSerials>,
 }
 
 impl Authlog {
@@ -200,6 +202,7 @@ impl Authlog {
             sessions_left,
             account_cache: Arc::clone(&feed.account_cache),
             feed,
+            challenge_serials: Arc::default(),
         };
         (authlog, Operator::new(), background)
     }

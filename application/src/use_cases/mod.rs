@@ -35,6 +35,7 @@ pub use import::{ImportForm, Imported, NotImported};
 pub use import_totp::TotpForm;
 pub use introspect::{ActiveToken, ExpectedToken};
 pub use lag::{Behind, Lag};
+pub(crate) use passkey_sign_in::ChallengeSerials;
 pub use passkey_sign_in::PasskeyChallenge;
 pub use passkeys::{BegunPasskey, ConfirmedPasskey};
 pub use rebuild::{RebuildProgress, rebuild_read_models};

@@ -1,5 +1,7 @@
 //! Signing in with a passkey: the challenges that passkeys sign, and a login without a password.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use authlog_domain::Timestamp;
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,31 @@ use crate::{Authlog, PasskeyRefusal, Refusal, RequestContext, SessionTerms, Sign
 
 /// Serial numbers of challenges in a millisecond.
 const SERIALS: i64 = 1000;
+
+/// The serial number that was given last.
+#[derive(Default)]
+pub(crate) struct ChallengeSerials(AtomicI64);
+
+impl ChallengeSerials {
+    /// The serial number of a challenge that is issued now. It begins with `random` in each millisecond, so that nodes give
+    /// different ones, and then goes up.
+    fn next(&self, now: Timestamp, random: u16) -> i64 {
+        let first = serial_at(now);
+        let following = |last| {
+            if (first..first + SERIALS).contains(&last) {
+                last + 1
+            } else {
+                first + i64::from(random) % SERIALS
+            }
+        };
+        let given = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                Some(following(last))
+            });
+        given.map_or_else(following, following)
+    }
+}
 
 /// The lowest serial number of the challenges that are issued at an instant.
 pub(super) fn serial_at(instant: Timestamp) -> i64 {
@@ -45,8 +72,8 @@ impl Authlog {
     pub(super) fn challenge_serial(&self) -> i64 {
         let mut random = [0; 2];
         self.parts.entropy.fill(&mut random);
-        let random = i64::from(u16::from_be_bytes(random)) % SERIALS;
-        serial_at(self.parts.clock.now()) + random
+        let now = self.parts.clock.now();
+        self.challenge_serials.next(now, u16::from_be_bytes(random))
     }
 
     /// A challenge for a login without a name and a password.
@@ -193,5 +220,24 @@ impl Authlog {
             return Err(PasskeyRefusal::None.into());
         }
         Ok(allowed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn challenges_of_one_millisecond_are_numbered_in_the_order_of_their_issue() {
+        let serials = ChallengeSerials::default();
+        let now = Timestamp::from_unix_millis(1_000_000);
+        let later = Timestamp::from_unix_millis(1_000_001);
+        let first = serials.next(now, 999);
+        assert_eq!(first, 1_000_000_999);
+        // The numbers of a millisecond may go on in the next one.
+        let rest = [(now, 5), (later, 0), (later, 7)].map(|(at, random)| serials.next(at, random));
+        assert_eq!(rest, [1_000_001_000, 1_000_001_001, 1_000_001_002]);
+        // A clock that was set back begins again.
+        assert_eq!(serials.next(now, 1005), 1_000_000_005);
     }
 }
