@@ -193,7 +193,7 @@ impl PostgresStore {
             .bind(all(&plan.built_on, |event| event.sequence))
             .bind(not_after)
             .bind(plan.requires_other_admin_than.map(UserId::as_uuid))
-            .bind(factor_changes(plan))
+            .bind(factor_changes(&plan.factors))
             .fetch_one(self.connections.pool())
             .await?;
         clock.learn(sent, row.try_get("server_time")?);
@@ -235,9 +235,9 @@ impl PostgresStore {
 }
 
 /// The parameter of `apply_factor_changes`; `None` if there is no change.
-fn factor_changes(plan: &AppendPlan) -> Option<Json<Vec<Value>>> {
-    let changes = plan.factors.iter().map(SealedFactorChange::to_json);
-    (!plan.factors.is_empty()).then(|| Json(changes.collect()))
+pub(super) fn factor_changes(changes: &[SealedFactorChange]) -> Option<Json<Vec<Value>>> {
+    let all = changes.iter().map(SealedFactorChange::to_json);
+    (!changes.is_empty()).then(|| Json(all.collect()))
 }
 
 /// Whether exactly this event is stored. Its metadata contains the id of the request, so no other event is equal to it.

@@ -10,15 +10,17 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::append::is_recorded;
+use super::append::{factor_changes, is_recorded};
 use super::batching::{BatchOperation, PendingRequest};
 use super::connections::Connections;
-use super::errors::{append_error, is_too_late, violated_key};
+use super::errors::{append_error, is_factor_used, is_too_late, violated_key};
 use super::pool::answered;
 use super::rows::{SessionRow, sessions, upsert_session};
 use super::server_clock::ServerClock;
 use crate::sealing::{SealedEvent, WithMac};
-use crate::store::{AppendPlan, Predecessor, column_list, in_time, update_on_conflict};
+use crate::store::{
+    AppendPlan, Predecessor, SealedFactorChange, column_list, in_time, update_on_conflict,
+};
 
 /// Appends one event, in the order of the general append: the account, the event, the row. PostgreSQL takes several
 /// times as long to begin the general statement as to execute this one.
@@ -31,7 +33,8 @@ const APPEND: &str = concat!(
         RETURNING 1
     )
     SELECT begin_append(ARRAY[$22::uuid], $23, $24, $25, $26) AS server_time,
-           require_rows(ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session)], ARRAY[1, 1]::bigint[])",
+           require_rows(ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session)], ARRAY[1, 1]::bigint[]),
+           apply_factor_changes($27)",
 );
 
 /// Appends one event to each of several sessions. Skipped are events of accounts that do not exist, events without
@@ -88,10 +91,11 @@ const APPEND_SEVERAL: &str = concat!(
       FROM held, missing",
 );
 
-/// An event, the session's row after it, the account that must exist, and the deadline.
+/// An event, the session's row after it, the use of a second factor, the account that must exist, and the deadline.
 pub(super) struct SessionAppend {
     event: SealedEvent,
     session: WithMac<SessionRecord>,
+    factors: Vec<SealedFactorChange>,
     user: UserId,
     not_after: Option<Instant>,
 }
@@ -125,7 +129,6 @@ impl SessionAppend {
             && claims.is_empty()
             && released.is_empty()
             && mail.is_empty()
-            && factors.is_empty()
             && accounts.is_empty();
         match (events.as_slice(), sessions.as_slice(), held.as_slice()) {
             ([event], [_], [user]) if nothing_else && event.kind == AggregateKind::Session => {
@@ -134,6 +137,7 @@ impl SessionAppend {
                     not_after: *not_after,
                     event: events.pop()?,
                     session: sessions.pop()?,
+                    factors: std::mem::take(factors),
                 })
             }
             _ => None,
@@ -157,12 +161,19 @@ impl BatchOperation for SessionAppends {
         connection: &mut PgConnection,
     ) {
         batch = answer_late(batch);
+        let with_factor: Vec<_> = batch
+            .extract_if(.., |pending| !pending.request.factors.is_empty())
+            .collect();
         // Every batch writes its rows in the same order, so that batches do not deadlock.
         batch.sort_by_key(|pending| pending.request.session.row.id.as_uuid());
         let mut sessions = HashSet::new();
         let (batch, late): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .partition(|pending| sessions.insert(pending.request.session.row.id));
+        // A factor that was used refuses the whole statement.
+        for pending in with_factor {
+            self.send_alone(pending, false);
+        }
         match <[_; 1]>::try_from(batch) {
             Ok([pending]) => {
                 let clock = self.connections.server_clock();
@@ -259,7 +270,9 @@ async fn append_surely(
                     continue;
                 }
                 Err(error) => {
-                    let by_key = violated_key(&error).is_some() || is_too_late(&error);
+                    let by_key = violated_key(&error).is_some()
+                        || is_too_late(&error)
+                        || is_factor_used(&error);
                     (append_error(error), by_key)
                 }
             },
@@ -274,6 +287,7 @@ async fn append(
     SessionAppend {
         event,
         session,
+        factors,
         user,
         not_after,
     }: &SessionAppend,
@@ -300,6 +314,7 @@ async fn append(
         .bind(ids)
         .bind(sequences)
         .bind(not_after.and_then(|at| clock.time_at(at)))
+        .bind(factor_changes(factors))
         .fetch_one(executor)
         .await?;
     clock.learn(sent, row.try_get("server_time")?);
