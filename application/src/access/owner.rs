@@ -28,7 +28,7 @@ impl<'a> From<Option<&'a str>> for OwnerProof<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OwnerNeeds {
     /// A recent second factor if the account has one, otherwise the password: for changes of second factors.
-    PasswordOrFactor,
+    FactorOrPassword,
     /// The password and, if the account has a second factor, a recent one: for a passkey, which later signs in by itself. A role
     /// that needs a second factor can enrol its first one so.
     PasswordAndFactorIfAny,
@@ -64,7 +64,7 @@ impl Authlog {
         let account = session.account();
         let has_factor = !account.second_factors.is_empty();
         let needs_level = match needs {
-            OwnerNeeds::PasswordOrFactor | OwnerNeeds::PasswordAndFactorIfAny => has_factor,
+            OwnerNeeds::FactorOrPassword | OwnerNeeds::PasswordAndFactorIfAny => has_factor,
             OwnerNeeds::PasswordAndFactor => has_factor || self.demands_second_factor(account.role),
         };
         let steps_up = has_factor && proof.second_factor.is_some();
@@ -77,7 +77,7 @@ impl Authlog {
         if needs_level {
             self.check_level(&caller, Some(FRESH))?;
         }
-        let needs_password = !needs_level || needs != OwnerNeeds::PasswordOrFactor;
+        let needs_password = !needs_level || needs != OwnerNeeds::FactorOrPassword;
         let is_checked = steps_up && proof.password.is_some();
         if !is_checked && (needs_password || proof.password.is_some()) {
             self.prove(account, proof.password, context).await?;

@@ -102,7 +102,7 @@ impl Authlog {
         let label = parse_label(label)?;
         let session = self.session_to_change(caller).await?;
         let account = session.account();
-        let (proof, needs) = (proof.into(), OwnerNeeds::PasswordOrFactor);
+        let (proof, needs) = (proof.into(), OwnerNeeds::FactorOrPassword);
         let owner = self
             .prove_current_owner(caller, &session, proof, needs, context)
             .await?;
@@ -293,7 +293,7 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         let session = self.session_to_change(caller).await?;
-        let (proof, needs) = (proof.into(), OwnerNeeds::PasswordOrFactor);
+        let (proof, needs) = (proof.into(), OwnerNeeds::FactorOrPassword);
         let owner = self
             .prove_current_owner(caller, &session, proof, needs, context)
             .await?;
@@ -353,7 +353,7 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<Vec<Zeroizing<String>>, Refusal> {
         let session = self.session_to_change(caller).await?;
-        let (proof, needs) = (proof.into(), OwnerNeeds::PasswordOrFactor);
+        let (proof, needs) = (proof.into(), OwnerNeeds::FactorOrPassword);
         let owner = self
             .prove_current_owner(caller, &session, proof, needs, context)
             .await?;
