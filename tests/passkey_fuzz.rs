@@ -59,7 +59,7 @@ struct Sample {
 async fn any_answer_of_an_authenticator_is_refused(store: Store) {
     let count = from_environment("PROPTEST_CASES").unwrap_or(BODIES);
     let mut random = Random::seeded();
-    println!("AUTHLOG_CHAOS_SEED={}", random.seed());
+    eprintln!("AUTHLOG_CHAOS_SEED={}", random.seed());
     let service = service(store).await;
     let http = service.http();
     let (ann, mut passkey, access) = with_passkey(&http, "ann").await;
@@ -86,7 +86,7 @@ async fn any_answer_of_an_authenticator_is_refused(store: Store) {
         assert_eq!(stored(&service), before);
     }
     for ((path, status), times) in &answers {
-        println!("{times:7} × {status} {path}");
+        eprintln!("{times:7} × {status} {path}");
     }
     assert_eq!(answers.values().sum::<u64>(), count);
     assert!(!service.output().contains("panicked"));

@@ -1,9 +1,5 @@
 //! Passkeys on the hosted pages: a person adds one, signs in with it, and changes the account with it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use crate::support;
 
@@ -200,7 +196,7 @@ async fn a_form_is_confirmed_with_a_passkey(store: Store) {
     let service = service(store).await;
     let http = service.http();
     let (ann, passkey, _) = with_passkey(&http, "ann").await;
-    let mut browser = sign_in(&http, &passkey, "/security/password").await;
+    let browser = sign_in(&http, &passkey, "/security/password").await;
     browser.shows(200, "Continue with a passkey");
     browser.shows(
         200,
@@ -432,31 +428,7 @@ async fn passkeys_work_in_a_real_browser(store: Store) {
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&service.http(), &ann).await;
     let sign_in = format!("{url}/sign-in");
-    // While a page is open, its challenge is replaced before it expires.
-    let hurried = "const { now } = Date, every = setInterval;
-        let ahead = 0;
-        window.later = (minutes) => { ahead += minutes * 60_000; };
-        Date.now = () => now() + ahead;
-        window.setInterval = (look) => every(look, 20);";
-    let hurried = browser.begin_pages_with(hurried).await;
-    browser.open(&sign_in).await;
-    let challenges = async |expected: u64| {
-        let script = "return performance.getEntriesByType('resource')
-            .filter((it) => it.name.endsWith('/sign-in/passkey/options')).length";
-        eventually("a challenge", async || {
-            let asked = browser.run(script).await.as_u64()?;
-            (asked == expected).then_some(())
-        })
-        .await;
-    };
-    challenges(1).await;
-    browser.run("later(3)").await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    challenges(1).await;
-    browser.run("later(2)").await;
-    challenges(2).await;
-    browser.begin_pages_without(&hurried).await;
-
+    the_challenge_of_an_open_page_is_replaced(&browser, &sign_in).await;
     let authenticator = browser.with_authenticator().await;
     let type_password = async || {
         browser.open(&sign_in).await;
@@ -521,4 +493,31 @@ async fn passkeys_work_in_a_real_browser(store: Store) {
     browser.fill_in("password", &ann.password).await;
     browser.press("Continue with a passkey").await;
     browser.shows("Scan this code").await;
+}
+
+/// A browser that waits for a passkey in the field for the name is given a new challenge before the last one expires.
+async fn the_challenge_of_an_open_page_is_replaced(browser: &Chromium, sign_in: &str) {
+    let hurried = "const { now } = Date, every = setInterval;
+        let ahead = 0;
+        window.later = (minutes) => { ahead += minutes * 60_000; };
+        Date.now = () => now() + ahead;
+        window.setInterval = (look) => every(look, 20);";
+    let hurried = browser.begin_pages_with(hurried).await;
+    browser.open(sign_in).await;
+    let challenges = async |expected: u64| {
+        let script = "return performance.getEntriesByType('resource')
+            .filter((it) => it.name.endsWith('/sign-in/passkey/options')).length";
+        eventually("a challenge", async || {
+            let asked = browser.run(script).await.as_u64()?;
+            (asked == expected).then_some(())
+        })
+        .await;
+    };
+    challenges(1).await;
+    browser.run("later(3)").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    challenges(1).await;
+    browser.run("later(2)").await;
+    challenges(2).await;
+    browser.begin_pages_without(&hurried).await;
 }

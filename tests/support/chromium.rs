@@ -1,4 +1,4 @@
-//! A real browser: headless Chromium with an authenticator in software, as Debian's `chromedriver` operates it (W3C WebDriver,
+//! A real browser: headless Chromium with an authenticator in software, as Debian's `chromedriver` operates it (W3C `WebDriver`,
 //! and its extension in WebAuthn Level 3 §11).
 
 use std::io::{Read as _, Write as _};
@@ -15,7 +15,7 @@ use super::program::free_port;
 /// The path of Debian's package.
 const DRIVER: &str = "/usr/bin/chromedriver";
 
-/// The member that names an element in answers of WebDriver.
+/// The member that names an element in answers of `WebDriver`.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// How long a page may take to appear.
@@ -123,7 +123,7 @@ impl Chromium {
         self.ask("goog/cdp/execute", &body).await
     }
 
-    /// The first element of this XPath that is displayed.
+    /// The first element of this `XPath` that is displayed.
     async fn element(&self, xpath: &str) -> String {
         let body = json!({"using": "xpath", "value": xpath});
         within(PATIENCE, xpath, async || {
@@ -208,7 +208,8 @@ impl Drop for Chromium {
             );
             let _ = stream.set_read_timeout(Some(PATIENCE));
             let _ = stream.write_all(request.as_bytes());
-            let _ = stream.read_to_end(&mut Vec::new());
+            // The driver answers once the browser has ended, and keeps the connection.
+            let _ = stream.read_exact(&mut [0; 12]);
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authlog_application::{
-    Refusal, RequestContext, SecondFactorProof, SecondFactorRefusal, SecondStep,
+    PasskeyRefusal, Refusal, RequestContext, SecondFactorProof, SecondFactorRefusal, SecondStep,
 };
 use axum::Extension;
 use axum::extract::State;
@@ -32,26 +32,43 @@ pub(super) struct SecondFactorIn {
     assertion: AssertionIn,
 }
 
+/// Why a second factor that was sent is not even checked.
+pub(super) enum UnclearFactor {
+    /// What is wrong with the body, as a sentence for the client.
+    Body(&'static str),
+    /// What is wrong with the assertion.
+    Assertion(PasskeyRefusal),
+}
+
+impl From<UnclearFactor> for Response {
+    fn from(unclear: UnclearFactor) -> Self {
+        match unclear {
+            UnclearFactor::Body(detail) => problem(StatusCode::BAD_REQUEST, detail),
+            UnclearFactor::Assertion(refusal) => refused(refusal.into()),
+        }
+    }
+}
+
 impl SecondFactorIn {
     /// What was sent, without the challenge.
     ///
     /// # Errors
-    /// A response for a client that sends more than one, or one that cannot be read.
-    fn step(&self) -> Result<Option<SecondStep<'_>>, Response> {
+    /// The client sends more than one, or one that cannot be read.
+    fn step(&self) -> Result<Option<SecondStep<'_>>, UnclearFactor> {
         let codes = [&self.code, &self.recovery_code];
         let codes_sent = codes.iter().filter(|code| code.was_sent()).count();
         if codes_sent + usize::from(self.assertion.was_sent()) > 1 {
             let detail = "The body must hold only one of code, recovery_code and assertion.";
-            return Err(problem(StatusCode::BAD_REQUEST, detail));
+            return Err(UnclearFactor::Body(detail));
         }
         let response = self.assertion.response();
-        let response = response.map_err(|refusal| refused(refusal.into()))?;
+        let response = response.map_err(UnclearFactor::Assertion)?;
         if codes
             .iter()
             .any(|code| matches!(code, JsonField::NotString))
         {
             let detail = "The members code and recovery_code must be strings.";
-            return Err(problem(StatusCode::BAD_REQUEST, detail));
+            return Err(UnclearFactor::Body(detail));
         }
         let [code, recovery_code] = codes.map(JsonField::text);
         Ok(code
@@ -63,18 +80,16 @@ impl SecondFactorIn {
     /// The second factor that steps a session up.
     ///
     /// # Errors
-    /// A response for a client that sends more than one, one that cannot be read, or an assertion without its challenge.
-    pub(super) fn proof(&self) -> Result<Option<SecondFactorProof<'_>>, Response> {
+    /// The client sends more than one, one that cannot be read, or an assertion without its challenge.
+    pub(super) fn proof(&self) -> Result<Option<SecondFactorProof<'_>>, UnclearFactor> {
         Ok(match self.step()? {
             None => None,
             Some(SecondStep::Code(code)) => Some(SecondFactorProof::Code(code)),
             Some(SecondStep::RecoveryCode(code)) => Some(SecondFactorProof::RecoveryCode(code)),
             Some(SecondStep::Passkey(response)) => {
-                let challenge = self.challenge.text().ok_or_else(|| {
-                    let detail =
-                        "The body must hold the challenge that the passkey signed, as a string.";
-                    problem(StatusCode::BAD_REQUEST, detail)
-                })?;
+                let challenge = self.challenge.text().ok_or(UnclearFactor::Body(
+                    "The body must hold the challenge that the passkey signed, as a string.",
+                ))?;
                 Some(SecondFactorProof::Passkey {
                     challenge,
                     response,
@@ -90,10 +105,9 @@ pub(super) async fn finish(
     Extension(context): Extension<RequestContext>,
     JsonBody(body): JsonBody<SecondFactorIn>,
 ) -> Result<Response, Response> {
-    let step = body.step()?.ok_or_else(|| {
-        let detail = "The body must hold the challenge, and code, recovery_code or assertion.";
-        problem(StatusCode::BAD_REQUEST, detail)
-    })?;
+    let step = body.step()?.ok_or(UnclearFactor::Body(
+        "The body must hold the challenge, and code, recovery_code or assertion.",
+    ))?;
     let challenge = body.challenge.text().unwrap_or_default();
     let pending = api.authlog.pending_sign_in(challenge).map_err(refused)?;
     let expired = || refused(Refusal::SecondFactor(SecondFactorRefusal::Expired));

@@ -17,7 +17,7 @@ use super::caller::{Bearer, BearerWithBody};
 use super::factors::shown_once;
 use super::passkey_options::AssertionOptionsOut;
 use super::problem::{problem, refused};
-use super::second_factor::SecondFactorIn;
+use super::second_factor::{SecondFactorIn, UnclearFactor};
 use crate::Api;
 use crate::contracts::sign_in_of;
 use crate::http::{JsonField, presented_token};
@@ -38,7 +38,7 @@ impl OwnerProofIn {
     ///
     /// # Errors
     /// As for [`owner_proof`].
-    pub(super) fn proof(&self) -> Result<OwnerProof<'_>, Response> {
+    pub(super) fn proof(&self) -> Result<OwnerProof<'_>, UnclearFactor> {
         owner_proof(&self.password, &self.factor)
     }
 }
@@ -50,7 +50,7 @@ impl OwnerProofIn {
 pub(super) fn owner_proof<'a>(
     password: &'a JsonField,
     factor: &'a SecondFactorIn,
-) -> Result<OwnerProof<'a>, Response> {
+) -> Result<OwnerProof<'a>, UnclearFactor> {
     Ok(OwnerProof {
         password: password.text(),
         second_factor: factor.proof()?,
