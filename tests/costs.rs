@@ -123,7 +123,7 @@ async fn a_login_with_a_code_is_two_lookups_one_hash_and_one_append(store: Store
         statements: &[
             asked::ACCOUNT_AND_HASH,
             asked::AUTHENTICATOR_APPS,
-            asked::APPEND,
+            asked::APPEND_TO_SESSION,
         ],
         hashes: 1,
         events: 1,

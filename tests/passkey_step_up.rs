@@ -224,7 +224,11 @@ async fn a_passkey_is_the_proof_for_every_change_of_an_account(store: Store) {
     let new = "another-secret";
     for (endpoint, body, expected) in [
         (own::BEGIN_TOTP, json!({}), 200),
-        (own::PASSKEY_CREATION, json!({}), 200),
+        (
+            own::PASSKEY_CREATION,
+            json!({"password": ann.password}),
+            200,
+        ),
         (own::RECOVERY_CODES, json!({}), 201),
         (
             own::CHANGE_EMAIL,
