@@ -19,7 +19,8 @@ use super::rows::{SessionRow, sessions, upsert_session};
 use super::server_clock::ServerClock;
 use crate::sealing::{SealedEvent, WithMac};
 use crate::store::{
-    AppendPlan, Predecessor, SealedFactorChange, column_list, in_time, update_on_conflict,
+    AppendPlan, Predecessor, SealedFactorChange, SealedFactorChangeKind, column_list, in_time,
+    update_on_conflict,
 };
 
 /// Appends one event, in the order of the general append: the account, the event, the row. PostgreSQL takes several
@@ -37,24 +38,23 @@ const APPEND: &str = concat!(
            apply_factor_changes($27)",
 );
 
-/// Appends one event to each of several sessions. Skipped are events of accounts that do not exist, events without
-/// their predecessor, events after their deadline, and events whose number is taken.
-///
-/// No event is inserted before the accounts are locked, because the insert depends on which of them exist. That is
-/// known from the function, which sees every erasure that it had to wait for; the statement's own snapshot is older.
-/// A session with an event has a registered account: a server that took over lacks only the last transactions. Rows
-/// are written last, because they depend on which events were inserted.
-const APPEND_SEVERAL: &str = concat!(
+/// See [`APPEND_SEVERAL`]. The parameters are further arrays, the columns that they become, further queries, and a condition for
+/// the event.
+macro_rules! append_several {
+    ($arrays:literal, $columns:literal, $queries:literal, $condition:literal) => {
+        concat!(
     r"
     WITH held AS MATERIALIZED (
         SELECT hold_accounts($9) AS erased, clock_timestamp() AS server_time
     ), planned AS MATERIALIZED (
         SELECT *
           FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
-                      $7::boolean[], $9::uuid[], $10::timestamptz[], $8::sessions[])
+                      $7::boolean[], $9::uuid[], $10::timestamptz[], ",
+            $arrays,
+            r" $8::sessions[])
             AS planned (aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions, account,
-                        not_after,
-                        ",
+                        not_after, ",
+            $columns,
     sessions!(column_list),
     r")
     ), missing AS MATERIALIZED (
@@ -63,7 +63,9 @@ const APPEND_SEVERAL: &str = concat!(
                     WHERE sequence = 1
                       AND (SELECT true FROM accounts WHERE accounts.user_id = planned.account) IS NOT TRUE) AS accounts
           FROM held
-    ), event AS (
+    ",
+            $queries,
+            r"), event AS (
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions)
         SELECT 'session', aggregate_id, sequence, event_type, event_version, payload::json, metadata::json, ends_sessions
           FROM planned
@@ -73,6 +75,9 @@ const APPEND_SEVERAL: &str = concat!(
                                   WHERE before.aggregate_type = 'session'
                                     AND before.aggregate_id = planned.aggregate_id
                                     AND before.sequence = planned.sequence - 1))
+           ",
+            $condition,
+            r"
         ON CONFLICT (aggregate_type, aggregate_id, sequence) DO NOTHING
         RETURNING aggregate_id
     ), session AS (
@@ -89,6 +94,41 @@ const APPEND_SEVERAL: &str = concat!(
     SELECT missing.accounts AS missing, server_time, array(SELECT aggregate_id FROM event) AS written,
            require_rows(ARRAY[(SELECT count(*) FROM session)], ARRAY[(SELECT count(*) FROM event)])
       FROM held, missing",
+        )
+    };
+}
+
+/// Appends one event to each of several sessions. Skipped are events of accounts that do not exist, events without
+/// their predecessor, events after their deadline, and events whose number is taken.
+///
+/// No event is inserted before the accounts are locked, because the insert depends on which of them exist. That is
+/// known from the function, which sees every erasure that it had to wait for; the statement's own snapshot is older.
+/// A session with an event has a registered account: a server that took over lacks only the last transactions. Rows
+/// are written last, because they depend on which events were inserted.
+const APPEND_SEVERAL: &str = append_several!("", "", "", "");
+
+/// The same for logins that use a passkey, and only if it can be used. A passkey that another transaction uses at this moment
+/// counts as one that cannot: so a batch neither waits for it nor deadlocks.
+const APPEND_SEVERAL_WITH_PASSKEYS: &str = append_several!(
+    "$11::uuid[], $12::bigint[], $13::bigint[], $14::bigint[], $15::boolean[],",
+    "passkey, challenge, latest, sign_count, backed_up,",
+    r"), usable AS MATERIALIZED (
+        SELECT passkeys.factor_id
+          FROM planned JOIN passkeys ON passkeys.factor_id = planned.passkey
+         WHERE passkeys.user_id = planned.account
+           AND (passkeys.last_challenge < planned.challenge OR passkeys.last_challenge > planned.latest)
+           AND planned.account <> ALL ((SELECT accounts FROM missing)::uuid[])
+           FOR UPDATE OF passkeys SKIP LOCKED
+    ), used AS (
+        UPDATE passkeys
+           SET last_challenge = planned.challenge, sign_count = planned.sign_count, backed_up = planned.backed_up
+          FROM planned JOIN usable ON usable.factor_id = planned.passkey
+         WHERE passkeys.factor_id = planned.passkey AND passkeys.user_id = planned.account
+           AND (passkeys.last_challenge < planned.challenge OR passkeys.last_challenge > planned.latest)
+           AND (planned.not_after IS NULL OR planned.not_after >= (SELECT server_time FROM held))
+        RETURNING planned.aggregate_id
+    ",
+    "AND aggregate_id IN (SELECT aggregate_id FROM used)"
 );
 
 /// An event, the session's row after it, the use of a second factor, the account that must exist, and the deadline.
@@ -100,7 +140,44 @@ pub(super) struct SessionAppend {
     not_after: Option<Instant>,
 }
 
+/// The use of a passkey by a login.
+struct PasskeyLogin {
+    factor: Uuid,
+    challenge: i64,
+    latest: i64,
+    sign_count: i64,
+    backed_up: bool,
+}
+
 impl SessionAppend {
+    /// The passkey, if this is a login that uses one. A login has no event before, so that only its passkey can refuse it.
+    fn passkey_login(&self) -> Option<PasskeyLogin> {
+        let [SealedFactorChange { user, what }] = self.factors.as_slice() else {
+            return None;
+        };
+        match *what {
+            SealedFactorChangeKind::UsePasskey {
+                factor,
+                challenge,
+                latest,
+                sign_count,
+                backed_up,
+            } if *user == self.user && self.event.sequence == 1 => Some(PasskeyLogin {
+                factor: factor.as_uuid(),
+                challenge,
+                latest,
+                sign_count: sign_count.into(),
+                backed_up,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether it can be in a batch: it uses no second factor, or a passkey for a login.
+    fn can_be_in_a_batch(&self) -> bool {
+        self.factors.is_empty() || self.passkey_login().is_some()
+    }
+
     /// Takes the event and its row out of a plan that contains nothing else.
     pub(super) fn take_from(plan: &mut AppendPlan) -> Option<Self> {
         let AppendPlan {
@@ -161,19 +238,38 @@ impl BatchOperation for SessionAppends {
         connection: &mut PgConnection,
     ) {
         batch = answer_late(batch);
-        let with_factor: Vec<_> = batch
-            .extract_if(.., |pending| !pending.request.factors.is_empty())
-            .collect();
-        // Every batch writes its rows in the same order, so that batches do not deadlock.
-        batch.sort_by_key(|pending| pending.request.session.row.id.as_uuid());
-        let mut sessions = HashSet::new();
-        let (batch, late): (Vec<_>, Vec<_>) = batch
-            .into_iter()
-            .partition(|pending| sessions.insert(pending.request.session.row.id));
-        // A factor that was used refuses the whole statement.
-        for pending in with_factor {
+        let alone = batch.extract_if(.., |pending| !pending.request.can_be_in_a_batch());
+        for pending in alone.collect::<Vec<_>>() {
             self.send_alone(pending, false);
         }
+        // Every batch writes its rows in the same order, so that batches do not deadlock.
+        batch.sort_by_key(|pending| pending.request.session.row.id.as_uuid());
+        let (mut sessions, mut passkeys) = (HashSet::new(), HashSet::new());
+        let (mut batch, late): (Vec<_>, Vec<_>) = batch.into_iter().partition(|pending| {
+            let passkey = pending.request.passkey_login();
+            sessions.insert(pending.request.session.row.id)
+                && passkey.is_none_or(|passkey| passkeys.insert(passkey.factor))
+        });
+        let with_passkeys = batch.extract_if(.., |pending| !pending.request.factors.is_empty());
+        let with_passkeys = with_passkeys.collect();
+        self.send(batch, connection).await;
+        self.send(with_passkeys, connection).await;
+        // Another command of the batch is on the same session, or uses the same passkey.
+        for pending in late {
+            self.send_alone(pending, false);
+        }
+    }
+}
+
+impl SessionAppends {
+    pub(super) fn new(connections: &Arc<Connections>) -> Self {
+        Self {
+            connections: Arc::clone(connections),
+        }
+    }
+
+    /// Sends appends that all use a passkey, or none.
+    async fn send(&self, batch: Vec<PendingRequest<Self>>, connection: &mut PgConnection) {
         match <[_; 1]>::try_from(batch) {
             Ok([pending]) => {
                 let clock = self.connections.server_clock();
@@ -187,18 +283,6 @@ impl BatchOperation for SessionAppends {
             }
             Err(batch) if batch.is_empty() => {}
             Err(batch) => self.send_batch(batch, connection).await,
-        }
-        // Another command of the batch is on the same session.
-        for pending in late {
-            self.send_alone(pending, false);
-        }
-    }
-}
-
-impl SessionAppends {
-    pub(super) fn new(connections: &Arc<Connections>) -> Self {
-        Self {
-            connections: Arc::clone(connections),
         }
     }
 
@@ -333,8 +417,8 @@ struct Appended {
 }
 
 impl Appended {
-    /// The outcome for one append with the deadline `not_after`; `None` if it was refused for its deadline, and the
-    /// server's clock may have been set.
+    /// The outcome for one append with the deadline `not_after`; `None` if it has to be sent alone: it was refused for its
+    /// deadline, and the server's clock may have been set, or its passkey could not be used.
     fn outcome_of(
         &self,
         planned: &SessionAppend,
@@ -344,7 +428,7 @@ impl Appended {
             Some(Ok(()))
         } else if self.missing.contains(&planned.user.as_uuid()) {
             Some(Err(AppendError::AccountErased))
-        } else if not_after.is_some_and(|at| at < self.server_time) {
+        } else if not_after.is_some_and(|at| at < self.server_time) || !planned.factors.is_empty() {
             None
         } else {
             Some(Err(AppendError::Conflict))
@@ -374,7 +458,16 @@ async fn append_several(
         .map(|it| it.request.not_after.and_then(|at| clock.time_at(at)))
         .collect();
     let sent = Instant::now();
-    let appended: Appended = sqlx::query_as(APPEND_SEVERAL)
+    let passkeys: Vec<_> = batch
+        .iter()
+        .filter_map(|it| it.request.passkey_login())
+        .collect();
+    let statement = if passkeys.is_empty() {
+        APPEND_SEVERAL
+    } else {
+        APPEND_SEVERAL_WITH_PASSKEYS
+    };
+    let mut query = sqlx::query_as(statement)
         .bind(all(batch, |event| event.aggregate_id.as_str()))
         .bind(all(batch, |event| event.sequence))
         .bind(all(batch, |event| event.event_type.as_str()))
@@ -384,9 +477,19 @@ async fn append_several(
         .bind(all(batch, |event| event.ends_sessions))
         .bind(rows)
         .bind(users)
-        .bind(&not_after)
-        .fetch_one(connection)
-        .await?;
+        .bind(&not_after);
+    if !passkeys.is_empty() {
+        let of = |member: fn(&PasskeyLogin) -> i64| passkeys.iter().map(member).collect::<Vec<_>>();
+        let factors: Vec<_> = passkeys.iter().map(|it| it.factor).collect();
+        let backed_up: Vec<_> = passkeys.iter().map(|it| it.backed_up).collect();
+        query = query
+            .bind(factors)
+            .bind(of(|it| it.challenge))
+            .bind(of(|it| it.latest))
+            .bind(of(|it| it.sign_count))
+            .bind(backed_up);
+    }
+    let appended: Appended = query.fetch_one(connection).await?;
     clock.learn(sent, appended.server_time);
     let outcomes = batch.iter().zip(not_after);
     Ok(outcomes
