@@ -8,6 +8,7 @@ use support::authenticator::with_apps;
 use support::contract::{is_refused, refreshes_nothing, verifies};
 use support::http::Request;
 use support::mail::{Mailbox as _, mail_to};
+use support::passkey;
 use support::{
     Answer, Contract, Person, Program, Settings, Store, api_auth, on_both_stores, own, token, users,
 };
@@ -54,7 +55,44 @@ on_both_stores!(
     an_account_that_was_taken_back_is_not_erased_by_the_thief,
     a_link_that_was_mailed_to_the_old_address_resets_nothing_once_the_address_has_changed,
     recovery_codes_that_are_made_at_once_replace_each_other,
+    of_many_logins_with_passkeys_at_once_only_the_replayed_ones_fail,
 );
+
+async fn of_many_logins_with_passkeys_at_once_only_the_replayed_ones_fail(store: Store) {
+    let service = passkey::service(store).await;
+    let http = service.http();
+    let login = |begun: &Value, passkey: &passkey::Passkey| {
+        let credential = passkey.get(&begun["publicKey"]);
+        let body = json!({"challenge": begun["challenge"], "credential": credential});
+        http.send(own::PASSKEY_SIGN_IN).json(&body)
+    };
+    let (mut right, mut replayed) = (Vec::new(), Vec::new());
+    for number in 0..24 {
+        let name = format!("person-{number}");
+        let (_, passkey, _) = passkey::with_passkey(&http, &name).await;
+        let used = passkey::sign_in_options(&http).await;
+        if number % 4 == 0 {
+            let answer = login(&used, &passkey).await;
+            assert_eq!(answer.status, 200, "{answer}");
+            replayed.push(login(&used, &passkey));
+        } else {
+            right.push(login(&used, &passkey));
+        }
+    }
+    let sessions = service.settings.count("sessions");
+    let count = right.len();
+    let answers = at_once(right.into_iter().chain(replayed)).await;
+    let (right, replayed) = answers.split_at(count);
+    assert!(right.iter().all(|answer| answer.status == 200));
+    assert!(replayed.iter().all(|answer| answer.status == 403));
+    let started = service.settings.count("sessions") - sessions;
+    assert_eq!(started, right.len() as i64);
+    // Each of these challenges counts as signed.
+    assert_eq!(
+        service.settings.count("passkeys WHERE last_challenge = 0"),
+        0
+    );
+}
 
 async fn recovery_codes_that_are_made_at_once_replace_each_other(store: Store) {
     let service = fast_service(store).await;
