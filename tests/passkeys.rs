@@ -790,6 +790,7 @@ async fn a_passkey_signs_again_after_a_clock_was_ahead(store: Store) {
     let service = service(store).await;
     let http = service.http();
     let (_, passkey, _) = with_passkey(&http, "ann").await;
+    assert_eq!(sign_in(&http, &passkey).await.status, 200);
     let day = 86_400_000_000_i64;
     let ahead = format!("UPDATE passkeys SET last_challenge = last_challenge + {day}");
     service.settings.execute(&ahead);
