@@ -97,8 +97,8 @@ impl Authlog {
     /// contract. No password is hashed.
     ///
     /// # Errors
-    /// [`SecondFactorRefusal::Expired`] unless this service made the challenge at most [`CHALLENGE_LIFETIME`] ago;
-    /// [`PasskeyRefusal`]; [`Refusal::TooManyAttempts`]; or [`Refusal::Unavailable`].
+    /// [`SecondFactorRefusal::Expired`](crate::SecondFactorRefusal::Expired) unless this service made the challenge at most
+    /// [`CHALLENGE_LIFETIME`] ago; [`PasskeyRefusal`]; [`Refusal::TooManyAttempts`]; or [`Refusal::Unavailable`].
     pub async fn sign_in_with_passkey(
         &self,
         challenge: &str,
@@ -186,8 +186,8 @@ impl Authlog {
     /// login.
     ///
     /// # Errors
-    /// [`SecondFactorRefusal::Expired`], [`PasskeyRefusal::Unavailable`], [`PasskeyRefusal::None`], or
-    /// [`Refusal::Unavailable`].
+    /// [`SecondFactorRefusal::Expired`](crate::SecondFactorRefusal::Expired), [`PasskeyRefusal::Unavailable`],
+    /// [`PasskeyRefusal::None`], or [`Refusal::Unavailable`].
     pub async fn passkeys_to_finish(
         &self,
         pending: &PendingSignIn,
