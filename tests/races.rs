@@ -97,8 +97,9 @@ async fn of_many_logins_with_passkeys_at_once_only_the_replayed_ones_fail(store:
 async fn recovery_codes_that_are_made_at_once_replace_each_other(store: Store) {
     let service = fast_service(store).await;
     let http = service.http();
-    let (ann, [_], access) = with_apps::<1>(&http, "ann").await;
-    let body = json!({"password": ann.password});
+    let (_, [_], access) = with_apps::<1>(&http, "ann").await;
+    // The second factor is recent, so no password is hashed.
+    let body = json!({});
     let make = || http.send(own::RECOVERY_CODES).bearer(&access).json(&body);
     assert_eq!(make().await.status, 201);
     let answers = at_once((0..40).map(|_| make())).await;
