@@ -190,6 +190,10 @@ async fn the_second_step_offers_what_the_account_has(store: Store) {
     let code = app.fresh_code().await;
     browser.submit("/sign-in/code", &[("code", &code)]).await;
     assert_eq!(browser.path, "/security/password");
+
+    // If the row of the passkey is lost, the code remains.
+    service.settings.execute("DELETE FROM passkeys");
+    offers(&step().await, [false, true, true]);
 }
 
 async fn a_form_is_confirmed_with_a_passkey(store: Store) {

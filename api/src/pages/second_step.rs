@@ -97,12 +97,7 @@ struct Ways {
 impl Ways {
     async fn of(api: &Api, challenge: &str) -> Result<Self, Refusal> {
         let pending = pending(api, challenge)?;
-        let methods = api.authlog.methods_to_finish(&pending).await?;
-        let passkeys = if methods.contains(&SignInMethod::Passkey) {
-            Some(api.authlog.passkeys_to_finish(&pending).await?)
-        } else {
-            None
-        };
+        let (methods, passkeys) = api.authlog.ways_to_finish(&pending).await?;
         Ok(Self { methods, passkeys })
     }
 
@@ -163,7 +158,7 @@ impl Ways {
     }
 }
 
-/// What a person is told whose only second factor is a passkey, while the service has none.
+/// For a person whose only second factor is a passkey, if the service has no passkeys.
 const WITHOUT_PASSKEYS: &str = "<p>It is a passkey, and this service has no passkeys, because its address has no host name.</p>";
 
 const RECOVERY: &str =

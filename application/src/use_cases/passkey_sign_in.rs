@@ -150,15 +150,15 @@ impl Authlog {
         };
         let outcome = match (shown, self.sign_in_block(&account)) {
             (Ok(shown), None) => {
-                match self.admit(Attempt::PasskeySignIn {
-                    account: account.id,
-                }) {
-                    Ok(()) => {
-                        self.start_with_factor(&account, None, &shown, terms, context)
-                            .await
-                    }
-                    Err(too_many) => Err(too_many),
-                }
+                let started = async {
+                    let attempt = Attempt::PasskeySignIn {
+                        account: account.id,
+                    };
+                    self.admit(attempt)?;
+                    self.start_with_factor(&account, None, &shown, terms, context)
+                        .await
+                };
+                started.await
             }
             (Ok(_), Some(reason)) => {
                 reserved.was_wrong();
@@ -192,13 +192,25 @@ impl Authlog {
         &self,
         pending: &PendingSignIn,
     ) -> Result<PasskeyChallenge, Refusal> {
-        let relying_party = self.relying_party()?.clone();
+        // Without passkeys, it does not matter what became of the account.
+        self.relying_party()?;
         let account = self.account_to_finish(pending).await?;
-        let allowed = self.allowed_passkeys(&account).await?;
+        self.passkeys_of(&account, pending).await
+    }
+
+    /// The same for the account of the login.
+    ///
+    /// # Errors
+    /// [`PasskeyRefusal::Unavailable`], [`PasskeyRefusal::None`], or [`Refusal::Unavailable`].
+    pub(super) async fn passkeys_of(
+        &self,
+        account: &Account,
+        pending: &PendingSignIn,
+    ) -> Result<PasskeyChallenge, Refusal> {
         Ok(PasskeyChallenge {
             challenge: pending.sealed.clone(),
-            relying_party,
-            allowed,
+            relying_party: self.relying_party()?.clone(),
+            allowed: self.allowed_passkeys(account).await?,
         })
     }
 

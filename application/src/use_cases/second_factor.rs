@@ -6,13 +6,14 @@ use authlog_domain::{ContractName, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::passkey_sign_in::PasskeyChallenge;
 use super::sealed_values::is_current;
 use super::shown_factor::{Evidence, SECOND_FACTOR, SignedChallenge};
 use super::sign_in::too_many;
 use crate::ports::{Account, AssertionResponse, Ceremony, Guess, SealedFor};
 use crate::{
-    Authlog, Password, Refusal, RequestContext, SecondFactorRefusal, SessionTerms, SignInChallenge,
-    SignInMethod, SignedIn,
+    Authlog, PasskeyRefusal, Password, Refusal, RequestContext, SecondFactorRefusal, SessionTerms,
+    SignInChallenge, SignInMethod, SignedIn,
 };
 
 /// How long a login can wait for its second factor.
@@ -45,11 +46,6 @@ impl PendingSignIn {
     /// The contract at which the login began.
     pub fn contract(&self) -> ContractName {
         self.challenge.contract
-    }
-
-    /// The account.
-    pub(super) fn user(&self) -> UserId {
-        self.challenge.user
     }
 }
 
@@ -143,25 +139,46 @@ impl Authlog {
         }
     }
 
-    /// What the account can finish the login with.
+    /// What the account can finish the login with, and the challenge for its passkeys. It is left out if no passkey can be read and
+    /// the account has something else.
+    ///
+    /// # Errors
+    /// [`SecondFactorRefusal::Expired`], [`PasskeyRefusal::None`], or [`Refusal::Unavailable`].
+    pub async fn ways_to_finish(
+        &self,
+        pending: &PendingSignIn,
+    ) -> Result<(Vec<SignInMethod>, Option<PasskeyChallenge>), Refusal> {
+        let account = self.account_to_finish(pending).await?;
+        let methods = self.methods_of(&account);
+        let passkeys =
+            if methods.contains(&SignInMethod::Passkey) {
+                match self.passkeys_of(&account, pending).await {
+                    Err(Refusal::SecondFactor(SecondFactorRefusal::Passkey(
+                        PasskeyRefusal::None,
+                    ))) if methods.len() > 1 => None,
+                    found => Some(found?),
+                }
+            } else {
+                None
+            };
+        Ok((methods, passkeys))
+    }
+
+    /// The account of the login, if it is as it was when its password was checked, and may be signed in to.
     ///
     /// # Errors
     /// [`SecondFactorRefusal::Expired`] or [`Refusal::Unavailable`].
-    pub async fn methods_to_finish(
-        &self,
-        pending: &PendingSignIn,
-    ) -> Result<Vec<SignInMethod>, Refusal> {
-        let account = self.account_to_finish(pending).await?;
-        Ok(self.methods_of(&account))
-    }
-
-    /// The account of the login, if it can be finished still.
     pub(super) async fn account_to_finish(
         &self,
         pending: &PendingSignIn,
     ) -> Result<Account, Refusal> {
-        let account = self.parts.directory.account(pending.user()).await?;
-        let account = account.filter(|it| self.can_finish(it, pending));
+        let PendingSignIn { challenge, .. } = pending;
+        let account = self.parts.directory.account(challenge.user).await?;
+        let account = account.filter(|account| {
+            account.session_epoch == challenge.epoch
+                && !account.second_factors.is_empty()
+                && self.sign_in_block(account).is_none()
+        });
         account.ok_or(EXPIRED)
     }
 
@@ -190,16 +207,12 @@ impl Authlog {
         let reserved = reserved
             .at_account(Some(challenge.user))
             .map_err(too_many)?;
-        let account = match self.parts.directory.account(challenge.user).await {
-            Ok(account) => account.filter(|it| self.can_finish(it, pending)),
-            Err(error) => {
+        let account = match self.account_to_finish(pending).await {
+            Ok(account) => account,
+            Err(refusal) => {
                 reserved.give_back();
-                return Err(error.into());
+                return Err(refusal);
             }
-        };
-        let Some(account) = account else {
-            reserved.give_back();
-            return Err(EXPIRED);
         };
         let reserved = shown.count(reserved, &account)?;
         let outcome = self.start_after_password(&account, shown, terms, context);
@@ -235,14 +248,6 @@ impl Authlog {
                 response,
             }),
         })
-    }
-
-    /// Whether the account is as it was when its password was checked, and may be signed in to.
-    fn can_finish(&self, account: &Account, pending: &PendingSignIn) -> bool {
-        let PendingSignIn { challenge, .. } = pending;
-        account.session_epoch == challenge.epoch
-            && !account.second_factors.is_empty()
-            && self.sign_in_block(account).is_none()
     }
 }
 
