@@ -8,7 +8,8 @@ use authlog_domain::{Authentication, Email, Flaw, Username};
 use super::issue_tokens::NewSession;
 use super::shown_factor::{Evidence, SECOND_FACTOR};
 use crate::ports::{
-    Account, Attempt, FactorChange, Guess, HashingError, Identifier, Reservation, SignInRecord,
+    Account, Attempt, FactorChange, Guess, HashingError, Identifier, PasswordHash, Reservation,
+    SignInRecord,
 };
 use crate::workers::RefusedLogin;
 use crate::{
@@ -138,11 +139,7 @@ impl Authlog {
             session
         } else {
             // The second step does not have the password.
-            self.check_for_breach(&account, &password, context);
-            if let Some(hash) = &hash {
-                let password = password.clone();
-                self.renew_if_outdated(account.id, account.credential, hash, password, context);
-            }
+            self.review_password(&account, password, hash.as_ref(), context);
             reserved.was_right();
             let reason = LoginRefusalReason::SecondFactorMissing;
             self.note_refusal(&account, reason, context);
@@ -152,11 +149,22 @@ impl Authlog {
         };
 
         self.remember_sign_in(&account, context);
-        self.check_for_breach(&account, &password, context);
-        if let Some(hash) = &hash {
+        self.review_password(&account, password, hash.as_ref(), context);
+        self.issue_tokens(account, &session, terms)
+    }
+
+    /// Has a password that was right looked up in the list of breached ones, and hashed again if its hash is outdated.
+    fn review_password(
+        &self,
+        account: &Account,
+        password: Password,
+        hash: Option<&PasswordHash>,
+        context: &RequestContext,
+    ) {
+        self.check_for_breach(account, &password, context);
+        if let Some(hash) = hash {
             self.renew_if_outdated(account.id, account.credential, hash, password, context);
         }
-        self.issue_tokens(account, &session, terms)
     }
 
     /// Why a login to `account` is refused; `None` if it is allowed. `matches` is whether the password was right. The answer
