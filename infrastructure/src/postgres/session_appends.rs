@@ -38,12 +38,12 @@ const APPEND: &str = concat!(
            apply_factor_changes($27)",
 );
 
-/// See [`APPEND_SEVERAL`]. The parameters are further arrays, the columns that they become, further queries, and a condition for
-/// the event.
+/// The statement of [`APPEND_SEVERAL`], with further arrays, the columns that they become, further queries, and a condition for the
+/// event.
 macro_rules! append_several {
     ($arrays:literal, $columns:literal, $queries:literal, $condition:literal) => {
         concat!(
-    r"
+            r"
     WITH held AS MATERIALIZED (
         SELECT hold_accounts($9) AS erased, clock_timestamp() AS server_time
     ), planned AS MATERIALIZED (
@@ -55,17 +55,17 @@ macro_rules! append_several {
             AS planned (aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions, account,
                         not_after, ",
             $columns,
-    sessions!(column_list),
-    r")
+            sessions!(column_list),
+            r")
     ), missing AS MATERIALIZED (
         SELECT erased || array(
                    SELECT account FROM planned
                     WHERE sequence = 1
                       AND (SELECT true FROM accounts WHERE accounts.user_id = planned.account) IS NOT TRUE) AS accounts
           FROM held
-    ",
+    ), ",
             $queries,
-            r"), event AS (
+            r"event AS (
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions)
         SELECT 'session', aggregate_id, sequence, event_type, event_version, payload::json, metadata::json, ends_sessions
           FROM planned
@@ -82,13 +82,13 @@ macro_rules! append_several {
         RETURNING aggregate_id
     ), session AS (
         INSERT INTO sessions (",
-    sessions!(column_list),
-    r") SELECT ",
-    sessions!(column_list),
-    r"
+            sessions!(column_list),
+            r") SELECT ",
+            sessions!(column_list),
+            r"
           FROM planned JOIN event USING (aggregate_id)",
-    sessions!(update_on_conflict),
-    r"
+            sessions!(update_on_conflict),
+            r"
         RETURNING 1
     )
     SELECT missing.accounts AS missing, server_time, array(SELECT aggregate_id FROM event) AS written,
@@ -112,22 +112,21 @@ const APPEND_SEVERAL: &str = append_several!("", "", "", "");
 const APPEND_SEVERAL_WITH_PASSKEYS: &str = append_several!(
     "$11::uuid[], $12::bigint[], $13::bigint[], $14::bigint[], $15::boolean[],",
     "passkey, challenge, latest, sign_count, backed_up,",
-    r"), usable AS MATERIALIZED (
-        SELECT passkeys.factor_id
+    r"usable AS MATERIALIZED (
+        SELECT planned.aggregate_id, planned.passkey, planned.challenge, planned.sign_count, planned.backed_up
           FROM planned JOIN passkeys ON passkeys.factor_id = planned.passkey
          WHERE passkeys.user_id = planned.account
            AND (passkeys.last_challenge < planned.challenge OR passkeys.last_challenge > planned.latest)
            AND planned.account <> ALL ((SELECT accounts FROM missing)::uuid[])
+           AND (planned.not_after IS NULL OR planned.not_after >= (SELECT server_time FROM held))
            FOR UPDATE OF passkeys SKIP LOCKED
     ), used AS (
         UPDATE passkeys
-           SET last_challenge = planned.challenge, sign_count = planned.sign_count, backed_up = planned.backed_up
-          FROM planned JOIN usable ON usable.factor_id = planned.passkey
-         WHERE passkeys.factor_id = planned.passkey AND passkeys.user_id = planned.account
-           AND (passkeys.last_challenge < planned.challenge OR passkeys.last_challenge > planned.latest)
-           AND (planned.not_after IS NULL OR planned.not_after >= (SELECT server_time FROM held))
-        RETURNING planned.aggregate_id
-    ",
+           SET last_challenge = usable.challenge, sign_count = usable.sign_count, backed_up = usable.backed_up
+          FROM usable
+         WHERE passkeys.factor_id = usable.passkey
+        RETURNING usable.aggregate_id
+    ), ",
     "AND aggregate_id IN (SELECT aggregate_id FROM used)"
 );
 
