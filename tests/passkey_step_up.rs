@@ -11,8 +11,8 @@ use support::contract::{is_refused as is_no_token, verifies};
 use support::http::Http;
 use support::mail::{mail_to, notice_to};
 use support::passkey::{
-    Passkey, begin, confirm, enrol, finish, send, service, settings, sign_in_options, step_up,
-    step_up_options, with_passkey, with_proof,
+    Passkey, begin, confirm, enrol, finish, history, is_refused, refused, send, service, settings,
+    sign_in_options, step_up, step_up_options, with_passkey, with_proof,
 };
 use support::{
     Answer, Contract, Endpoint, Person, Program, Settings, Store, api_auth, authenticator,
@@ -37,31 +37,8 @@ on_both_stores!(
     an_account_or_a_service_without_passkeys_says_so,
 );
 
-async fn history(http: &Http, access: &str, kinds: &str) -> Vec<Value> {
-    let request = http.send(own::HISTORY).query(&format!("type={kinds}"));
-    let body = request.bearer(access).await.json();
-    body["events"].as_array().unwrap().clone()
-}
-
 async fn step_ups(http: &Http, access: &str) -> usize {
     history(http, access, "SteppedUp").await.len()
-}
-
-/// How many logins were refused for this reason.
-async fn refused(http: &Http, access: &str, reason: &str) -> usize {
-    let events = history(http, access, "LoginRefused").await;
-    let of_reason = events.iter().filter(|it| it["data"]["reason"] == reason);
-    of_reason.count()
-}
-
-#[track_caller]
-fn is_refused(answer: &Answer, status: u16, words: &str) {
-    assert_eq!(answer.status, status, "{answer}");
-    let media_type = answer.header("content-type");
-    assert_eq!(media_type, Some("application/problem+json"), "{answer}");
-    let problem: Value = serde_json::from_str(&answer.body).unwrap();
-    let detail = problem["detail"].as_str().unwrap();
-    assert!(detail.contains(words), "{detail}");
 }
 
 async fn post(http: &Http, access: &str, body: &Value) -> Answer {

@@ -11,8 +11,8 @@ use support::contract::verifies;
 use support::http::Http;
 use support::mail::{mail_to, notice_to};
 use support::passkey::{
-    Passkey, begin, confirm, enrol, finish, second_step_options, send, service, settings, sign_in,
-    sign_in_options, with_passkey,
+    Passkey, begin, confirm, enrol, finish, history, is_refused, refused, second_step_options,
+    send, service, settings, sign_in, sign_in_options, with_passkey,
 };
 use support::{
     Answer, Contract, Endpoint, Person, Program, Settings, Store, api_auth, authenticator,
@@ -56,36 +56,6 @@ async fn remove(http: &Http, access: &str, id: &str, password: &str) -> Answer {
         .bearer(access)
         .json(&json!({"password": password}))
         .await
-}
-
-async fn history(http: &Http, access: &str, kinds: &str) -> Vec<Value> {
-    let request = http.send(own::HISTORY).query(&format!("type={kinds}"));
-    let body = request.bearer(access).await.json();
-    body["events"].as_array().unwrap().clone()
-}
-
-/// How many logins were refused for this reason.
-async fn refused(http: &Http, access: &str, reason: &str) -> usize {
-    let events = history(http, access, "LoginRefused").await;
-    let of_reason = events.iter().filter(|it| it["data"]["reason"] == reason);
-    of_reason.count()
-}
-
-fn detail(answer: &Answer) -> String {
-    assert_eq!(
-        answer.header("content-type"),
-        Some("application/problem+json"),
-        "{answer}"
-    );
-    let problem: Value = serde_json::from_str(&answer.body).unwrap();
-    problem["detail"].as_str().unwrap().to_owned()
-}
-
-#[track_caller]
-fn is_refused(answer: &Answer, status: u16, words: &str) {
-    assert_eq!(answer.status, status, "{answer}");
-    let detail = detail(answer);
-    assert!(detail.contains(words), "{detail}");
 }
 
 async fn a_passkey_is_enrolled_listed_and_removed(store: Store) {

@@ -247,3 +247,28 @@ pub async fn step_up(http: &Http, access: &str, passkey: &Passkey) -> Answer {
     let body = with_proof(http, access, passkey, json!({})).await;
     http.send(own::STEP_UP).bearer(access).json(&body).await
 }
+
+/// The events of these kinds in the history of the account that is signed in with `access`.
+pub async fn history(http: &Http, access: &str, kinds: &str) -> Vec<Value> {
+    let request = http.send(own::HISTORY).query(&format!("type={kinds}"));
+    let body = request.bearer(access).await.json();
+    body["events"].as_array().expect("events").clone()
+}
+
+/// How many logins were refused for this reason.
+pub async fn refused(http: &Http, access: &str, reason: &str) -> usize {
+    let events = history(http, access, "LoginRefused").await;
+    let of_reason = events.iter().filter(|it| it["data"]["reason"] == reason);
+    of_reason.count()
+}
+
+/// Asserts that the answer is a problem (RFC 9457) with this status, and with these words in its detail.
+#[track_caller]
+pub fn is_refused(answer: &Answer, status: u16, words: &str) {
+    assert_eq!(answer.status, status, "{answer}");
+    let media_type = answer.header("content-type");
+    assert_eq!(media_type, Some("application/problem+json"), "{answer}");
+    let problem: Value = serde_json::from_str(&answer.body).expect("a problem");
+    let detail = problem["detail"].as_str().expect("a detail");
+    assert!(detail.contains(words), "{detail}");
+}
