@@ -1,4 +1,4 @@
-//! Logins with a second factor, beside those with a password alone: with the code of an authenticator app, and with a passkey.
+//! Logins with the code of an authenticator app and logins with a passkey. They are compared with logins by password alone.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;

@@ -11,7 +11,7 @@ use super::html::{Escaped, hidden};
 /// The field with the answer, as JSON text.
 pub(super) const CREDENTIAL: &str = "credential";
 
-/// The attributes of a button beside a more common one.
+/// The attribute of the second button of a form or of a page.
 pub(super) const QUIET: &str = " class=\"quiet\"";
 
 /// Where the script of the page finds what the browser has to know.

@@ -87,8 +87,8 @@ pub(super) const REFRESHES_OF_ACCOUNT: Quota = Quota {
     then_one_per: Duration::from_secs(1),
 };
 
-/// Logins of one account with passkeys alone, from all addresses together. Each appends an event and a row, and costs no hash,
-/// which bounds logins with a password.
+/// Logins of one account with passkeys alone, from all addresses together. Each appends an event and a row. Logins with a password
+/// are bounded by their hashes, and these have none.
 pub(super) const PASSKEY_SIGN_INS: Quota = REFRESHES_OF_ACCOUNT;
 
 /// Changes that an account's owner makes to the account and its sessions. Each appends an event that is kept for ever; a

@@ -93,7 +93,7 @@ async fn enrolled(
     if label.trim().is_empty() {
         return Ok("passkey-added");
     }
-    // The passkey is added, whatever becomes of its name.
+    // If the name is refused, the passkey is added all the same.
     let factor = enrolled.factor.factor;
     let named = authlog
         .rename_own_factor(caller, factor, label, context)
