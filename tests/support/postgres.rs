@@ -139,8 +139,8 @@ impl Postgres {
             run(Command::new(env!("CARGO_BIN_EXE_authlog"))
                 .arg("migrate")
                 .env("AUTHLOG_DATABASE_URL", &unfinished));
-            let [from, to] = [&unfinished, &template]
-                .map(|url| url.rsplit_once('/').expect("a database").1);
+            let [from, to] =
+                [&unfinished, &template].map(|url| url.rsplit_once('/').expect("a database").1);
             self.execute("postgres", &format!("ALTER DATABASE {from} RENAME TO {to}"));
         }
         template
