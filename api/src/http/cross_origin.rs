@@ -12,7 +12,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::Response;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_http::cors::{AllowHeaders, CorsLayer};
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use url::Url;
 
 use super::SECOND_FACTOR;
@@ -89,9 +89,17 @@ impl AllowedOrigins {
         })
     }
 
-    /// Records which page sends `request`, for the response to it.
-    pub(crate) fn page_of<B>(&self, request: &Request<B>) -> Option<Page> {
-        let cors = self.cors.clone()?;
+    /// Records which page sends `request`, for the response to it. Pages of every site may read what `is_public`, but their
+    /// browsers send no cookies there.
+    pub(crate) fn page_of<B>(&self, request: &Request<B>, is_public: bool) -> Option<Page> {
+        let origin = request.headers().get(ORIGIN);
+        let is_allowed = origin.is_some_and(|origin| self.origins.contains(origin));
+        let cors = if is_public && !is_allowed {
+            // A program is no page, and needs no headers.
+            origin.map(|_| for_every_site())
+        } else {
+            self.cors.clone()
+        }?;
         let mut head = Request::new(());
         *head.method_mut() = request.method().clone();
         for name in [
@@ -105,6 +113,16 @@ impl AllowedOrigins {
         }
         Some(Page { cors, head })
     }
+}
+
+/// The CORS layer of public resources.
+fn for_every_site() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(EXPOSED)
+        .max_age(PREFLIGHT_MAX_AGE)
 }
 
 /// The headers with which a browser describes the page that sent a request.

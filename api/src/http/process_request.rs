@@ -80,7 +80,8 @@ pub(crate) async fn process_request(
     let page = if is_forward_auth {
         None
     } else {
-        api.settings.allowed_origins.page_of(&request)
+        let is_public = endpoints.public.contains(&route);
+        api.settings.allowed_origins.page_of(&request, is_public)
     };
 
     let place = match arrival {
