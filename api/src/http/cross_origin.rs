@@ -89,17 +89,30 @@ impl AllowedOrigins {
         })
     }
 
-    /// Records which page sends `request`, for the response to it. Pages of every site may read what `is_public`, but their
-    /// browsers send no cookies there.
-    pub(crate) fn page_of<B>(&self, request: &Request<B>, is_public: bool) -> Option<Page> {
+    /// Records which page sends `request`, for the response to it.
+    pub(crate) fn page_of<B>(&self, request: &Request<B>) -> Option<Page> {
+        let cors = self.cors.clone()?;
+        Some(Page::new(cors, request))
+    }
+
+    /// The same for a public resource: a page of any other site may read it as well, but its browser sends no cookies.
+    pub(crate) fn page_of_any_site<B>(&self, request: &Request<B>) -> Option<Page> {
         let origin = request.headers().get(ORIGIN);
-        let is_allowed = origin.is_some_and(|origin| self.origins.contains(origin));
-        let cors = if is_public && !is_allowed {
-            // A program is no page, and needs no headers.
-            origin.map(|_| for_every_site())
-        } else {
-            self.cors.clone()
-        }?;
+        match origin.filter(|origin| !self.origins.contains(origin)) {
+            Some(_) => Some(Page::new(for_every_site(), request)),
+            None => self.page_of(request),
+        }
+    }
+}
+
+/// The headers with which a browser describes the page that sent a request.
+pub(crate) struct Page {
+    cors: CorsLayer,
+    head: Request<()>,
+}
+
+impl Page {
+    fn new<B>(cors: CorsLayer, request: &Request<B>) -> Self {
         let mut head = Request::new(());
         *head.method_mut() = request.method().clone();
         for name in [
@@ -111,7 +124,7 @@ impl AllowedOrigins {
                 head.headers_mut().insert(name, value.clone());
             }
         }
-        Some(Page { cors, head })
+        Self { cors, head }
     }
 }
 
@@ -123,12 +136,6 @@ fn for_every_site() -> CorsLayer {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(EXPOSED)
         .max_age(PREFLIGHT_MAX_AGE)
-}
-
-/// The headers with which a browser describes the page that sent a request.
-pub(crate) struct Page {
-    cors: CorsLayer,
-    head: Request<()>,
 }
 
 /// Adds the CORS headers that let the page that sent the request read `response`. A preflight request gets a response

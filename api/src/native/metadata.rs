@@ -30,6 +30,10 @@ const AUTH_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "n
 
 /// One document for both specifications: each allows members of the other. Members without a value are left out
 /// (RFC 8414 §3.2).
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the specifications say it with these members"
+)]
 #[derive(Serialize)]
 struct MetadataOut<'a> {
     issuer: &'a str,

@@ -144,7 +144,10 @@ pub(crate) fn failed(failure: RequestError, _: Timestamp) -> Response {
             "invalid_request",
             "The request body took too long to arrive.",
         ),
-        RequestError::LimitExceeded => (TEMPORARILY_UNAVAILABLE, "Too many requests are in progress."),
+        RequestError::LimitExceeded => (
+            TEMPORARILY_UNAVAILABLE,
+            "Too many requests are in progress.",
+        ),
         RequestError::TimedOut => (
             TEMPORARILY_UNAVAILABLE,
             "The response was not ready in time.",

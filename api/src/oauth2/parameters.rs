@@ -111,13 +111,19 @@ mod tests {
             let refused = parameters.optional(name);
             assert_eq!(refused, Err(Unreadable::Repeated(name)));
         }
-        assert_eq!(parameters.required("none"), Err(Unreadable::Missing("none")));
+        assert_eq!(
+            parameters.required("none"),
+            Err(Unreadable::Missing("none"))
+        );
     }
 
     #[test]
     fn a_parameter_that_may_be_repeated_has_all_its_values() {
         let parameters = parsed("resource=a&x=1&resource=&resource=b");
-        assert_eq!(parameters.repeated("resource").collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(
+            parameters.repeated("resource").collect::<Vec<_>>(),
+            ["a", "b"]
+        );
     }
 
     #[test]

@@ -189,10 +189,7 @@ mod tests {
         for (form, error) in [
             ("", Unreadable::Missing("grant_type")),
             ("code=c", Unreadable::Missing("grant_type")),
-            (
-                "grant_type=authorization_code",
-                Unreadable::Missing("code"),
-            ),
+            ("grant_type=authorization_code", Unreadable::Missing("code")),
             (
                 "grant_type=authorization_code&code=a&code=b",
                 Unreadable::Repeated("code"),

@@ -19,7 +19,9 @@ pub(super) async fn of_header(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = in_header(&headers)?.ok_or_else(no_token)?;
+    let token = in_header(&headers)
+        .map_err(|Several| several_tokens())?
+        .ok_or_else(no_token)?;
     answer(&api, token).await
 }
 
@@ -29,7 +31,7 @@ pub(super) async fn of_form(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Response> {
-    let in_header = in_header(&headers)?;
+    let in_header = in_header(&headers).map_err(|Several| several_tokens())?;
     // Some clients send a POST without a body.
     if !headers.contains_key(CONTENT_TYPE) {
         return answer(&api, in_header.ok_or_else(no_token)?).await;
@@ -48,15 +50,19 @@ async fn answer(api: &Api, token: &str) -> Result<Response, Response> {
     Ok(Json(info.claims).into_response())
 }
 
+/// There are several `Authorization` headers, of which a proxy may have checked another one.
+#[derive(Debug, PartialEq, Eq)]
+struct Several;
+
 /// The token of the `Authorization` header; `None` without one of the scheme `Bearer`.
 ///
 /// # Errors
-/// There are several headers, of which a proxy may have checked another one.
-fn in_header(headers: &HeaderMap) -> Result<Option<&str>, Response> {
+/// [`Several`].
+fn in_header(headers: &HeaderMap) -> Result<Option<&str>, Several> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next();
     if values.next().is_some() {
-        return Err(several_tokens());
+        return Err(Several);
     }
     let pair = value
         .and_then(|value| value.to_str().ok())
@@ -140,17 +146,18 @@ mod tests {
     #[test]
     fn only_one_header_of_the_scheme_bearer_has_a_token() {
         let found = |values: &[&'static str]| {
-            let values = values.iter().map(|it| (AUTHORIZATION, HeaderValue::from_static(it)));
+            let values = values
+                .iter()
+                .map(|it| (AUTHORIZATION, HeaderValue::from_static(it)));
             let headers: HeaderMap = values.collect();
-            let token = in_header(&headers).map(|token| token.map(str::to_owned));
-            token.map_err(|refused| refused.status().as_u16())
+            in_header(&headers).map(|token| token.map(str::to_owned))
         };
         assert_eq!(found(&["Bearer abc"]), Ok(Some("abc".to_owned())));
         assert_eq!(found(&["bearer  abc"]), Ok(Some("abc".to_owned())));
         for none in [&[][..], &["abc"], &["Basic abc"], &["Bearer"]] {
             assert_eq!(found(none), Ok(None));
         }
-        assert_eq!(found(&["Bearer a", "Bearer a"]), Err(400));
+        assert_eq!(found(&["Bearer a", "Bearer a"]), Err(Several));
     }
 
     #[test]

@@ -111,7 +111,9 @@ impl<'a> Frame<'a> {
         } else {
             (String::new(), String::new())
         };
-        let application = self.form_action.map_or_else(String::new, |source| format!(" {source}"));
+        let application = self
+            .form_action
+            .map_or_else(String::new, |source| format!(" {source}"));
         let policy = format!(
             "default-src 'none'; form-action 'self'{application}; {POLICY}; style-src '{STYLE_DIGEST}'{allowed}"
         );
@@ -200,8 +202,13 @@ mod tests {
         };
         let frame = Frame::without_links().leading_to(Some(&application));
         let response = frame.page(StatusCode::OK, "Sign in", "");
-        let policy = response.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
-        assert!(policy.contains("; form-action 'self' https://app.example; "), "{policy}");
+        let policy = response.headers()[CONTENT_SECURITY_POLICY]
+            .to_str()
+            .unwrap();
+        assert!(
+            policy.contains("; form-action 'self' https://app.example; "),
+            "{policy}"
+        );
         let opener = "cross-origin-opener-policy";
         assert_eq!(response.headers()[opener], "unsafe-none");
         let plain = Frame::without_links().page(StatusCode::OK, "Sign in", "");

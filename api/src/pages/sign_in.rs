@@ -128,9 +128,8 @@ pub(super) fn go_on(api: &Api, next: &Next) -> Response {
 pub(super) async fn refused(api: &Api, refusal: Refusal, name: &str, next: &Next) -> Response {
     let application = Application::of(api, next).await;
     let application = application.as_ref();
-    let again = |status, trouble: &str| {
-        form_page(api, status, Some(trouble), name, next, application)
-    };
+    let again =
+        |status, trouble: &str| form_page(api, status, Some(trouble), name, next, application);
     match refusal {
         Refusal::Invalid(_) => again(
             StatusCode::BAD_REQUEST,
@@ -154,7 +153,11 @@ fn form_page(
         .with_script(has_passkeys)
         .leading_to(application);
     let hint = application.and_then(|it| it.login_hint.as_deref());
-    let name = if name.is_empty() { hint.unwrap_or_default() } else { name };
+    let name = if name.is_empty() {
+        hint.unwrap_or_default()
+    } else {
+        name
+    };
     let purpose = application.map_or_else(String::new, |application| {
         let name = Escaped(&application.name);
         format!("<p>Sign in to continue to <strong>{name}</strong>.</p>\n")

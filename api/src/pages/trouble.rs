@@ -68,7 +68,8 @@ pub(super) const REGISTRATION_CLOSED: &str =
     "This service takes no registrations. Ask its operator for an account.";
 
 /// What a page says while the service cannot answer.
-pub(super) const LATER: &str = "The service is temporarily unavailable. Please try again in a moment.";
+pub(super) const LATER: &str =
+    "The service is temporarily unavailable. Please try again in a moment.";
 
 const fn second_factor(refusal: SecondFactorRefusal) -> (StatusCode, &'static str) {
     match refusal {
