@@ -122,7 +122,11 @@ fn endpoints_in_line(line: &str) -> Vec<Named> {
 fn stories() -> Vec<String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let mut stories = Vec::new();
-    for file in std::fs::read_dir(directory).unwrap() {
+    let files = [directory.clone(), directory.join("oauth")];
+    let files = files
+        .into_iter()
+        .flat_map(|it| std::fs::read_dir(it).unwrap());
+    for file in files {
         let path = file.unwrap().path();
         if path.extension().is_none_or(|end| end != "rs") {
             continue;

@@ -34,6 +34,14 @@ impl Browser {
         }
     }
 
+    /// The same browser, with a service that was restarted.
+    pub fn at(&self, http: &Http) -> Self {
+        Self {
+            http: http.clone(),
+            ..self.clone()
+        }
+    }
+
     /// The page that it shows.
     #[track_caller]
     pub fn page(&self) -> &Answer {
@@ -71,7 +79,9 @@ impl Browser {
     /// Whether the page has a form that leads to `action`.
     pub fn asks(&self, action: &str) -> bool {
         let form = format!("<form method=\"post\" action=\"{}{action}\">", self.prefix);
-        self.page.as_ref().is_some_and(|page| page.body.contains(&form))
+        self.page
+            .as_ref()
+            .is_some_and(|page| page.body.contains(&form))
     }
 
     /// Submits the form of the page that leads to `action`, with these fields in addition to the hidden ones.

@@ -54,7 +54,10 @@ impl Registration {
         .with("--redirect-uri", CALLBACK)
         .with("--grant", "authorization_code")
         .with("--grant", "refresh_token")
-        .with("--scope", "openid profile email phone address offline_access")
+        .with(
+            "--scope",
+            "openid profile email phone address offline_access",
+        )
     }
 
     /// With an option. An option that may be repeated is added.
@@ -95,12 +98,17 @@ impl Registration {
         assert!(output.status.success(), "{output:?}");
         let printed: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {output:?}"));
-        let redirect_uri = self.options.iter().find(|(name, _)| *name == "--redirect-uri");
+        let redirect_uri = self
+            .options
+            .iter()
+            .find(|(name, _)| *name == "--redirect-uri");
         App {
             id: self.id.clone(),
             secret: printed["secret"].as_str().map(str::to_owned),
             redirect_uri: redirect_uri.map_or_else(String::new, |(_, uri)| uri.clone()),
-            sends_pkce: !self.options.contains(&("--require-pkce", "false".to_owned())),
+            sends_pkce: !self
+                .options
+                .contains(&("--require-pkce", "false".to_owned())),
             http: service.http(),
         }
     }
@@ -139,6 +147,14 @@ pub struct Granted {
 }
 
 impl App {
+    /// The same application, with a service that was restarted.
+    pub fn of(&self, http: &Http) -> Self {
+        Self {
+            http: http.clone(),
+            ..self.clone()
+        }
+    }
+
     /// A request for a code, with a new state, nonce and PKCE challenge.
     pub fn begins(&self, scope: &str) -> Begun {
         let mut parameters = vec![
@@ -156,7 +172,9 @@ impl App {
         }
         let parameters = parameters.into_iter();
         Begun {
-            parameters: parameters.map(|(name, value)| (name.to_owned(), value)).collect(),
+            parameters: parameters
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
             verifier,
         }
     }
@@ -206,9 +224,7 @@ impl App {
     pub fn authenticated(&self, endpoint: Endpoint, form: &[(&str, &str)]) -> Request {
         let request = self.http.send(endpoint);
         match &self.secret {
-            Some(secret) => request
-                .authorization(&basic(&self.id, secret))
-                .form(form),
+            Some(secret) => request.authorization(&basic(&self.id, secret)).form(form),
             None => request.form(&[form, &[("client_id", self.id.as_str())]].concat()),
         }
     }
@@ -250,7 +266,9 @@ impl Begun {
     /// The parameters.
     pub fn form(&self) -> Vec<(&str, &str)> {
         let pairs = self.parameters.iter();
-        pairs.map(|(name, value)| (name.as_str(), value.as_str())).collect()
+        pairs
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect()
     }
 
     /// The path of the request.
@@ -292,7 +310,8 @@ impl Callback {
     #[track_caller]
     pub fn code(&self) -> &str {
         assert_eq!(self.get("error"), None, "{self:?}");
-        self.get("code").unwrap_or_else(|| panic!("no code: {self:?}"))
+        self.get("code")
+            .unwrap_or_else(|| panic!("no code: {self:?}"))
     }
 
     /// Asserts that it has this error, a sentence about it, and no code.

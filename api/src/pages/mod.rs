@@ -147,6 +147,10 @@ fn routes() -> Router<Arc<Api>> {
             "/security/sessions/end-others",
             post(security::sessions::end_others),
         )
+        .route(
+            "/security/applications/{id}/withdraw",
+            post(security::applications::withdraw),
+        )
         .route("/security/sessions/{id}/end", post(security::sessions::end))
 }
 
