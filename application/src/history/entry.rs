@@ -159,7 +159,18 @@ fn in_words(event_type: &str, data: &Value) -> String {
         EventKind::PasswordFoundBreached => {
             "signed in with a password that is on the list of breached ones"
         }
+        EventKind::ConsentGiven => {
+            let (client, scopes) = (member("client"), member("scopes"));
+            return format!("consented that the application {client} has the scopes {scopes}");
+        }
+        EventKind::ConsentWithdrawn => {
+            return format!("withdrew the consent to the application {}", member("client"));
+        }
         EventKind::UserErased => "was erased with all personal data",
+        EventKind::LoggedIn if data["client"].is_string() => {
+            let (client, scopes) = (member("client"), member("scopes"));
+            return format!("signed in to the application {client} with the scopes {scopes}");
+        }
         EventKind::LoggedIn if is_without_password(data) => "signed in with a passkey",
         EventKind::LoggedIn if data["acr"] == AuthenticationLevel::Aal2.as_str() => {
             "signed in with a second factor"
@@ -171,7 +182,13 @@ fn in_words(event_type: &str, data: &Value) -> String {
         }
         EventKind::SteppedUp => "gave the password again",
         EventKind::RefreshTokenReused => "used a copied refresh token, which ended the session",
+        EventKind::AuthorizationCodeReused => {
+            "had a copied authorization code used, which ended the session"
+        }
         EventKind::LoggedOut => "signed out",
+        EventKind::SessionRevoked if data["reason"] == "consent-withdrawn" => {
+            "ended the session by withdrawing the consent to its application"
+        }
         EventKind::SessionRevoked => {
             return format!("had the session ended by the {}", member("reason"));
         }
