@@ -12,6 +12,7 @@
 
 pub mod breached;
 pub mod claim_upgrade;
+mod consents;
 mod doctor;
 mod exclusive_file;
 pub mod hashing;
@@ -23,7 +24,6 @@ pub mod postgres;
 mod recent_requests;
 pub mod seal_upgrade;
 pub mod sealing;
-mod consents;
 mod second_factors;
 mod session_authentication;
 mod session_grant;

@@ -26,9 +26,7 @@ impl GrantColumns<'_> {
         Ok(Some(ClientGrant {
             client: ClientId::from_stored(client),
             scopes: Scopes::from_stored(self.scopes.unwrap_or_default()),
-            audience: self
-                .audience
-                .map_or(Ok(vec![]), serde_json::from_str)?,
+            audience: self.audience.map_or(Ok(vec![]), serde_json::from_str)?,
             parent: self.parent,
         }))
     }

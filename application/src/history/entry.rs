@@ -164,7 +164,10 @@ fn in_words(event_type: &str, data: &Value) -> String {
             return format!("consented that the application {client} has the scopes {scopes}");
         }
         EventKind::ConsentWithdrawn => {
-            return format!("withdrew the consent to the application {}", member("client"));
+            return format!(
+                "withdrew the consent to the application {}",
+                member("client")
+            );
         }
         EventKind::UserErased => "was erased with all personal data",
         EventKind::LoggedIn if data["client"].is_string() => {

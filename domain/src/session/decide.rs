@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AuthorizationCodeReused, ClientGrant, LoggedIn, LoggedOut, RefreshTokenReused, Session, SessionEvent, SessionRevoked, Started,
-    SteppedUp, TokenRefreshed,
+    AuthorizationCodeReused, ClientGrant, LoggedIn, LoggedOut, RefreshTokenReused, Session,
+    SessionEvent, SessionRevoked, Started, SteppedUp, TokenRefreshed,
 };
 use crate::{Authentication, RevocationReason, Rotation, Timestamp, UserId};
 

@@ -3,8 +3,8 @@
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::catalogued;
 use super::ClientGrant;
+use crate::catalogue::catalogued;
 use crate::{
     Audience, Authentication, AuthenticationLevel, AuthenticationMethods, ClientId, FactorId,
     RevocationReason, Rotation, Scopes, SessionId, Timestamp, UserId,

@@ -58,6 +58,10 @@ impl RevocationReason {
 }
 
 /// The state of a session.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a command has one aggregate, which is nearly always a started session"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Session {
     /// No session with this id has started.

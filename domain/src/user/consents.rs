@@ -42,6 +42,11 @@ impl Consents {
         self.0.iter()
     }
 
+    /// Whether a consent to this application can be recorded.
+    pub fn has_room_for(&self, client: &ClientId) -> bool {
+        self.0.len() < MAX_CONSENTS || self.0.contains_key(client)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -127,7 +132,7 @@ pub(super) fn give_consent(
     }
     let scopes = match consents.of(&client) {
         Some(before) => before.scopes.union(&scopes),
-        None if consents.0.len() >= MAX_CONSENTS => return Err(UserRefusal::TooManyConsents),
+        None if !consents.has_room_for(&client) => return Err(UserRefusal::TooManyConsents),
         None => scopes,
     };
     Ok(vec![UserEvent::ConsentGiven(ConsentGiven {

@@ -4,8 +4,8 @@ use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ConsentGiven, ConsentWithdrawn, FactorRemoved, FactorRenamed, PasskeyCounterWentBack, PasskeyEnrolled, PasswordFoundBreached,
-    RecoveryCodeUsed, RecoveryCodesIssued, TotpEnrolled,
+    ConsentGiven, ConsentWithdrawn, FactorRemoved, FactorRenamed, PasskeyCounterWentBack,
+    PasskeyEnrolled, PasswordFoundBreached, RecoveryCodeUsed, RecoveryCodesIssued, TotpEnrolled,
 };
 use crate::catalogue::catalogued;
 use crate::{

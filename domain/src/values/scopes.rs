@@ -65,6 +65,12 @@ impl Scopes {
         Ok(Self(scopes))
     }
 
+    /// Scopes that were valid when they were stored, separated by spaces.
+    pub fn from_stored(text: &str) -> Self {
+        let named = text.split(' ').filter(|scope| !scope.is_empty());
+        Self(named.map(Scope::from_stored).collect())
+    }
+
     /// Whether `scope` is one of them.
     pub fn contains(&self, scope: &str) -> bool {
         self.0.iter().any(|it| it.as_str() == scope)
@@ -120,8 +126,7 @@ impl Serialize for Scopes {
 impl<'de> Deserialize<'de> for Scopes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let named = text.split(' ').filter(|scope| !scope.is_empty());
-        Ok(Self(named.map(Scope::from_stored).collect()))
+        Ok(Self::from_stored(&text))
     }
 }
 

@@ -251,13 +251,7 @@ impl Directory for SqliteStore {
             })
             .await?;
         let (found, parents, has_more) = rows;
-        Ok(live_page(
-            found?,
-            &parents,
-            has_more,
-            now,
-            limit as usize,
-        ))
+        Ok(live_page(found?, &parents, has_more, now, limit as usize))
     }
 
     async fn may_have_other_sessions(

@@ -34,9 +34,7 @@ use errors::owner;
 pub(crate) use errors::{readable_row, unreadable};
 pub(crate) use factors::{SealedFactor, SealedFactorChange, SealedFactorChangeKind};
 pub(crate) use keys::{KeyVault, WrappedKeys, shared_secret_place, signing_key_place};
-pub(crate) use live_sessions::{
-    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, parents_of,
-};
+pub(crate) use live_sessions::{MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, parents_of};
 pub(crate) use log_row::{AtCursor, LogRow, leaf_hash};
 pub(crate) use mail::{LONGEST_POSTPONEMENT, MailEntry};
 pub(crate) use opening::check_keys;
