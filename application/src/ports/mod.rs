@@ -8,6 +8,7 @@
 
 mod attempts;
 mod breached_passwords;
+mod clients;
 mod clock;
 mod directory;
 mod doctor;
@@ -40,6 +41,7 @@ pub use attempts::{
     Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess, ReservedRegistration,
 };
 pub use breached_passwords::{BreachLookup, BreachedPasswords};
+pub use clients::{ClientSecrets, Clients};
 pub use clock::{Clock, ClockReading, Entropy};
 pub use directory::{Directory, LiveSessions, SessionWithAccount, SignInRecord};
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
