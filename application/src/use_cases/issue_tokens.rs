@@ -226,6 +226,7 @@ impl Authlog {
             expires_at: issued.expires_at,
             authentication: Some(session.authentication),
             extra,
+            oauth: None,
         })
     }
 
@@ -250,6 +251,7 @@ impl Authlog {
             expires_at: issued.expires_at,
             authentication: None,
             extra: (terms.claims)(account, issued),
+            oauth: None,
         })
     }
 

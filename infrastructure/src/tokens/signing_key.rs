@@ -276,9 +276,7 @@ fn new_key_bytes(
     Ok(Zeroizing::new(bytes))
 }
 
-fn new_rsa_key_bytes(
-    size: KeySize,
-) -> Result<Zeroizing<Vec<u8>>, aws_lc_rs::error::Unspecified> {
+fn new_rsa_key_bytes(size: KeySize) -> Result<Zeroizing<Vec<u8>>, aws_lc_rs::error::Unspecified> {
     let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(size)?.as_der()?;
     Ok(Zeroizing::new(der.as_ref().to_vec()))
 }
