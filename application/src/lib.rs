@@ -34,8 +34,8 @@ mod use_cases;
 mod workers;
 
 pub use access::{
-    Admin, Auditor, Authorized, BrowserSession, Caller, CallerProof, ChangesAccounts, Entitlement,
-    FreshAdmin, Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories,
+    Admin, AuthenticatedClient, Auditor, Authorized, BrowserSession, Caller, CallerProof,
+    ChangesAccounts, ClientCredentials, ClientProof, Entitlement, FreshAdmin, Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories,
     TokenInspector,
 };
 pub use authlog::{Authlog, Parts, RegistrationPolicy, Settings};
@@ -53,6 +53,7 @@ pub use session_terms::{
     RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
+    AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest, AuthorizationTarget, ClaimName, CodeExchange, ConsentDemand, ConsentRefusal, GrantRefusal, OAuthTokens, Prompt, TargetRefusal, UserInfo,
     AccountState, ActiveToken, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME,
     ConfirmedPasskey, ConfirmedTotp, ENROLMENT_LIFETIME, ExpectedToken, ImportForm, Imported, Lag,
     Link, LinkOffer, LinkProof, LiveSession, NotIdentified, NotImported, PasskeyChallenge,

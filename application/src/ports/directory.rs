@@ -36,6 +36,12 @@ impl SessionWithAccount {
         self.session
             .is_live(&self.account, self.parent.as_ref(), now)
     }
+
+    /// Whether the session has no parent, or a live one.
+    pub fn has_no_ended_parent(&self, now: Timestamp) -> bool {
+        self.session
+            .has_no_ended_parent(&self.account, self.parent.as_ref(), now)
+    }
 }
 
 /// An account and the hash of its password, read at one moment.

@@ -133,19 +133,27 @@ impl SessionRecord {
     /// a session ends any number of others. A parent that cannot be found, or is another account's, counts as ended. The parent
     /// is a session of a person, and has no parent of its own.
     pub fn is_live(&self, account: &Account, parent: Option<&Self>, now: Timestamp) -> bool {
-        let is_live = |session: &Self| {
-            let account_epoch = account.epoch_for(session.id, session.epoch);
-            session.is_live_alone(account_epoch, now)
+        let account_epoch = account.epoch_for(self.id, self.epoch);
+        self.is_live_alone(account_epoch, now) && self.has_no_ended_parent(account, parent, now)
+    }
+
+    /// Whether the session has no parent, or `parent` is the row of it and live at `now`.
+    pub fn has_no_ended_parent(
+        &self,
+        account: &Account,
+        parent: Option<&Self>,
+        now: Timestamp,
+    ) -> bool {
+        let Some(id) = self.parent() else {
+            return true;
         };
-        let has_live_parent = |id| {
-            parent.is_some_and(|parent| {
-                parent.id == id
-                    && parent.user == self.user
-                    && parent.parent().is_none()
-                    && is_live(parent)
-            })
-        };
-        is_live(self) && self.parent().is_none_or(has_live_parent)
+        parent.is_some_and(|parent| {
+            let account_epoch = account.epoch_for(parent.id, parent.epoch);
+            parent.id == id
+                && parent.user == self.user
+                && parent.parent().is_none()
+                && parent.is_live_alone(account_epoch, now)
+        })
     }
 
     /// Whether the session is live at `now` apart from its parent, for an account with this session epoch.
