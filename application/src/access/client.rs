@@ -87,13 +87,11 @@ impl Authlog {
             }
             (ClientProof::None | ClientProof::Assertion(_), _) => Err(GrantRefusal::InvalidClient),
             (ClientProof::Basic(text), client) => {
-                let client = client
-                    .filter(|_| method == Some(ClientAuthMethod::ClientSecretBasic));
+                let client = client.filter(|_| method == Some(ClientAuthMethod::ClientSecretBasic));
                 self.check_client_secret(&id, client, text, context)
             }
             (ClientProof::Post(text), client) => {
-                let client =
-                    client.filter(|_| method == Some(ClientAuthMethod::ClientSecretPost));
+                let client = client.filter(|_| method == Some(ClientAuthMethod::ClientSecretPost));
                 self.check_client_secret(&id, client, text, context)
             }
         }

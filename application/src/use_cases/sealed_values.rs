@@ -42,7 +42,11 @@ impl Authlog {
 
 /// Whether a value that is valid for `lifetime`, and until `expires_at`, is valid now. A value that was made by a clock that was
 /// ahead is not: it would be valid until the clock has caught up.
-pub(in crate::use_cases) fn is_current(now: Timestamp, expires_at: Timestamp, lifetime: Duration) -> bool {
+pub(in crate::use_cases) fn is_current(
+    now: Timestamp,
+    expires_at: Timestamp,
+    lifetime: Duration,
+) -> bool {
     now.is_within(lifetime, expires_at.minus(lifetime))
 }
 

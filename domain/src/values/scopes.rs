@@ -88,6 +88,12 @@ impl Scopes {
         Self(self.0.union(&other.0).cloned().collect())
     }
 
+    /// Those that are not in the other set.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        Self(self.0.difference(&other.0).cloned().collect())
+    }
+
     /// Whether each of them is in `other`.
     pub fn is_subset_of(&self, other: &Self) -> bool {
         self.0.is_subset(&other.0)
@@ -153,6 +159,7 @@ mod tests {
         let other = Scopes::parse("email phone").unwrap();
         assert_eq!(some.intersection(&other).to_string(), "email");
         assert_eq!(some.union(&other).to_string(), "email openid phone");
+        assert_eq!(some.difference(&other).to_string(), "openid");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use authlog_application::ports::{
     Account, CredentialRecord, Entropy, OpaqueTokenRecord, PasswordHash, SessionRecord,
     SessionWithAccount, SignInRecord,
 };
+use authlog_domain::session::ClientGrant;
 use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
     CredentialId, Email, PersonName, Phone, Rotation, Timestamp, UserId, Username,

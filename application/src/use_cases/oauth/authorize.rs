@@ -5,9 +5,10 @@ use std::sync::Arc;
 use authlog_domain::client::RegisteredClient;
 use authlog_domain::{Audience, AuthenticationLevel, Scopes};
 
+use super::claims_parameter::EssentialLevel;
 use super::{AuthorizationRefusal, AuthorizationRequest, Prompt};
+use crate::Authlog;
 use crate::access::BrowserSession;
-use crate::{Authlog, Refusal};
 
 /// What an authorization request leads to.
 pub enum AuthorizationOutcome {
@@ -129,7 +130,9 @@ impl Authlog {
         browser: &BrowserSession,
         signed_in_for_this: bool,
     ) -> Result<bool, AuthorizationRefusal> {
-        let is_another = request.hint.is_some_and(|hint| hint != browser.account().id);
+        let is_another = request
+            .hint
+            .is_some_and(|hint| hint != browser.account().id);
         if signed_in_for_this {
             return if is_another {
                 Err(AuthorizationRefusal::LoginRequired)
@@ -163,9 +166,11 @@ impl Authlog {
             .demands_second_factor(account.role)
             .then_some(AuthenticationLevel::Aal2);
         let of_client = match request.essential_level {
-            Some(None) => return Err(AuthorizationRefusal::UnmetAuthenticationRequirements),
-            Some(level) => level,
-            None => None,
+            EssentialLevel::Unknown => {
+                return Err(AuthorizationRefusal::UnmetAuthenticationRequirements);
+            }
+            EssentialLevel::AtLeast(level) => Some(level),
+            EssentialLevel::Any => None,
         };
         let essential = of_role.max(of_client).filter(|level| reached < *level);
         let preferred = request.level.filter(|level| reached < *level);
@@ -204,12 +209,5 @@ fn demanded(request: &AuthorizationRequest, browser: &BrowserSession) -> Consent
         scopes: request.scopes.clone(),
         given: given.map(|it| it.scopes.clone()).unwrap_or_default(),
         resources: request.resources.clone(),
-    }
-}
-
-impl From<Refusal> for AuthorizationRefusal {
-    /// The refusals of sealing a value, and of what is read before.
-    fn from(refusal: Refusal) -> Self {
-        Self::TemporarilyUnavailable(Box::new(refusal))
     }
 }

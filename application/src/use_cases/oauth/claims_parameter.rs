@@ -7,6 +7,18 @@ use serde_json::{Map, Value};
 
 use super::request::ClaimName;
 
+/// The level without which a request is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum EssentialLevel {
+    /// Any level will do.
+    #[default]
+    Any,
+    /// This level or a higher one.
+    AtLeast(AuthenticationLevel),
+    /// One that does not exist here.
+    Unknown,
+}
+
 /// What the parameter asks for.
 #[derive(Default)]
 pub(super) struct ClaimsParameter {
@@ -14,8 +26,8 @@ pub(super) struct ClaimsParameter {
     pub(super) id_token: BTreeSet<ClaimName>,
     /// The claims of the userinfo endpoint.
     pub(super) userinfo: BTreeSet<ClaimName>,
-    /// The level without which the request is refused; `Some(None)` if none of the values that are demanded exists.
-    pub(super) essential_level: Option<Option<AuthenticationLevel>>,
+    /// The level that is demanded.
+    pub(super) essential_level: EssentialLevel,
     /// The level that is preferred.
     pub(super) level: Option<AuthenticationLevel>,
     /// The account that has to be signed in.
@@ -37,15 +49,24 @@ impl ClaimsParameter {
             return None;
         }
         let mut parsed = Self {
-            id_token: id_token.keys().filter_map(|it| ClaimName::parse(it)).collect(),
-            userinfo: userinfo.keys().filter_map(|it| ClaimName::parse(it)).collect(),
+            id_token: id_token
+                .keys()
+                .filter_map(|it| ClaimName::parse(it))
+                .collect(),
+            userinfo: userinfo
+                .keys()
+                .filter_map(|it| ClaimName::parse(it))
+                .collect(),
             ..Self::default()
         };
         if let Some(acr) = id_token.get("acr") {
             parsed.take_acr(acr);
         }
         let subjects = [id_token.get("sub"), userinfo.get("sub")];
-        let subject = subjects.into_iter().flatten().find_map(|sub| sub.get("value"));
+        let subject = subjects
+            .into_iter()
+            .flatten()
+            .find_map(|sub| sub.get("value"));
         if let Some(subject) = subject {
             parsed.subject = Some(UserId::parse(subject.as_str()?)?);
         }
@@ -65,7 +86,7 @@ impl ClaimsParameter {
             .filter_map(|it| AuthenticationLevel::parse(it))
             .min();
         if acr["essential"] == true && !names.is_empty() {
-            self.essential_level = Some(lowest);
+            self.essential_level = lowest.map_or(EssentialLevel::Unknown, EssentialLevel::AtLeast);
         } else {
             self.level = lowest;
         }
@@ -94,7 +115,7 @@ mod tests {
         assert_eq!(parsed.userinfo, BTreeSet::from([ClaimName::Email]));
         assert_eq!(parsed.id_token, BTreeSet::from([ClaimName::Name]));
         assert_eq!(parsed.scopes().to_string(), "email profile");
-        assert_eq!(parsed.essential_level, None);
+        assert_eq!(parsed.essential_level, EssentialLevel::Any);
     }
 
     #[test]
@@ -121,14 +142,20 @@ mod tests {
         let (aal1, aal2) = (AuthenticationLevel::Aal1, AuthenticationLevel::Aal2);
         assert_eq!(
             level(r#"{"essential":true,"values":["urn:authlog:aal2","urn:authlog:aal1"]}"#),
-            (Some(Some(aal1)), None)
+            (EssentialLevel::AtLeast(aal1), None)
         );
         assert_eq!(
             level(r#"{"essential":true,"value":"urn:authlog:aal2"}"#),
-            (Some(Some(aal2)), None)
+            (EssentialLevel::AtLeast(aal2), None)
         );
-        assert_eq!(level(r#"{"essential":true,"value":"gold"}"#), (Some(None), None));
-        assert_eq!(level(r#"{"values":["urn:authlog:aal2"]}"#), (None, Some(aal2)));
-        assert_eq!(level("null"), (None, None));
+        assert_eq!(
+            level(r#"{"essential":true,"value":"gold"}"#),
+            (EssentialLevel::Unknown, None)
+        );
+        assert_eq!(
+            level(r#"{"values":["urn:authlog:aal2"]}"#),
+            (EssentialLevel::Any, Some(aal2))
+        );
+        assert_eq!(level("null"), (EssentialLevel::Any, None));
     }
 }

@@ -110,7 +110,9 @@ impl Authlog {
         loop {
             let now = self.parts.clock.now();
             let directory = &self.parts.directory;
-            let page = directory.live_sessions(account.id, now, after, PAGE).await?;
+            let page = directory
+                .live_sessions(account.id, now, after, PAGE)
+                .await?;
             let of_client = page.sessions.iter().filter(|session| {
                 let grant = session.grant.as_ref();
                 grant.is_some_and(|grant| grant.client == *client)

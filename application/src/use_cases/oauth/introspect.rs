@@ -107,7 +107,9 @@ impl Authlog {
         let now = self.parts.clock.now();
         match self.verify_oauth(token, now).await {
             Some(VerifiedOAuthToken::Session { token, oauth }) if oauth.client == *by.id() => {
-                Ok(self.end_application(token.user, token.session, context).await?)
+                Ok(self
+                    .end_application(token.user, token.session, context)
+                    .await?)
             }
             // The token of a client itself has no session, and expires within minutes.
             Some(VerifiedOAuthToken::Session { .. } | VerifiedOAuthToken::Client(_)) | None => {
@@ -124,17 +126,16 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         let at = self.parts.clock.now();
-        let ended = self
-            .executor
-            .execute(&session.to_string(), |work| async move {
-                let standing = work.session(session).await?;
-                let standing = standing.ok_or(Refusal::InvalidAccessToken)?;
-                let command = SessionCommand::LogOut(LogOut { at });
-                let metadata = context.metadata(user);
-                work.execute_on_session(standing.session, command, metadata)
-                    .await?;
-                work.commit().await
-            });
+        let id = session.to_string();
+        let ended = self.executor.execute(&id, |work| async move {
+            let standing = work.session(session).await?;
+            let standing = standing.ok_or(Refusal::InvalidAccessToken)?;
+            let command = SessionCommand::LogOut(LogOut { at });
+            let metadata = context.metadata(user);
+            work.execute_on_session(standing.session, command, metadata)
+                .await?;
+            work.commit().await
+        });
         match ended.await {
             Ok(()) => self.revocation_list.add(Revocation::Session(session), at),
             // It has ended before, or the account was erased.
@@ -157,7 +158,9 @@ fn may_introspect(by: &AuthenticatedClient, token: &VerifiedOAuthToken) -> bool 
     };
     let is_own_resource = || {
         let audiences = &settings.audiences;
-        audiences.iter().any(|audience| token.is_for(audience.as_str()))
+        audiences
+            .iter()
+            .any(|audience| token.is_for(audience.as_str()))
     };
     token.client() == by.id()
         || settings.scopes.contains(INSPECTS_TOKENS)

@@ -59,7 +59,11 @@ impl Authlog {
             ..self.claims_of(session, TokenKind::Access, of_access, now, expires_at)
         };
         let access_token = self.signed(&claims)?;
-        let can_refresh = by.client().settings.grants.contains(&GrantType::RefreshToken);
+        let can_refresh = by
+            .client()
+            .settings
+            .grants
+            .contains(&GrantType::RefreshToken);
         let refresh = can_refresh.then(|| {
             let of_refresh = OAuthClaims {
                 client: session.grant.client.clone(),

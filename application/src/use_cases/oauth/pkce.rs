@@ -1,7 +1,7 @@
 //! Proof key for code exchange (RFC 7636), by S256 alone: `plain` protects against nothing that TLS does not.
 
-use super::request::{AuthorizationForm, invalid};
 use super::AuthorizationRefusal;
+use super::request::{AuthorizationForm, invalid};
 
 /// SHA-256 in base64 without padding.
 const CHALLENGE_LENGTH: usize = 43;
@@ -60,7 +60,11 @@ mod tests {
             (of_rfc, None, false),
             (of_rfc, Some("plain"), false),
             (Some("short"), Some("S256"), false),
-            (Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw+cM"), Some("S256"), false),
+            (
+                Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw+cM"),
+                Some("S256"),
+                false,
+            ),
         ] {
             let refused = challenge(&form(challenge_text, method), is_required).unwrap_err();
             assert_eq!(refused.code(), "invalid_request");

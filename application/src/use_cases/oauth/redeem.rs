@@ -1,17 +1,16 @@
 //! The exchange of an authorization code for tokens (RFC 6749 §4.1.3).
 
 use authlog_domain::client::GrantType;
-use authlog_domain::session::{ReuseCode, SessionCommand};
-use authlog_domain::{AggregateKind, Audience, Timestamp};
+use authlog_domain::session::{ClientGrant, ReuseCode, SessionCommand, StartSession};
+use authlog_domain::{AggregateKind, Audience, Rotation, Timestamp};
 
 use super::code::AuthorizationCode;
-use super::id_token::IdTokenFacts;
-use super::issue::ApplicationSession;
-use super::tokens::{CodeExchange, OAuthTokens};
-use super::{GrantRefusal, pkce, resources};
+use super::id_token::IdTokenDemand;
+use super::issue::{ACCESS_LIFETIME, AccessTerms, ApplicationSession, REFRESH_LIFETIME};
+use super::{CodeExchange, GrantRefusal, OAuthTokens, pkce, resources};
 use crate::access::AuthenticatedClient;
-use crate::ports::{Account, Attempt, Revocation, StreamId};
-use crate::unit_of_work::UnitOfWork;
+use crate::ports::{Account, Attempt, Revocation, SessionWithAccount, StreamId};
+use crate::unit_of_work::{CommandError, UnitOfWork};
 use crate::use_cases::issue_tokens::NewSession;
 use crate::{Authlog, Refusal, RequestContext};
 
@@ -44,22 +43,78 @@ impl Authlog {
         self.check_exchange(by, &code, exchange)?;
         let resources = granted_resources(by, &code, exchange.resources)?;
 
-        let account = self.account_of_code(by, &code).await?;
-        let session = self.session_of_code(by, &code, resources.granted);
-        let redeemed = self.record_code(&code, &session, context).await?;
-        let now = session.started_at();
-        if let Redeemed::Reused = redeemed {
-            let revocation = Revocation::Session(code.session);
-            self.revocation_list.add(revocation, now);
-            self.mail_due.notify_one();
-            return Err(GrantRefusal::InvalidGrant);
-        }
-        let application = ApplicationSession::started(&session, &account)?;
-        let id_token = IdTokenFacts {
-            nonce: code.nonce.as_deref(),
-            claims: &code.id_token_claims,
+        let (account, ends_at) = self.account_of_code(by, &code).await?;
+        let grant = code.grant(resources.granted);
+        let command = self.start_of(by, &code, &grant, ends_at);
+        let now = command.at;
+        // The tokens are made first: if one cannot be signed, the code can be redeemed again.
+        let application = ApplicationSession {
+            id: code.session,
+            user: code.user,
+            epoch: code.epoch,
+            authentication: code.authentication,
+            grant: &grant,
+            generation: 0,
+            expires_at: command.expires_at,
         };
-        self.issue_to_application(by, &application, &resources.asked, id_token, now)
+        let access = AccessTerms {
+            scopes: &code.scopes,
+            resources: &resources.asked,
+        };
+        let mut tokens = self.application_tokens(by, &application, &access, now)?;
+        if code.scopes.contains("openid") {
+            let demand = IdTokenDemand {
+                nonce: code.nonce.as_deref(),
+                claims: &code.id_token_claims,
+            };
+            let id_token = self.id_token(by, &application, &account, Some(demand), now);
+            tokens.id_token = Some(id_token?);
+        }
+        let session = NewSession::of_application(code.session, command);
+        match self.record_code(&code, &session, now, context).await? {
+            Redeemed::Started => Ok(tokens),
+            Redeemed::Reused => {
+                let revocation = Revocation::Session(code.session);
+                self.revocation_list.add(revocation, now);
+                self.mail_due.notify_one();
+                Err(GrantRefusal::InvalidGrant)
+            }
+        }
+    }
+
+    /// The start of the session. It lasts until its tokens have expired, and not longer than the session of the browser, unless
+    /// it continues without that one.
+    fn start_of(
+        &self,
+        by: &AuthenticatedClient,
+        code: &AuthorizationCode,
+        grant: &ClientGrant,
+        browser_ends_at: Timestamp,
+    ) -> StartSession {
+        let at = self.parts.clock.now();
+        let can_refresh = by
+            .client()
+            .settings
+            .grants
+            .contains(&GrantType::RefreshToken);
+        let lifetime = if can_refresh {
+            REFRESH_LIFETIME.min(self.settings.session_limits.lifetime)
+        } else {
+            ACCESS_LIFETIME
+        };
+        let expires_at = at.plus(lifetime);
+        StartSession {
+            at,
+            user: code.user,
+            epoch: code.epoch,
+            rotation: can_refresh.then_some(Rotation::Rotating),
+            expires_at: match grant.parent {
+                Some(_) => expires_at.min(browser_ends_at),
+                None => expires_at,
+            },
+            authentication: code.authentication,
+            grant: Some(grant.clone()),
+        }
     }
 
     /// Whether the request fits the code: its client, its redirect URI and its verifier.
@@ -86,27 +141,29 @@ impl Authlog {
         fits.then_some(()).ok_or(GrantRefusal::InvalidGrant)
     }
 
-    /// The account of a code whose browser session is live. It has to be that of the same epoch: the owner may have taken the
-    /// account back since.
+    /// The account of a code, and when the session of the browser expires, which has to be live. The account has to be of the
+    /// same epoch: the owner may have taken it back since.
     async fn account_of_code(
         &self,
         by: &AuthenticatedClient,
         code: &AuthorizationCode,
-    ) -> Result<Account, GrantRefusal> {
+    ) -> Result<(Account, Timestamp), GrantRefusal> {
         let now = self.parts.clock.now();
-        let standing = self.parts.directory.session(code.browser).await?;
-        let account = standing
-            .filter(|standing| standing.is_live(now) && standing.session.grant.is_none())
-            .map(|standing| standing.account)
-            .filter(|account| account.id == code.user && account.session_epoch == code.epoch)
-            .filter(|account| self.sign_in_block(account).is_none())
-            .filter(|account| is_permitted(by, account, code))
+        let standing = self.parts.directory.session(code.browser).await;
+        let standing = standing.map_err(Refusal::from)?;
+        let SessionWithAccount {
+            session, account, ..
+        } = standing
+            .filter(|it| it.is_live(now) && it.session.grant.is_none())
+            .filter(|it| it.account.id == code.user && it.account.session_epoch == code.epoch)
+            .filter(|it| self.sign_in_block(&it.account).is_none())
+            .filter(|it| by.is_permitted(&it.account, &code.scopes))
             .ok_or(GrantRefusal::InvalidGrant)?;
-        let account_id = account.id;
-        self.admit(Attempt::RedeemCode {
-            account: account_id,
-        })?;
-        Ok(account)
+        let attempt = Attempt::RedeemCode {
+            account: account.id,
+        };
+        self.admit(attempt)?;
+        Ok((account, session.expires_at))
     }
 
     /// Appends the start of the session, or the reuse of the code if the session has started before.
@@ -114,12 +171,14 @@ impl Authlog {
         &self,
         code: &AuthorizationCode,
         session: &NewSession,
+        now: Timestamp,
         context: &RequestContext,
     ) -> Result<Redeemed, GrantRefusal> {
-        let recorded = self.executor.execute(&session.id(), |work| async move {
+        let id = session.id();
+        let recorded = self.executor.execute(&id, |work| async move {
             // A code that was redeemed before conflicts with the first event of its stream. So a session is looked up only
             // after a conflict, and redeeming a code costs one append.
-            if work.is_retried() && self.record_reuse(code, &work, context, session.started_at()).await? {
+            if work.is_retried() && record_reuse(code, &work, now, context).await? {
                 work.commit().await?;
                 return Ok(Redeemed::Reused);
             }
@@ -133,41 +192,31 @@ impl Authlog {
             other => other.into(),
         })
     }
-
-    /// Stages the reuse of the code if its session has started. Returns whether it has.
-    async fn record_reuse(
-        &self,
-        code: &AuthorizationCode,
-        work: &UnitOfWork,
-        context: &RequestContext,
-        at: Timestamp,
-    ) -> Result<bool, crate::unit_of_work::CommandError> {
-        let Some(standing) = work.session(code.session).await? else {
-            // A session without a row is over, or its row was changed by another program.
-            let stream = StreamId {
-                kind: AggregateKind::Session,
-                id: code.session.to_string(),
-            };
-            if work.has_events(&stream).await? {
-                return Err(Refusal::InvalidRefreshToken.into());
-            }
-            return Ok(false);
-        };
-        let command = SessionCommand::ReuseCode(ReuseCode { at });
-        let metadata = context.metadata(code.user);
-        work.execute_on_session(standing.session, command, metadata)
-            .await?;
-        Ok(true)
-    }
 }
 
-/// Whether the person still lets the application do all of this.
-pub(super) fn is_permitted(
-    by: &AuthenticatedClient,
-    account: &Account,
+/// Stages the reuse of the code if its session has started. Returns whether it has.
+async fn record_reuse(
     code: &AuthorizationCode,
-) -> bool {
-    by.client().settings.first_party || account.consents.cover(by.id(), &code.scopes)
+    work: &UnitOfWork,
+    at: Timestamp,
+    context: &RequestContext,
+) -> Result<bool, CommandError> {
+    let Some(standing) = work.session(code.session).await? else {
+        // A session without a row is over, or its row was changed by another program.
+        let stream = StreamId {
+            kind: AggregateKind::Session,
+            id: code.session.to_string(),
+        };
+        if work.has_events(&stream).await? {
+            return Err(Refusal::InvalidRefreshToken.into());
+        }
+        return Ok(false);
+    };
+    let command = SessionCommand::ReuseCode(ReuseCode { at });
+    let metadata = context.metadata(code.user);
+    work.execute_on_session(standing.session, command, metadata)
+        .await?;
+    Ok(true)
 }
 
 /// The resources of an exchange.

@@ -9,7 +9,7 @@ use super::{GrantRefusal, OAuthTokens, resources};
 use crate::access::AuthenticatedClient;
 use crate::ports::{SessionWithAccount, VerifiedOAuthToken};
 use crate::use_cases::refresh::{Exchange, Refreshed};
-use crate::{Authlog, Refusal, RequestContext};
+use crate::{Authlog, RequestContext};
 
 impl Authlog {
     /// Exchanges a refresh token for new tokens. `scope` and `texts` (the resources) can ask for less than was granted; the next
@@ -36,7 +36,7 @@ impl Authlog {
             Some(VerifiedOAuthToken::Session { token, .. }) => token,
             Some(VerifiedOAuthToken::Client(_)) | None => return Err(GrantRefusal::InvalidGrant),
         };
-        let check = |standing: &SessionWithAccount| {
+        let check = |standing: &SessionWithAccount| -> Result<(), GrantRefusal> {
             let grant = self.permitted_grant(by, standing)?;
             access_terms(grant, scopes.as_ref(), texts)?;
             Ok(())
@@ -101,36 +101,9 @@ fn access_terms(
     if !scopes.is_subset_of(&grant.scopes) {
         return Err(GrantRefusal::InvalidScope);
     }
-    let mut asked =
-        resources::among(texts, &grant.audience).ok_or(GrantRefusal::InvalidTarget)?;
+    let mut asked = resources::among(texts, &grant.audience).ok_or(GrantRefusal::InvalidTarget)?;
     if asked.is_empty() {
         asked.clone_from(&grant.audience);
     }
     Ok((scopes.clone(), asked))
-}
-
-impl From<Refusal> for GrantRefusal {
-    /// A refusal of the use cases that the exchange of a grant consists of. Whatever concerns the session or the account makes the
-    /// grant invalid.
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::TooManyAttempts { retry_after } => Self::TooManyAttempts { retry_after },
-            Refusal::Overloaded { retry_after } => Self::Overloaded { retry_after },
-            Refusal::Unavailable(source) => Self::Unavailable(source),
-            Refusal::Invalid(_)
-            | Refusal::RegistrationClosed
-            | Refusal::IdentifierTaken(_)
-            | Refusal::WrongCredentials { .. }
-            | Refusal::InvalidAccessToken
-            | Refusal::Forbidden
-            | Refusal::InvalidRefreshToken
-            | Refusal::RefreshTokenReused
-            | Refusal::InvalidResetToken
-            | Refusal::InvalidVerificationToken
-            | Refusal::UnknownAccount
-            | Refusal::UnknownSession
-            | Refusal::SecondFactor(_)
-            | Refusal::LastAdministrator => Self::InvalidGrant,
-        }
-    }
 }

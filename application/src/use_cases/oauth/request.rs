@@ -8,7 +8,7 @@ use authlog_domain::client::{GrantType, RegisteredClient};
 use authlog_domain::{Audience, AuthenticationLevel, ClientId, Scopes, UserId};
 
 use super::asked::Asked;
-use super::claims_parameter::ClaimsParameter;
+use super::claims_parameter::{ClaimsParameter, EssentialLevel};
 use super::pkce;
 use super::{AuthorizationRefusal, TargetRefusal};
 use crate::Authlog;
@@ -157,8 +157,8 @@ pub struct AuthorizationRequest {
     pub(super) max_age: Option<Duration>,
     /// The level that is preferred.
     pub(super) level: Option<AuthenticationLevel>,
-    /// The level without which the request is refused; `Some(None)` for one that does not exist.
-    pub(super) essential_level: Option<Option<AuthenticationLevel>>,
+    /// The level without which the request is refused.
+    pub(super) essential_level: EssentialLevel,
     /// The claims that the ID token has in addition to those about the authentication.
     pub(super) id_token_claims: BTreeSet<ClaimName>,
     /// The account that has to be signed in.
@@ -313,7 +313,9 @@ fn refuse_unsupported(form: &AuthorizationForm<'_>) -> Result<(), AuthorizationR
 
 fn nonce(form: &AuthorizationForm<'_>) -> Result<Option<String>, AuthorizationRefusal> {
     match form.nonce {
-        Some(nonce) if nonce.len() > MAX_NONCE => Err(invalid("the nonce is longer than 512 bytes")),
+        Some(nonce) if nonce.len() > MAX_NONCE => {
+            Err(invalid("the nonce is longer than 512 bytes"))
+        }
         nonce => Ok(nonce.map(str::to_owned)),
     }
 }
@@ -370,11 +372,41 @@ mod tests {
         let some = Some("x");
         for (form, expected) in [
             (AuthorizationForm::default(), "invalid_request"),
-            (AuthorizationForm { response_type: Some("token"), ..code.clone() }, "unsupported_response_type"),
-            (AuthorizationForm { response_mode: Some("fragment"), ..code.clone() }, "invalid_request"),
-            (AuthorizationForm { request: some, ..code.clone() }, "request_not_supported"),
-            (AuthorizationForm { request_uri: some, ..code.clone() }, "request_uri_not_supported"),
-            (AuthorizationForm { registration: some, ..code.clone() }, "registration_not_supported"),
+            (
+                AuthorizationForm {
+                    response_type: Some("token"),
+                    ..code.clone()
+                },
+                "unsupported_response_type",
+            ),
+            (
+                AuthorizationForm {
+                    response_mode: Some("fragment"),
+                    ..code.clone()
+                },
+                "invalid_request",
+            ),
+            (
+                AuthorizationForm {
+                    request: some,
+                    ..code.clone()
+                },
+                "request_not_supported",
+            ),
+            (
+                AuthorizationForm {
+                    request_uri: some,
+                    ..code.clone()
+                },
+                "request_uri_not_supported",
+            ),
+            (
+                AuthorizationForm {
+                    registration: some,
+                    ..code.clone()
+                },
+                "registration_not_supported",
+            ),
         ] {
             assert_eq!(refuse_unsupported(&form).unwrap_err().code(), expected);
         }

@@ -44,7 +44,11 @@ impl Authlog {
 pub(super) fn claim(name: ClaimName, account: &Account) -> Option<Value> {
     let email = account.email.as_ref();
     match name {
-        ClaimName::Name => account.name.as_ref().map(PersonName::as_str).map(Value::from),
+        ClaimName::Name => account
+            .name
+            .as_ref()
+            .map(PersonName::as_str)
+            .map(Value::from),
         ClaimName::PreferredUsername => {
             let name = account.sign_in_name();
             (!name.is_empty()).then(|| Value::from(name))
