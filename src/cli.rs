@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use authlog_application::ports::Moment;
 use authlog_application::published::parse_kind;
 use authlog_domain::{AuthenticationLevel, EventKind, Role, SessionId, Timestamp};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use authlog_infrastructure::tokens::KeyPurpose;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::settings::Flags;
 
@@ -140,9 +141,29 @@ pub(crate) struct RepairStream {
 
 #[derive(Args)]
 pub(crate) struct RotateKey {
+    /// What the key signs
+    #[arg(long, value_enum, default_value_t = SigningPurpose::Access)]
+    pub(crate) purpose: SigningPurpose,
     /// Sign with it within seconds, not after the ten minutes that other verifiers need to fetch it
     #[arg(long)]
     pub(crate) now: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum SigningPurpose {
+    /// Access and refresh tokens
+    Access,
+    /// ID tokens of OpenID Connect
+    IdToken,
+}
+
+impl From<SigningPurpose> for KeyPurpose {
+    fn from(purpose: SigningPurpose) -> Self {
+        match purpose {
+            SigningPurpose::Access => Self::Access,
+            SigningPurpose::IdToken => Self::IdToken,
+        }
+    }
 }
 
 #[derive(Args)]

@@ -62,6 +62,7 @@ pub(crate) fn an_account() -> Account {
         pending_verification: None,
         recent_requests: None,
         second_factors: SecondFactors::default(),
+        consents: Consents::default(),
         created_at: at("2025-11-23T21:38:00Z"),
         updated_at: at("2025-11-23T21:39:00Z"),
     }

@@ -9,10 +9,10 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::account_cache::AccountCache;
 use crate::ports::{
-    AttemptLimiter, BreachedPasswords, Clock, Directory, Entropy, EventLog, EventStore, Health,
-    History, Housekeeping, LocalMail, LogIntegrity, MailGate, MailQueue, Mailer, PasskeyVerifier,
-    PasswordHasher, Publication, RelyingParty, ResetRequests, RevocationSource,
-    SecondFactorSecrets, SecretTokens, StoreError, Tokens, TransparencyLog,
+    AttemptLimiter, BreachedPasswords, ClientSecrets, Clients, Clock, Directory, Entropy, EventLog,
+    EventStore, Health, History, Housekeeping, LocalMail, LogIntegrity, MailGate, MailQueue,
+    Mailer, PasskeyVerifier, PasswordHasher, Publication, RelyingParty, ResetRequests,
+    RevocationSource, SecondFactorSecrets, SecretTokens, StoreError, Tokens, TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::CommandExecutor;
@@ -61,6 +61,10 @@ pub struct Parts {
     pub tokens: Arc<dyn Tokens>,
     /// Creates and parses the tokens of mailed links, and computes the digests of opaque tokens.
     pub secrets: Arc<dyn SecretTokens>,
+    /// The registered clients.
+    pub clients: Arc<dyn Clients>,
+    /// The secrets of clients.
+    pub client_secrets: Arc<dyn ClientSecrets>,
     /// Computes codes of second factors and seals what a client keeps of them.
     pub factor_secrets: Arc<dyn SecondFactorSecrets>,
     /// Verifies what passkeys sign.
@@ -232,6 +236,14 @@ impl Authlog {
     /// Whether the log still matches its signed checkpoints, as far as this node knows.
     pub fn log_integrity(&self) -> LogIntegrity {
         self.parts.integrity.borrow().clone()
+    }
+
+    /// The client with this id (to be replaced by the cached one).
+    pub(crate) async fn client(
+        &self,
+        id: &authlog_domain::ClientId,
+    ) -> Result<Option<Arc<authlog_domain::client::RegisteredClient>>, Refusal> {
+        Ok(self.parts.clients.client(id).await?.map(Arc::new))
     }
 
     /// The public keys that verify tokens, as a JSON Web Key Set (RFC 7517).

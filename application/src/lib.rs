@@ -34,9 +34,9 @@ mod use_cases;
 mod workers;
 
 pub use access::{
-    Admin, Auditor, Authorized, BrowserSession, Caller, CallerProof, ChangesAccounts, Entitlement,
-    FreshAdmin, Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories,
-    TokenInspector,
+    Admin, Auditor, AuthenticatedClient, Authorized, BrowserSession, Caller, CallerProof,
+    ChangesAccounts, ClientCredentials, ClientProof, Entitlement, FreshAdmin, Identity, LogReader,
+    ManagesAccounts, Operator, OwnerProof, ReadsHistories, TokenInspector,
 };
 pub use authlog::{Authlog, Parts, RegistrationPolicy, Settings};
 pub use client_presence::{ClientPresence, ClientWaits};
@@ -53,10 +53,13 @@ pub use session_terms::{
     RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    AccountState, ActiveToken, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME,
-    ConfirmedPasskey, ConfirmedTotp, ENROLMENT_LIFETIME, ExpectedToken, ImportForm, Imported, Lag,
-    Link, LinkOffer, LinkProof, LiveSession, NotIdentified, NotImported, PasskeyChallenge,
-    PendingSignIn, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep, SessionPage,
-    SignInForm, StateAt, SteppedUpSession, TermsOf, TotpForm, identify, rebuild_read_models,
+    AccountState, ActiveToken, AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal,
+    AuthorizationRequest, AuthorizationTarget, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME,
+    ClaimName, CodeExchange, ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal,
+    ENROLMENT_LIFETIME, ExpectedToken, GrantRefusal, ImportForm, Imported, Lag, Link, LinkOffer,
+    LinkProof, LiveSession, NotIdentified, NotImported, OAuthTokens, PasskeyChallenge,
+    PendingSignIn, Prompt, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep,
+    SessionPage, SignInForm, StateAt, SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserInfo,
+    identify, rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

@@ -295,6 +295,7 @@ impl From<UserRefusal> for Refusal {
             UserRefusal::TooManyFactors => Self::SecondFactor(SecondFactorRefusal::TooMany),
             UserRefusal::NoSecondFactor => Self::SecondFactor(SecondFactorRefusal::Missing),
             UserRefusal::NoSuchRecoveryCode => Self::SecondFactor(SecondFactorRefusal::WrongCode),
+            UserRefusal::TooManyConsents => Self::Forbidden,
             UserRefusal::VerificationNotPending => Self::InvalidVerificationToken,
             UserRefusal::TooManyVerificationRequests => Self::TooManyAttempts {
                 retry_after: VERIFICATION_REQUEST_WINDOW,

@@ -295,6 +295,16 @@ impl UnitOfWork {
         recent_requests(&events).map_err(|source| StoreError::Unreadable(Box::new(source)))
     }
 
+    /// Whether the command has conflicted with another one before.
+    pub(crate) fn is_retried(&self) -> bool {
+        !self.is_first
+    }
+
+    /// Whether the stream has events.
+    pub(crate) async fn has_events(&self, stream: &StreamId) -> Result<bool, StoreError> {
+        Ok(self.store.last_sequence(stream, 1).await? > 0)
+    }
+
     /// Looks up the session for [`Self::execute_on_session`].
     pub(crate) async fn session(
         &self,

@@ -268,6 +268,24 @@ catalogue! {
         ends_sessions: false,
         notice: Some(Notice::PasswordBreached),
     }
+    ConsentGiven {
+        aggregate: User,
+        version: 1,
+        public_name: "consent-given",
+        summary: "The person consented to what an application may do in their name.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    ConsentWithdrawn {
+        aggregate: User,
+        version: 1,
+        public_name: "consent-withdrawn",
+        summary: "The person withdrew the consent to an application, and its sessions are ended.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
     UserErased {
         aggregate: User,
         version: 1,
@@ -279,7 +297,7 @@ catalogue! {
     }
     LoggedIn {
         aggregate: Session,
-        version: 2,
+        version: 3,
         public_name: "logged-in",
         summary: "Someone signed in: a session started.",
         personal: [],
@@ -300,6 +318,15 @@ catalogue! {
         version: 1,
         public_name: "refresh-token-reused",
         summary: "A refresh token came back after it had been replaced: it was copied, and the session has ended.",
+        personal: [],
+        ends_sessions: true,
+        notice: Some(Notice::RefreshTokenReused),
+    }
+    AuthorizationCodeReused {
+        aggregate: Session,
+        version: 1,
+        public_name: "authorization-code-reused",
+        summary: "The authorization code of the session came back after it had been used: it was copied, and the session has ended.",
         personal: [],
         ends_sessions: true,
         notice: Some(Notice::RefreshTokenReused),

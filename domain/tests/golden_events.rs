@@ -12,20 +12,20 @@ use authlog_domain::client::{
 };
 use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
 use authlog_domain::session::{
-    LoggedIn, LoggedOut, RefreshTokenReused, SessionCommand, SessionEvent, SessionRevoked,
-    StartSession, SteppedUp, TokenRefreshed,
+    AuthorizationCodeReused, ClientGrant, LoggedIn, LoggedOut, RefreshTokenReused, SessionCommand,
+    SessionEvent, SessionRevoked, StartSession, SteppedUp, TokenRefreshed,
 };
 use authlog_domain::user::{
-    EmailChanged, EmailVerificationRequested, EmailVerified, FactorRemoved, FactorRenamed,
-    PasskeyCounterWentBack, PasskeyEnrolled, PasswordChanged, PasswordFoundBreached,
-    PasswordRehashed, PasswordReset, PasswordResetRequested, RecoveryCodeUsed, RecoveryCodesIssued,
-    RoleChanged, SessionsRevoked, TotpEnrolled, UserErased, UserEvent, UserLocked, UserRegistered,
-    UserUnlocked,
+    ConsentGiven, ConsentWithdrawn, EmailChanged, EmailVerificationRequested, EmailVerified,
+    FactorRemoved, FactorRenamed, PasskeyCounterWentBack, PasskeyEnrolled, PasswordChanged,
+    PasswordFoundBreached, PasswordRehashed, PasswordReset, PasswordResetRequested,
+    RecoveryCodeUsed, RecoveryCodesIssued, RoleChanged, SessionsRevoked, TotpEnrolled, UserErased,
+    UserEvent, UserLocked, UserRegistered, UserUnlocked,
 };
 use authlog_domain::{
     AccountNumber, AggregateKind, Audience, Authentication, AuthenticationLevel,
-    AuthenticationMethods, ClientName, ClientSecretId, CredentialId, Email, EventKind, FactorId,
-    FactorLabel, HttpsUri, PasskeyTransport, PersonName, Personal, Phone, RecoverySetId,
+    AuthenticationMethods, ClientId, ClientName, ClientSecretId, CredentialId, Email, EventKind,
+    FactorId, FactorLabel, HttpsUri, PasskeyTransport, PersonName, Personal, Phone, RecoverySetId,
     RedirectUri, ResetId, RevocationReason, Role, Rotation, Scopes, Session, SessionId, Timestamp,
     TotpAlgorithm, UserId, Username, VerificationId,
 };
@@ -164,6 +164,15 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             at: at(),
             credential: CredentialId::new(id(5)),
         }),
+        UserEvent::ConsentGiven(ConsentGiven {
+            at: at(),
+            client: ClientId::parse("shop").unwrap(),
+            scopes: Scopes::parse("openid email").unwrap(),
+        }),
+        UserEvent::ConsentWithdrawn(ConsentWithdrawn {
+            at: at(),
+            client: ClientId::parse("shop").unwrap(),
+        }),
         UserEvent::UserErased(UserErased {
             at: at(),
             session_epoch: 2,
@@ -180,6 +189,10 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             acr: Some(AuthenticationLevel::Aal2),
             auth_time: Some(at()),
             factor: Some(FactorId::new(id(8))),
+            client: Some(ClientId::parse("shop").unwrap()),
+            scopes: Some(Scopes::parse("openid email").unwrap()),
+            audience: vec![Audience::parse("https://api.shop.example").unwrap()],
+            parent: Some(SessionId::new(id(13))),
         }),
         SessionEvent::TokenRefreshed(TokenRefreshed {
             at: at(),
@@ -190,6 +203,7 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             at: at(),
             generation: 0,
         }),
+        SessionEvent::AuthorizationCodeReused(AuthorizationCodeReused { at: at() }),
         SessionEvent::LoggedOut(LoggedOut { at: at() }),
         SessionEvent::SessionRevoked(SessionRevoked {
             at: at(),
@@ -329,6 +343,10 @@ fn a_login_of_version_1_was_by_password_alone_at_its_time() {
 
 /// The event of a login by a person who was authenticated like this.
 fn started(authentication: Authentication) -> SessionEvent {
+    started_with(authentication, None)
+}
+
+fn started_with(authentication: Authentication, grant: Option<ClientGrant>) -> SessionEvent {
     let command = SessionCommand::Start(StartSession {
         at: at(),
         user: UserId::new(id(4)),
@@ -336,6 +354,7 @@ fn started(authentication: Authentication) -> SessionEvent {
         rotation: Some(Rotation::Rotating),
         expires_at: at(),
         authentication,
+        grant,
     });
     let events = Session::default().decide(command).unwrap();
     let [event] = <[SessionEvent; 1]>::try_from(events).unwrap();
@@ -370,6 +389,24 @@ fn a_login_is_written_in_version_2_only_if_it_was_more_than_a_password() {
         panic!("{event:?}");
     };
     assert_eq!(event.authentication(), earlier);
+}
+
+#[test]
+fn a_login_is_written_in_version_3_only_for_an_application() {
+    let grant = ClientGrant {
+        client: ClientId::parse("shop").unwrap(),
+        scopes: Scopes::default(),
+        audience: vec![],
+        parent: None,
+    };
+    let by_password = Authentication::by_password(at());
+    let event = started_with(by_password, Some(grant.clone()));
+    assert_eq!(event.event_version(), "3");
+    let SessionEvent::LoggedIn(event) = event else {
+        panic!("{event:?}");
+    };
+    assert_eq!(event.authentication(), by_password);
+    assert_eq!(event.grant(), Some(grant));
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub fn row<'a>(
     Ok(match kind {
         AggregateKind::User => account(events)?.map(|row| Row::Account(Box::new(row))),
         AggregateKind::Session => session(events)?.map(|row| Row::Session(Box::new(row))),
-        AggregateKind::RefusedLogins => None,
+        AggregateKind::RefusedLogins | AggregateKind::Client => None,
     })
 }
 
@@ -102,7 +102,7 @@ pub fn row_after(staged: &StagedStream) -> Result<Option<Row>, Unreadable> {
             .map(|row| Row::Account(Box::new(row))),
         AggregateKind::Session => sessions::session_after(base.session().cloned(), new)?
             .map(|row| Row::Session(Box::new(row))),
-        AggregateKind::RefusedLogins => None,
+        AggregateKind::RefusedLogins | AggregateKind::Client => None,
     })
 }
 

@@ -31,7 +31,7 @@ impl Replay {
                 }
             }
             // Refused logins have no read model.
-            Some(AggregateKind::RefusedLogins) | None => {}
+            Some(AggregateKind::RefusedLogins | AggregateKind::Client) | None => {}
         }
         Ok(())
     }

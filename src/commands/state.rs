@@ -113,6 +113,7 @@ fn in_text(document: &Value) -> String {
                 "pending_reset",
                 "pending_verification",
                 "second_factors",
+                "consents",
                 "created_at",
                 "updated_at",
             ] {
@@ -126,9 +127,9 @@ fn in_text(document: &Value) -> String {
     text.push_str(&format!("live sessions   {}\n", sessions.len()));
     for session in sessions {
         text.push_str(&format!(
-            "  {} through {}, since {}, last used {}, until {}\n",
+            "  {} {}, since {}, last used {}, until {}\n",
             short(&session["id"]),
-            short(&session["contract"]),
+            way(session),
             short(&session["started_at"]),
             short(&session["last_used_at"]),
             short(&session["expires_at"]),
@@ -137,12 +138,25 @@ fn in_text(document: &Value) -> String {
     text
 }
 
+/// Through what a session is used: a contract, or an application with its scopes.
+fn way(session: &Value) -> String {
+    let contract = short(&session["contract"]);
+    match &session["client"] {
+        Value::Null => format!("through {contract}"),
+        client => format!(
+            "through {contract} by {} ({})",
+            short(client),
+            short(&session["scopes"])
+        ),
+    }
+}
+
 fn line(change: &Change) -> String {
     let name = plain(&change.member);
     // A session that began or ended is one line, not one line for each of its fields.
     let status = |session: &Value| match session {
         Value::Null => "not live".to_owned(),
-        live => format!("live through {}", short(&live["contract"])),
+        live => format!("live {}", way(live)),
     };
     let (before, after) = (&change.before, &change.after);
     if before.is_object() != after.is_object() && name.starts_with("sessions.") {

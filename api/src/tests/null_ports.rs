@@ -11,11 +11,12 @@ use authlog_application::ports::*;
 use authlog_application::{
     Authlog, NewPassword, Parts, PasskeyRefusal, Password, PasswordPolicy, Settings,
 };
+use authlog_domain::client::IdTokenAlg;
 use authlog_domain::session::Limits;
 use authlog_domain::{
     AccountNumber, Email, Flaw, ResetId, SessionId, Timestamp, UserId, VerificationId,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::Api;
@@ -128,6 +129,31 @@ impl Tokens for NullPorts {
 
     fn verify(&self, _: &str, _: Timestamp) -> Option<VerifiedToken> {
         None
+    }
+
+    fn verify_oauth(&self, _: &str, _: Timestamp) -> Option<VerifiedOAuthToken> {
+        None
+    }
+
+    fn sign_client_token(&self, _: &ClientTokenClaims) -> Result<String, TokenError> {
+        unreachable!()
+    }
+
+    fn sign_id_token(
+        &self,
+        _: &Map<String, Value>,
+        _: IdTokenAlg,
+        _: Timestamp,
+    ) -> Result<String, IdTokenError> {
+        Err(IdTokenError::NoKey)
+    }
+
+    fn verify_id_token_hint(&self, _: &str) -> Option<Map<String, Value>> {
+        None
+    }
+
+    fn id_token_algorithms(&self, _: Timestamp) -> Vec<&'static str> {
+        vec![]
     }
 
     async fn learn_key(&self, _: &str) -> bool {

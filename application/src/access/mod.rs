@@ -6,13 +6,17 @@
 //!   [`LogReader`], [`TokenInspector`]), and who showed a second factor if the settings demand one of the role. The roles of
 //!   each permission are in `policy.rs` and nowhere else.
 //! - [`Entitlement`]: a permission that is checked repeatedly during a long request.
+//! - [`AuthenticatedClient`]: an application that authenticated, or a public one that names itself. Its tokens are checked in
+//!   `application.rs`, and are never a [`Caller`].
 //! - [`Operator`]: the person at the command line. Only the composition root gets one, so that code that serves requests
 //!   cannot act as the operator.
 //! - `ProvedSession`, `ProvedPassword`, `ProvedOwner`: what a command about the caller's own account needs in addition.
 
+mod application;
 mod authenticate;
 mod authorize;
 mod browser;
+mod client;
 mod entitlement;
 mod level;
 mod operator;
@@ -25,10 +29,12 @@ use std::collections::HashMap;
 use authlog_domain::UserId;
 use authlog_domain::user::Authority;
 
+pub(crate) use application::LiveApplication;
 pub(crate) use authenticate::LiveAccess;
 pub use authenticate::{Caller, CallerProof};
 pub use authorize::{Authorized, Identity};
 pub use browser::BrowserSession;
+pub use client::{AuthenticatedClient, ClientCredentials, ClientProof};
 pub use entitlement::Entitlement;
 pub use operator::Operator;
 pub(crate) use owner::OwnerNeeds;

@@ -105,9 +105,16 @@ impl PastState {
     /// The sessions that were live at `now`.
     pub fn live_sessions(&self, now: Timestamp) -> impl Iterator<Item = &SessionRecord> {
         let account = self.account.as_ref();
-        self.sessions
-            .iter()
-            .filter(move |session| account.is_some_and(|it| session.is_live(it, now)))
+        self.sessions.iter().filter(move |session| {
+            let parent = session.parent().and_then(|parent| self.session(parent));
+            account.is_some_and(|it| session.is_live(it, parent, now))
+        })
+    }
+
+    /// The session with this id. The sessions are in the order of their ids.
+    fn session(&self, id: SessionId) -> Option<&SessionRecord> {
+        let place = self.sessions.binary_search_by_key(&id, |it| it.id).ok()?;
+        self.sessions.get(place)
     }
 }
 

@@ -21,6 +21,7 @@ mod mail;
 mod mail_gate;
 mod mail_queue;
 mod master_keys;
+mod oauth_tokens;
 mod passkeys;
 mod passwords;
 mod publication;
@@ -59,6 +60,7 @@ pub use mail::{LocalMail, Mail, MailError, Mailer};
 pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};
 pub use master_keys::{MasterKeyRotation, Rewrapped, SharedSecrets};
+pub use oauth_tokens::{ClientTokenClaims, IdTokenError, OAuthClaims, VerifiedOAuthToken};
 pub use passkeys::{
     AssertionResponse, AttestationResponse, Ceremony, CredentialDigest, PasskeyCredential,
     PasskeyVerifier, PasskeyWithAccount, RelyingParty, StoredPasskey, VerifiedAssertion,

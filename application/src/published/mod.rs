@@ -133,6 +133,7 @@ pub fn publish(logged: &LoggedEvent) -> Result<PublishedEvent, Unpublishable> {
             let RefusedLoginsEvent::LoginRefused(event) = read(logged)?;
             (event.at, Data::of_refused_login(&event, contract))
         }
+        AggregateKind::Client => return Err(Unpublishable::new(logged, "no account")),
     };
     Ok(PublishedEvent {
         kind,

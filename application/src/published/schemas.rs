@@ -6,10 +6,11 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::data::{
-    EmailVerificationRequested, Erased, FactorRemoved, FactorRenamed, Locked, LoggedIn, Nothing,
-    PasskeyCounterWentBack, PasskeyEnrolled, PasswordChanged, PasswordRehashed, PasswordReset,
-    PasswordResetRequested, RecoveryCodes, RefusedLogin, Registered, RoleChanged, SessionEnded,
-    SessionRevoked, SessionsRevoked, SteppedUp, TokenRefreshed, TotpEnrolled,
+    ConsentGiven, ConsentWithdrawn, EmailVerificationRequested, Erased, FactorRemoved,
+    FactorRenamed, Locked, LoggedIn, Nothing, PasskeyCounterWentBack, PasskeyEnrolled,
+    PasswordChanged, PasswordRehashed, PasswordReset, PasswordResetRequested, RecoveryCodes,
+    RefusedLogin, Registered, RoleChanged, SessionEnded, SessionRevoked, SessionsRevoked,
+    SteppedUp, TokenRefreshed, TotpEnrolled,
 };
 use super::{cloud_event_type, subject};
 
@@ -58,11 +59,22 @@ pub fn schema(kind: EventKind) -> Value {
         EventKind::RecoveryCodesIssued | EventKind::RecoveryCodeUsed => {
             schema_of::<RecoveryCodes>()
         }
+        EventKind::ConsentGiven => schema_of::<ConsentGiven>(),
+        EventKind::ConsentWithdrawn => schema_of::<ConsentWithdrawn>(),
         EventKind::UserErased => schema_of::<Erased>(),
         EventKind::LoggedIn => schema_of::<LoggedIn>(),
         EventKind::TokenRefreshed => schema_of::<TokenRefreshed>(),
-        EventKind::RefreshTokenReused | EventKind::LoggedOut => schema_of::<SessionEnded>(),
+        EventKind::RefreshTokenReused
+        | EventKind::AuthorizationCodeReused
+        | EventKind::LoggedOut => schema_of::<SessionEnded>(),
         EventKind::LoginRefused => schema_of::<RefusedLogin>(),
+        EventKind::ClientRegistered
+        | EventKind::ClientChanged
+        | EventKind::ClientSecretIssued
+        | EventKind::ClientSecretRetired
+        | EventKind::ClientLocked
+        | EventKind::ClientUnlocked
+        | EventKind::ClientRemoved => schema_of::<Nothing>(),
     };
     // Schemars omits these for a type without members.
     let members = schema.ensure_object();
@@ -162,7 +174,7 @@ pub fn any_event() -> Value {
         "$id": format!("{IDS}{ANY_EVENT}"),
         "title": "AuthlogEvent",
         "description": "A CloudEvent 1.0 of Authlog in the JSON format, of one of the types that this version knows.",
-        "oneOf": EventKind::ALL.map(reference),
+        "oneOf": EventKind::ALL.map(reference).to_vec(),
         "$defs": definitions,
     })
 }

@@ -12,6 +12,7 @@ mod introspect;
 mod issue_tokens;
 mod lag;
 mod log_out;
+mod oauth;
 mod passkey_sign_in;
 mod passkey_step_up;
 mod passkeys;
@@ -35,6 +36,11 @@ pub use import::{ImportForm, Imported, NotImported};
 pub use import_totp::TotpForm;
 pub use introspect::{ActiveToken, ExpectedToken};
 pub use lag::{Behind, Lag};
+pub use oauth::{
+    AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest,
+    AuthorizationTarget, ClaimName, CodeExchange, ConsentDemand, ConsentRefusal, GrantRefusal,
+    OAuthTokens, Prompt, TargetRefusal, UserInfo,
+};
 pub(crate) use passkey_sign_in::ChallengeSerials;
 pub use passkey_sign_in::PasskeyChallenge;
 pub use passkeys::{BegunPasskey, ConfirmedPasskey};

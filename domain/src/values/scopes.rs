@@ -65,6 +65,12 @@ impl Scopes {
         Ok(Self(scopes))
     }
 
+    /// Scopes that were valid when they were stored, separated by spaces.
+    pub fn from_stored(text: &str) -> Self {
+        let named = text.split(' ').filter(|scope| !scope.is_empty());
+        Self(named.map(Scope::from_stored).collect())
+    }
+
     /// Whether `scope` is one of them.
     pub fn contains(&self, scope: &str) -> bool {
         self.0.iter().any(|it| it.as_str() == scope)
@@ -80,6 +86,12 @@ impl Scopes {
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         Self(self.0.union(&other.0).cloned().collect())
+    }
+
+    /// Those that are not in the other set.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        Self(self.0.difference(&other.0).cloned().collect())
     }
 
     /// Whether each of them is in `other`.
@@ -120,8 +132,7 @@ impl Serialize for Scopes {
 impl<'de> Deserialize<'de> for Scopes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let named = text.split(' ').filter(|scope| !scope.is_empty());
-        Ok(Self(named.map(Scope::from_stored).collect()))
+        Ok(Self::from_stored(&text))
     }
 }
 
@@ -148,6 +159,7 @@ mod tests {
         let other = Scopes::parse("email phone").unwrap();
         assert_eq!(some.intersection(&other).to_string(), "email");
         assert_eq!(some.union(&other).to_string(), "email openid phone");
+        assert_eq!(some.difference(&other).to_string(), "openid");
     }
 
     #[test]

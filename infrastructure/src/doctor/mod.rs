@@ -27,6 +27,7 @@ use authlog_domain::{AggregateKind, Timestamp, UserId};
 
 use crate::sealing::{GrantsAccess as _, Stored, StoredCredential};
 use crate::store::{ClaimDigest, ClaimUpgrade, KeyVault, Pepper, SigningKeyStore};
+use crate::tokens::KeyPurpose;
 use crate::transparency::SchemaCheck;
 pub(crate) use places::Placed;
 use stream::Verdict;
@@ -646,10 +647,12 @@ impl<S: Examinable> Examination<'_, S> {
     }
 
     async fn signing_keys(&mut self) -> Result<(), StoreError> {
-        let stored = self.store.signing_keys(self.now).await?;
-        for fault in stored.faults {
-            let place = format!("key {}", fault.kid);
-            self.note(Check::SigningKeys, place, fault.detail.to_owned());
+        for purpose in KeyPurpose::ALL {
+            let stored = self.store.signing_keys(purpose, self.now).await?;
+            for fault in stored.faults {
+                let place = format!("key {}", fault.kid);
+                self.note(Check::SigningKeys, place, fault.detail.to_owned());
+            }
         }
         Ok(())
     }

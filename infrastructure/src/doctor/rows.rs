@@ -39,6 +39,7 @@ pub(super) fn account_differences(expected: &Account, stored: &Account) -> Vec<S
         pending_verification,
         recent_requests,
         second_factors,
+        consents,
         created_at,
         updated_at
     )
@@ -59,6 +60,7 @@ pub(super) fn session_differences(expected: &SessionRecord, stored: &SessionReco
         rotated_at,
         expires_at,
         ended_at,
-        authentication
+        authentication,
+        grant
     )
 }

@@ -18,10 +18,12 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::instants::StoredInstant;
+use crate::consents::{consents_from, consents_text};
 use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, StoredStanding, WithMac};
 use crate::second_factors::{second_factors_from, second_factors_text};
 use crate::session_authentication::{authentication_from, authentication_text};
+use crate::session_grant::{GrantColumns, audience_text};
 use crate::store::unreadable;
 
 /// A row of `accounts`. The members stand in the order of the columns.
@@ -52,6 +54,7 @@ pub(super) struct AccountRow {
     #[serde(serialize_with = "as_bytea")]
     mac: Option<Vec<u8>>,
     second_factors: Option<String>,
+    consents: Option<String>,
 }
 
 /// A row of `sessions`. The members stand in the order of the columns. Queries that join an account rename the columns that
@@ -75,6 +78,10 @@ pub(super) struct SessionRow {
     #[serde(rename = "mac", serialize_with = "as_bytea")]
     session_mac: Option<Vec<u8>>,
     authentication: Option<String>,
+    client_id: Option<String>,
+    scopes: Option<String>,
+    audience: Option<String>,
+    parent: Option<Uuid>,
 }
 
 /// A statement with its parameters.
@@ -114,7 +121,7 @@ macro_rules! accounts {
         $($with)+!(
             accounts a: user_id, version, number, username, email, name, phone, role, credential_id, session_epoch,
             reset_id, reset_expires_at, created_at, updated_at, email_verified, locked, kept_session, verification_id,
-            verification_email, verification_expires_at, recent_requests, mac, second_factors
+            verification_email, verification_expires_at, recent_requests, mac, second_factors, consents
         )
     };
 }
@@ -124,7 +131,7 @@ macro_rules! sessions {
     ($($with:tt)+) => {
         $($with)+!(
             sessions s: session_id, version, user_id, contract, epoch, rotation, generation, started_at, last_used_at,
-            expires_at, ended_at, rotated_at, mac, authentication
+            expires_at, ended_at, rotated_at, mac, authentication, client_id, scopes, audience, parent
         )
     };
 }
@@ -240,13 +247,13 @@ macro_rules! upsert_sessions {
     };
 }
 
-/// Writes one session, whose members are the parameters from `$1` to `$14`. [`SessionRow::bound_to`] binds them.
+/// Writes one session, whose members are the parameters from `$1` to `$18`. [`SessionRow::bound_to`] binds them.
 macro_rules! upsert_session {
     () => {
         concat!(
             "INSERT INTO sessions (",
             $crate::postgres::rows::sessions!($crate::store::column_list),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
             $crate::postgres::rows::sessions!($crate::store::update_on_conflict)
         )
     };
@@ -296,6 +303,7 @@ impl From<&WithMac<Account>> for AccountRow {
             recent_requests: to_stored(account),
             mac: Some(mac.to_vec()),
             second_factors: second_factors_text(account),
+            consents: consents_text(account),
         }
     }
 }
@@ -360,6 +368,8 @@ impl TryFrom<AccountRow> for Stored<Account> {
                 .map_err(|_| foreign("accounts.recent_requests"))?,
             second_factors: second_factors_from(row.second_factors.as_deref())
                 .map_err(|_| foreign("accounts.second_factors"))?,
+            consents: consents_from(row.consents.as_deref())
+                .map_err(|_| foreign("accounts.consents"))?,
             created_at: row.created_at.known()?,
             updated_at: row.updated_at.known()?,
         };
@@ -389,6 +399,10 @@ impl SessionRow {
             .bind(self.rotated_at)
             .bind(self.session_mac)
             .bind(self.authentication)
+            .bind(self.client_id)
+            .bind(self.scopes)
+            .bind(self.audience)
+            .bind(self.parent)
     }
 }
 
@@ -409,6 +423,10 @@ impl From<&WithMac<SessionRecord>> for SessionRow {
             rotated_at: session.rotated_at.into(),
             session_mac: Some(mac.to_vec()),
             authentication: authentication_text(session),
+            client_id: session.grant.as_ref().map(|it| it.client.to_string()),
+            scopes: session.grant.as_ref().map(|it| it.scopes.to_string()),
+            audience: audience_text(session),
+            parent: session.parent().map(SessionId::as_uuid),
         }
     }
 }
@@ -422,6 +440,12 @@ impl TryFrom<SessionRow> for Stored<SessionRecord> {
             Some(name) => Some(rotation(name).ok_or_else(|| foreign("sessions.rotation"))?),
         };
         let started_at = row.started_at.known()?;
+        let grant = GrantColumns {
+            client: row.client_id.as_deref(),
+            scopes: row.scopes.as_deref(),
+            audience: row.audience.as_deref(),
+            parent: row.parent.map(SessionId::new),
+        };
         let session = SessionRecord {
             id: SessionId::new(row.session_id),
             version: row.session_version.cast_unsigned(),
@@ -441,6 +465,7 @@ impl TryFrom<SessionRow> for Stored<SessionRecord> {
             rotated_at: row.rotated_at.known()?,
             authentication: authentication_from(row.authentication.as_deref(), started_at)
                 .map_err(|_| foreign("sessions.authentication"))?,
+            grant: grant.grant().map_err(|_| foreign("sessions.audience"))?,
         };
         Ok(Self {
             row: session,
@@ -479,6 +504,7 @@ impl TryFrom<CheckedAccountRow> for Stored<Account> {
     }
 }
 
+/// The parent of the session is in a row of its own.
 impl TryFrom<StandingRow> for StoredStanding {
     type Error = StoreError;
 
@@ -489,6 +515,7 @@ impl TryFrom<StandingRow> for StoredStanding {
                 ..row.session.try_into()?
             },
             account: row.account.try_into()?,
+            parent: None,
         })
     }
 }

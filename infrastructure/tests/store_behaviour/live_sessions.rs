@@ -58,6 +58,7 @@ impl Owner {
                 rotation: Some(Rotation::Reusable),
                 expires_at: lasts_until,
                 authentication: Authentication::by_password(at),
+                grant: None,
             });
             self.person.does_in(store, session, start).await.unwrap();
             self.sessions.push(session);

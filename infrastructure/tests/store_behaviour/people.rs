@@ -188,6 +188,7 @@ impl Person {
             rotation: Some(Rotation::Rotating),
             expires_at: at.plus(LIFETIME),
             authentication,
+            grant: None,
         });
         let staged = decide::<Session>(session_stream(session), vec![], self.user, command).await;
         staged.unwrap()

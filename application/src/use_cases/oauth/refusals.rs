@@ -49,7 +49,7 @@ pub enum AuthorizationRefusal {
     #[error("the person has not consented")]
     ConsentRequired,
     /// The account cannot be authenticated at the level that the client demands
-    /// (OpenID Connect Core Error Code unmet_authentication_requirements 1.0).
+    /// (`unmet_authentication_requirements` of OpenID Connect).
     #[error("the level of authentication that is demanded cannot be reached")]
     UnmetAuthenticationRequirements,
     /// `request` is not supported.
@@ -139,6 +139,46 @@ impl GrantRefusal {
             Self::TooManyAttempts { .. } | Self::Overloaded { .. } | Self::Unavailable(_) => {
                 "temporarily_unavailable"
             }
+        }
+    }
+}
+
+impl From<Refusal> for TargetRefusal {
+    /// The refusals of looking the client up.
+    fn from(refusal: Refusal) -> Self {
+        Self::Unavailable(Box::new(refusal))
+    }
+}
+
+impl From<Refusal> for AuthorizationRefusal {
+    /// The refusals of sealing a value and of counting a change of the account.
+    fn from(refusal: Refusal) -> Self {
+        Self::TemporarilyUnavailable(Box::new(refusal))
+    }
+}
+
+impl From<Refusal> for GrantRefusal {
+    /// A refusal of the use cases that the exchange of a grant consists of. Whatever concerns the session or the account makes the
+    /// grant invalid.
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooManyAttempts { retry_after } => Self::TooManyAttempts { retry_after },
+            Refusal::Overloaded { retry_after } => Self::Overloaded { retry_after },
+            Refusal::Unavailable(source) => Self::Unavailable(source),
+            Refusal::Invalid(_)
+            | Refusal::RegistrationClosed
+            | Refusal::IdentifierTaken(_)
+            | Refusal::WrongCredentials { .. }
+            | Refusal::InvalidAccessToken
+            | Refusal::Forbidden
+            | Refusal::InvalidRefreshToken
+            | Refusal::RefreshTokenReused
+            | Refusal::InvalidResetToken
+            | Refusal::InvalidVerificationToken
+            | Refusal::UnknownAccount
+            | Refusal::UnknownSession
+            | Refusal::SecondFactor(_)
+            | Refusal::LastAdministrator => Self::InvalidGrant,
         }
     }
 }

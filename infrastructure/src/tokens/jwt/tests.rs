@@ -85,6 +85,7 @@ fn claims(kind: TokenKind) -> TokenClaims {
             factor: None,
         }),
         extra: Map::new(),
+        oauth: None,
     }
 }
 
