@@ -117,11 +117,11 @@ impl<'a> Grant<'a> {
                 scope,
                 resources,
             } => {
-                let refreshed = authlog.refresh_oauth(client, token, *scope, resources, context);
+                let refreshed = authlog.refresh_application(client, token, *scope, resources, context);
                 refreshed.await
             }
             Self::Client { scope, resources } => {
-                authlog.client_credentials(client, *scope, resources).await
+                authlog.client_credentials(client, *scope, resources)
             }
         }
     }

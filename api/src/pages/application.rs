@@ -46,8 +46,8 @@ impl Application {
     /// The application that is answered at `target`.
     pub(super) fn at(target: &AuthorizationTarget) -> Self {
         Self {
-            name: target.client.settings.name.as_str().to_owned(),
-            form_action: ResponseTarget::new(&target.redirect_uri, None).form_action(),
+            name: target.client().settings.name.as_str().to_owned(),
+            form_action: ResponseTarget::new(target.redirect_uri(), None).form_action(),
             login_hint: None,
             asks_again: false,
         }

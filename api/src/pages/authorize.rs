@@ -104,7 +104,7 @@ impl CheckedRequest {
         let target = target.map_err(|refusal| unknown_target(api, refusal))?;
         // A state that was sent twice is not sent back.
         let state = parameters.optional("state").unwrap_or_default();
-        let response = ResponseTarget::new(&target.redirect_uri, state);
+        let response = ResponseTarget::new(target.redirect_uri(), state);
         match check(api, target, &parameters) {
             Ok(request) => Ok(Self {
                 parameters,

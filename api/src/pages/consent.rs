@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authlog_application::{
-    AuthorizationRefusal, AuthorizationRequest, BrowserSession, ConsentDemand, RequestContext,
+    AuthorizationRefusal, AuthorizationRequest, BrowserSession, ConsentDemand, ConsentRefusal, RequestContext,
 };
 use axum::Extension;
 use axum::extract::State;
@@ -16,6 +16,7 @@ use super::authorize::{CheckedRequest, again};
 use super::frame::Frame;
 use super::html::{Escaped, hidden};
 use super::session::{FORM_TOKEN, OwnForm, outdated, session_of};
+use super::trouble;
 use crate::Api;
 
 /// The path of the form.
@@ -54,7 +55,7 @@ pub(super) fn consent_page(
 <button type="submit" name="decision" value="deny" class="quiet">Do not allow</button>
 </form>"#,
         base = frame.base(),
-        place = Escaped(&place_of(&request.target().redirect_uri)),
+        place = Escaped(&place_of(request.target().redirect_uri())),
         token = hidden(FORM_TOKEN, &browser.form_token()),
         request = hidden("request", query),
     );
@@ -94,11 +95,23 @@ pub(super) async fn submit(
                 .authlog
                 .give_consent(&checked.request, &browser, &context)
                 .await;
-            checked.answer(&api, Some(&browser), given)
+            match given {
+                Ok(outcome) => checked.answer(&api, Some(&browser), Ok(outcome)),
+                Err(ConsentRefusal::Request(refusal)) => checked.refused(&api, refusal),
+                Err(ConsentRefusal::TooManyConsents) => too_many(&api, &browser),
+            }
         }
         "deny" => checked.refused(&api, AuthorizationRefusal::AccessDenied),
         _ => again(&api, query),
     }
+}
+
+/// The page about an account with as many consents as it can have. The person can withdraw one and come back.
+fn too_many(api: &Api, browser: &BrowserSession) -> Response {
+    let frame = Frame::of_person(api, browser.account()).sharing_its_window();
+    let trouble = "Your account has allowed as many applications as it can.";
+    let advice = "Withdraw what you no longer use under Security, and begin again at the application.";
+    trouble::page_with_advice(&frame, StatusCode::CONFLICT, trouble, advice)
 }
 
 /// What a scope permits, in the words of a person.

@@ -62,13 +62,9 @@ pub(super) async fn application_list(
     let frame = Frame::of_person(api, account);
     let mut rows = String::new();
     for (id, consent) in account.consents.iter() {
-        let client = api.authlog.client(id).await;
-        let client = client.map_err(|refusal| refused(&frame, refusal))?;
-        // The name of an application that was removed is known no more.
-        let name = client
-            .as_ref()
-            .map_or(id.as_str(), |it| it.settings.name.as_str());
-        rows.push_str(&row(&frame, session, id, name, consent));
+        let name = name_of(api, id).await;
+        let name = name.map_err(|refusal| refused(&frame, refusal))?;
+        rows.push_str(&row(&frame, session, id, &name, consent));
     }
     Ok(format!(
         r#"<section aria-labelledby="applications">
@@ -79,6 +75,13 @@ pub(super) async fn application_list(
 </section>
 "#
     ))
+}
+
+/// The name of an application. That of one that was removed is known no more, so it is its id.
+pub(super) async fn name_of(api: &Api, id: &ClientId) -> Result<String, Refusal> {
+    let client = api.authlog.client(id).await?;
+    let name = client.as_ref().map(|it| it.settings.name.as_str());
+    Ok(name.unwrap_or(id.as_str()).to_owned())
 }
 
 fn row(
