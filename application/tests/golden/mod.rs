@@ -45,7 +45,7 @@ pub fn golden_events() -> Vec<LoggedEvent> {
             // The id of a `User` is that of the account. The stream of refused logins begins with it.
             let id = match kind {
                 AggregateKind::Session => "019c0000-0000-7000-8000-000000000001",
-                AggregateKind::User | AggregateKind::RefusedLogins => USER,
+                AggregateKind::User | AggregateKind::RefusedLogins | AggregateKind::Client => USER,
             };
             let event = RecordedEvent {
                 aggregate_id: id.to_owned(),

@@ -253,7 +253,7 @@ impl Verdict {
         now: Timestamp,
     ) {
         match stream.kind {
-            AggregateKind::RefusedLogins => {}
+            AggregateKind::RefusedLogins | AggregateKind::Client => {}
             AggregateKind::Session => {
                 let expected = match expected {
                     Some(Row::Session(row)) => Some(&**row),

@@ -390,7 +390,7 @@ const fn table_of(kind: AggregateKind) -> Option<(&'static str, &'static str)> {
     match kind {
         AggregateKind::User => Some(("accounts", "user_id")),
         AggregateKind::Session => Some(("sessions", "session_id")),
-        AggregateKind::RefusedLogins => None,
+        AggregateKind::RefusedLogins | AggregateKind::Client => None,
     }
 }
 

@@ -137,6 +137,7 @@ impl PostgresStore {
                 AggregateKind::User => repository.get_events::<User>(id).await,
                 AggregateKind::Session => repository.get_events::<Session>(id).await,
                 AggregateKind::RefusedLogins => repository.get_events::<RefusedLogins>(id).await,
+                AggregateKind::Client => Ok(vec![]),
             }
         });
         match read.await {

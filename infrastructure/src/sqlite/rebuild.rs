@@ -172,10 +172,6 @@ fn streams_within(connection: &Connection, stretch: &StreamRange) -> Result<Vec<
 }
 
 /// A row to write, with its MAC.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a row is written right after it was computed"
-)]
 pub(super) enum RowWithMac {
     Account(WithMac<Account>),
     Session(WithMac<SessionRecord>),
@@ -211,7 +207,7 @@ pub(super) const fn model_of(kind: AggregateKind) -> Option<Model> {
     let (table, key) = match kind {
         AggregateKind::User => ("accounts", "user_id"),
         AggregateKind::Session => ("sessions", "session_id"),
-        AggregateKind::RefusedLogins => return None,
+        AggregateKind::RefusedLogins | AggregateKind::Client => return None,
     };
     Some(Model { table, key })
 }
