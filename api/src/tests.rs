@@ -13,7 +13,7 @@ use authlog_application::ports::{Account, IdentifierKind};
 use authlog_application::{
     Field, IssuedAt, IssuedToken, Refusal, SecondFactorRefusal, SignedIn, Violation,
 };
-use authlog_domain::user::SecondFactors;
+use authlog_domain::user::{Consents, SecondFactors};
 use authlog_domain::{
     AccountNumber, CredentialId, Email, Flaw, PersonName, Role, SessionId, Timestamp, UserId,
     Username,

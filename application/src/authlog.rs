@@ -239,7 +239,7 @@ impl Authlog {
     }
 
     /// The client with this id (to be replaced by the cached one).
-    pub(crate) async fn client(
+    pub async fn client(
         &self,
         id: &authlog_domain::ClientId,
     ) -> Result<Option<Arc<authlog_domain::client::RegisteredClient>>, Refusal> {
