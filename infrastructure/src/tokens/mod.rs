@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `jwt`, `token_cache` | access and refresh tokens, and the cache of verified ones |
 //! | `secret` | tokens in links of mails, and digests of opaque tokens |
+//! | `client_secrets` | secrets of OAuth clients, which are derived and not stored |
 //! | `factor_secrets`, `totp` | codes of second factors, and sealed values that clients keep |
 //! | `algorithm`, `signing_key` | the algorithms, and a key of one of them |
 //! | `key_record`, `key_set` | a key with its times, and the keys of a node in memory |
@@ -13,6 +14,7 @@
 //! | `key_watch` | the worker that reads the keys again while the node runs |
 
 mod algorithm;
+mod client_secrets;
 mod factor_secrets;
 mod jwt;
 mod key_changes;
@@ -28,6 +30,7 @@ mod token_cache;
 mod totp;
 
 pub use algorithm::{JwtAlgorithm, UnknownAlgorithm};
+pub use client_secrets::HmacClientSecrets;
 pub use factor_secrets::KeyedFactorSecrets;
 pub use jwt::JwtTokens;
 pub use key_changes::{KNOWN_TO_NODES_AFTER, KeyRefusal, PUBLISHED_FOR};
