@@ -139,6 +139,7 @@ fn row(frame: &Frame<'_>, current: &BrowserSession, live: &LiveSession) -> Strin
     });
     let interface = match session.contract {
         None | Some(ContractName::Authlog) => String::new(),
+        Some(ContractName::OAuth) => ", for an application".to_owned(),
         Some(ContractName::Cli) => ", at the command line".to_owned(),
         Some(ContractName::ApiAuth) => ", at /api/auth".to_owned(),
         Some(ContractName::Users) => ", at /users".to_owned(),
