@@ -8,6 +8,7 @@ use authlog_domain::session::Limits;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::account_cache::AccountCache;
+use crate::client_cache::ClientCache;
 use crate::ports::{
     AttemptLimiter, BreachedPasswords, ClientSecrets, Clients, Clock, Directory, Entropy, EventLog,
     EventStore, Health, History, Housekeeping, LocalMail, LogIntegrity, MailGate, MailQueue,
@@ -41,6 +42,10 @@ pub struct Parts {
     pub integrity: watch::Receiver<LogIntegrity>,
     /// The read models.
     pub directory: Arc<dyn Directory>,
+    /// The registered clients.
+    pub clients: Arc<dyn Clients>,
+    /// Derives the secrets of clients.
+    pub client_secrets: Arc<dyn ClientSecrets>,
     /// Checks whether the store can be used.
     pub health: Arc<dyn Health>,
     /// Removes expired data.
@@ -61,10 +66,6 @@ pub struct Parts {
     pub tokens: Arc<dyn Tokens>,
     /// Creates and parses the tokens of mailed links, and computes the digests of opaque tokens.
     pub secrets: Arc<dyn SecretTokens>,
-    /// The registered clients.
-    pub clients: Arc<dyn Clients>,
-    /// The secrets of clients.
-    pub client_secrets: Arc<dyn ClientSecrets>,
     /// Computes codes of second factors and seals what a client keeps of them.
     pub factor_secrets: Arc<dyn SecondFactorSecrets>,
     /// Verifies what passkeys sign.
@@ -141,6 +142,7 @@ pub struct Authlog {
     pub(crate) feed: Arc<LogFeed>,
     pub(crate) account_cache: Arc<AccountCache>,
     pub(crate) challenge_serials: Arc<ChallengeSerials>,
+    pub(crate) client_cache: Arc<ClientCache>,
 }
 
 impl Authlog {
@@ -150,6 +152,7 @@ impl Authlog {
         let executor = Arc::new(CommandExecutor::new(
             Arc::clone(&parts.events),
             Arc::clone(&parts.directory),
+            Arc::clone(&parts.clients),
         ));
         let revocation_list = Arc::new(RevocationList::new(Arc::clone(&parts.clock)));
         let reset_requested = Arc::new(Notify::new());
@@ -207,6 +210,7 @@ impl Authlog {
             account_cache: Arc::clone(&feed.account_cache),
             feed,
             challenge_serials: Arc::default(),
+            client_cache: Arc::default(),
         };
         (authlog, Operator::new(), background)
     }
@@ -236,14 +240,6 @@ impl Authlog {
     /// Whether the log still matches its signed checkpoints, as far as this node knows.
     pub fn log_integrity(&self) -> LogIntegrity {
         self.parts.integrity.borrow().clone()
-    }
-
-    /// The client with this id (to be replaced by the cached one).
-    pub async fn client(
-        &self,
-        id: &authlog_domain::ClientId,
-    ) -> Result<Option<Arc<authlog_domain::client::RegisteredClient>>, Refusal> {
-        Ok(self.parts.clients.client(id).await?.map(Arc::new))
     }
 
     /// The public keys that verify tokens, as a JSON Web Key Set (RFC 7517).

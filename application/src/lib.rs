@@ -16,6 +16,7 @@
 pub mod access;
 mod account_cache;
 mod authlog;
+mod client_cache;
 mod client_presence;
 mod context;
 mod deadline;
@@ -45,7 +46,8 @@ pub use deadline::Deadline;
 pub use password::{NewPassword, Password, PasswordPolicy};
 pub use recent_outcomes::{Outcomes, RecentOutcomes};
 pub use refusal::{
-    Field, PasskeyRefusal, Refusal, SecondFactorRefusal, SignInChallenge, SignInMethod, Violation,
+    ClientRegistryRefusal, Field, PasskeyRefusal, Refusal, SecondFactorRefusal, SignInChallenge,
+    SignInMethod, Violation,
 };
 pub use revocation_list::{RevocationList, TokenStatus};
 pub use session_terms::{
@@ -55,9 +57,10 @@ pub use session_terms::{
 pub use use_cases::{
     AccountState, ActiveToken, AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal,
     AuthorizationRequest, AuthorizationTarget, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME,
-    ClaimName, CodeExchange, ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal,
-    ENROLMENT_LIFETIME, ExpectedToken, GrantRefusal, ImportForm, Imported, Lag, Link, LinkOffer,
-    LinkProof, LiveSession, NotIdentified, NotImported, OAuthTokens, PasskeyChallenge,
+    ClaimName, ClientForm, ClientHistoryPage, ClientState, ClientStateAt, CodeExchange,
+    ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal, ENROLMENT_LIFETIME,
+    ExpectedToken, GrantRefusal, ImportForm, Imported, IssuedSecret, Lag, Link, LinkOffer,
+    LinkProof, LiveSession, NewClient, NotIdentified, NotImported, OAuthTokens, PasskeyChallenge,
     PendingSignIn, Prompt, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep,
     SessionPage, SignInForm, StateAt, SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserInfo,
     identify, rebuild_read_models,

@@ -12,6 +12,7 @@
 
 pub mod breached;
 pub mod claim_upgrade;
+mod client_state;
 mod consents;
 mod doctor;
 mod exclusive_file;

@@ -12,9 +12,11 @@ use authlog_application::{
     Authlog, NewPassword, Parts, PasskeyRefusal, Password, PasswordPolicy, Settings,
 };
 use authlog_domain::client::IdTokenAlg;
+use authlog_domain::client::RegisteredClient;
 use authlog_domain::session::Limits;
 use authlog_domain::{
-    AccountNumber, Email, Flaw, ResetId, SessionId, Timestamp, UserId, VerificationId,
+    AccountNumber, ClientId, ClientSecretId, Email, Flaw, ResetId, SessionId, Timestamp, UserId,
+    VerificationId,
 };
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -58,6 +60,8 @@ fn api_over(ports: NullPorts) -> Api {
         history: ports.clone(),
         publication: None,
         directory: ports.clone(),
+        clients: ports.clone(),
+        client_secrets: ports.clone(),
         health: ports.clone(),
         revocations: ports.clone(),
         reset_requests: ports.clone(),
@@ -209,6 +213,10 @@ impl SecretTokens for NullPorts {
     fn is_form_token(&self, _: &BrowserSecret, _: &str) -> bool {
         false
     }
+
+    fn code_challenge(&self, _: &str) -> String {
+        String::new()
+    }
 }
 
 impl PasskeyVerifier for NullPorts {
@@ -299,6 +307,15 @@ impl History for NullPorts {
         _: u32,
         _: &HistoryFilter,
     ) -> Result<HistoryPage, StoreError> {
+        unreachable!()
+    }
+
+    async fn client_events(
+        &self,
+        _: &ClientId,
+        _: u64,
+        _: u32,
+    ) -> Result<Vec<PastEvent>, StoreError> {
         unreachable!()
     }
 
@@ -411,6 +428,31 @@ impl Directory for NullPorts {
 
     async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
         unreachable!()
+    }
+}
+
+#[async_trait]
+impl Clients for NullPorts {
+    async fn record(&self, _: &ClientId) -> Result<Option<ClientRecord>, StoreError> {
+        unreachable!()
+    }
+
+    async fn clients(
+        &self,
+        _: Option<&ClientId>,
+        _: u32,
+    ) -> Result<Vec<RegisteredClient>, StoreError> {
+        unreachable!()
+    }
+}
+
+impl ClientSecrets for NullPorts {
+    fn secret(&self, _: &ClientId, _: ClientSecretId) -> Zeroizing<String> {
+        unreachable!()
+    }
+
+    fn parse(&self, _: &ClientId, _: &str) -> Option<ClientSecretId> {
+        None
     }
 }
 

@@ -99,9 +99,18 @@ impl Entry {
     }
 }
 
-/// What happened, in words that continue the sentence "The person …".
+/// A member of an event in words.
+fn text_of(member: &Value) -> String {
+    match member {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => "?".to_owned(),
+    }
+}
+
+/// What happened, in words that continue the sentence "The person …", or "The client …".
 fn in_words(event_type: &str, data: &Value) -> String {
-    let member = |name: &str| member(data, name);
+    let member = |name: &str| text_of(&data[name]);
     let Some(kind) = EventKind::from_stored(event_type) else {
         return spaced(event_type);
     };
@@ -182,23 +191,14 @@ fn in_words(event_type: &str, data: &Value) -> String {
         | EventKind::ClientSecretRetired
         | EventKind::ClientLocked
         | EventKind::ClientUnlocked
-        | EventKind::ClientRemoved => return spaced(event_type),
+        | EventKind::ClientRemoved => return client_in_words(kind, data),
     };
     words.to_owned()
 }
 
-/// A member of the event, as text.
-fn member(data: &Value, name: &str) -> String {
-    match &data[name] {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => "?".to_owned(),
-    }
-}
-
 /// What happened to a session; see [`in_words`]. Empty for another kind of event.
 fn session_in_words(kind: EventKind, data: &Value) -> String {
-    let member = |name: &str| member(data, name);
+    let member = |name: &str| text_of(&data[name]);
     let words = match kind {
         EventKind::LoggedIn if data["client"].is_string() => {
             let (client, scopes) = (member("client"), member("scopes"));
@@ -225,6 +225,28 @@ fn session_in_words(kind: EventKind, data: &Value) -> String {
         EventKind::SessionRevoked => {
             return format!("had the session ended by the {}", member("reason"));
         }
+        _ => "",
+    };
+    words.to_owned()
+}
+
+/// What happened to a client; see [`in_words`]. Empty for another kind of event.
+fn client_in_words(kind: EventKind, data: &Value) -> String {
+    let member = |name: &str| text_of(&data[name]);
+    let words = match kind {
+        EventKind::ClientRegistered => {
+            return format!("was registered as {}", text_of(&data["settings"]["name"]));
+        }
+        EventKind::ClientChanged => "got other settings",
+        EventKind::ClientSecretIssued => {
+            return format!("was given the secret {}", member("secret_id"));
+        }
+        EventKind::ClientSecretRetired => {
+            return format!("lost the secret {}", member("secret_id"));
+        }
+        EventKind::ClientLocked => "was locked",
+        EventKind::ClientUnlocked => "was unlocked",
+        EventKind::ClientRemoved => "was removed for good",
         _ => "",
     };
     words.to_owned()

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a test may panic")]
 
 pub mod accounts;
+pub mod applications;
 pub mod directory;
 pub mod erasure;
 pub mod event_log;
@@ -140,6 +141,13 @@ macro_rules! store_behaviour {
         store_behaviour!($open, live_sessions: [
             the_sessions_that_count_by_sql_are_those_that_count_by_the_domain,
             the_rows_that_are_removed_are_those_that_are_over_by_the_domain,
+        ]);
+        store_behaviour!($open, applications: [
+            a_session_of_an_application_is_live_only_while_its_parent_is,
+            a_parent_that_was_changed_or_removed_counts_as_ended,
+            a_changed_grant_or_consent_grants_nothing_until_it_is_repaired,
+            of_a_hundred_appends_that_start_one_session_one_succeeds,
+            sessions_without_a_parent_are_not_affected_by_the_lookup_of_others,
         ]);
         store_behaviour!($open, predecessors: [
             an_event_without_its_predecessor_is_a_conflict_and_leaves_nothing,

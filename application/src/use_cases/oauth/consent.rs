@@ -3,7 +3,7 @@
 use authlog_domain::user::{GiveConsent, UserCommand, WithdrawConsent};
 use authlog_domain::{ClientId, RevocationReason, SessionId};
 
-use super::authorize::Demand;
+use super::demand::Demand;
 use super::{AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest};
 use crate::access::BrowserSession;
 use crate::use_cases::accounts::AppendOptions;

@@ -1,7 +1,7 @@
 //! OAuth 2.1 and OpenID Connect: applications act for people, and as themselves.
 //!
 //! The steps of the authorization code flow are one file each: the request (`request.rs`), the decision about it
-//! (`authorize.rs`), the person's consent (`consent.rs`), the code (`code.rs`), and its exchange for tokens (`redeem.rs`).
+//! (`authorize.rs`, `demand.rs`), the person's consent (`consent.rs`), the code (`code.rs`), and its exchange for tokens (`redeem.rs`).
 
 mod asked;
 mod authorize;
@@ -9,6 +9,7 @@ mod claims_parameter;
 mod client_credentials;
 mod code;
 mod consent;
+mod demand;
 mod id_token;
 mod introspect;
 mod issue;

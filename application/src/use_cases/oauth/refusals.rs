@@ -178,6 +178,7 @@ impl From<Refusal> for GrantRefusal {
             | Refusal::UnknownAccount
             | Refusal::UnknownSession
             | Refusal::SecondFactor(_)
+            | Refusal::Client(_)
             | Refusal::LastAdministrator => Self::InvalidGrant,
         }
     }

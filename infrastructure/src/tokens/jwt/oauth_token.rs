@@ -69,7 +69,7 @@ impl Claims {
             token: VerifiedToken {
                 kind: kind(is_access, self.generation)?,
                 token: self.jti,
-                user: UserId::parse(&self.sub).ok()?,
+                user: UserId::parse(&self.sub)?,
                 session,
                 epoch,
                 issued_at: from_seconds(self.iat)?,
