@@ -77,7 +77,7 @@ impl Registration {
 
     /// Without a consent page.
     pub fn of_first_party(self) -> Self {
-        self.with("--first-party", "")
+        self.with("--first-party", "true")
     }
 
     /// Without PKCE, as most modules of the conformance suite.
@@ -87,12 +87,9 @@ impl Registration {
 
     /// Registers the application with a running service.
     pub fn at(&self, service: &Program) -> App {
-        let mut arguments = vec!["client", "create", "--json", &self.id];
+        let mut arguments = vec!["client", "create", "--json", "--id", &self.id];
         for (option, value) in &self.options {
-            arguments.push(option);
-            if !value.is_empty() {
-                arguments.push(value);
-            }
+            arguments.extend([*option, value]);
         }
         let output = service.settings.run(&arguments, "");
         assert!(output.status.success(), "{output:?}");

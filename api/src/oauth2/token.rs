@@ -117,7 +117,8 @@ impl<'a> Grant<'a> {
                 scope,
                 resources,
             } => {
-                let refreshed = authlog.refresh_application(client, token, *scope, resources, context);
+                let refreshed =
+                    authlog.refresh_application(client, token, *scope, resources, context);
                 refreshed.await
             }
             Self::Client { scope, resources } => {

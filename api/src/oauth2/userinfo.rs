@@ -125,6 +125,7 @@ fn refused(refusal: Refusal) -> Response {
         | Refusal::UnknownAccount
         | Refusal::UnknownSession
         | Refusal::SecondFactor(_)
+        | Refusal::Client(_)
         | Refusal::LastAdministrator => {
             let description = "The access token is not valid, or its session has ended.";
             let response = error(StatusCode::UNAUTHORIZED, "invalid_token", description);

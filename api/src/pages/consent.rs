@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use authlog_application::{
-    AuthorizationRefusal, AuthorizationRequest, BrowserSession, ConsentDemand, ConsentRefusal, RequestContext,
+    AuthorizationRefusal, AuthorizationRequest, BrowserSession, ConsentDemand, ConsentRefusal,
+    RequestContext,
 };
 use axum::Extension;
 use axum::extract::State;
@@ -110,7 +111,8 @@ pub(super) async fn submit(
 fn too_many(api: &Api, browser: &BrowserSession) -> Response {
     let frame = Frame::of_person(api, browser.account()).sharing_its_window();
     let trouble = "Your account has allowed as many applications as it can.";
-    let advice = "Withdraw what you no longer use under Security, and begin again at the application.";
+    let advice =
+        "Withdraw what you no longer use under Security, and begin again at the application.";
     trouble::page_with_advice(&frame, StatusCode::CONFLICT, trouble, advice)
 }
 
