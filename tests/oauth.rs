@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod basic_op;
+mod browsers;
 mod code_flow;
 mod config_op;
 mod isolation;

@@ -8,7 +8,6 @@ use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::INTROSPECT;
 use super::keys::{KEEP, KEY_SET};
@@ -50,7 +49,7 @@ struct MetadataOut<'a> {
     prompt_values_supported: [&'static str; 4],
     acr_values_supported: [&'static str; 2],
     subject_types_supported: [&'static str; 1],
-    id_token_signing_alg_values_supported: Vec<String>,
+    id_token_signing_alg_values_supported: Vec<&'static str>,
     token_endpoint_auth_methods_supported: [&'static str; 3],
     introspection_endpoint_auth_methods_supported: [&'static str; 3],
     revocation_endpoint_auth_methods_supported: [&'static str; 3],
@@ -85,7 +84,7 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
             AuthenticationLevel::Aal2.as_str(),
         ],
         subject_types_supported: ["public"],
-        id_token_signing_alg_values_supported: id_token_algorithms(&api.authlog.key_set()),
+        id_token_signing_alg_values_supported: with_rs256(api.authlog.id_token_algorithms()),
         token_endpoint_auth_methods_supported: AUTH_METHODS,
         introspection_endpoint_auth_methods_supported: [
             "Bearer",
@@ -120,28 +119,23 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
     ([(CACHE_CONTROL, KEEP)], Json(out)).into_response()
 }
 
-/// The algorithms of the published keys, and RS256, whose key is generated shortly after the first start.
-fn id_token_algorithms(key_set: &Value) -> Vec<String> {
-    let keys = key_set["keys"].as_array().into_iter().flatten();
-    let mut algorithms = vec![RS256.to_owned()];
-    for algorithm in keys.filter_map(|key| key["alg"].as_str()) {
-        if !algorithms.iter().any(|known| known == algorithm) {
-            algorithms.push(algorithm.to_owned());
-        }
+/// These algorithms, and RS256: every provider supports it (OpenID Connect Discovery §3). Its key is generated shortly after the
+/// first start.
+fn with_rs256(mut algorithms: Vec<&'static str>) -> Vec<&'static str> {
+    if !algorithms.contains(&RS256) {
+        algorithms.insert(0, RS256);
     }
     algorithms
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn each_algorithm_is_named_once_and_rs256_always() {
-        assert_eq!(id_token_algorithms(&json!({"keys": []})), ["RS256"]);
-        let set = json!({"keys": [{"alg": "EdDSA"}, {"alg": "RS256"}, {"alg": "EdDSA"}]});
-        assert_eq!(id_token_algorithms(&set), ["RS256", "EdDSA"]);
+    fn rs256_is_always_supported() {
+        assert_eq!(with_rs256(vec![]), ["RS256"]);
+        assert_eq!(with_rs256(vec!["EdDSA"]), ["RS256", "EdDSA"]);
+        assert_eq!(with_rs256(vec!["ES256", "RS256"]), ["ES256", "RS256"]);
     }
 }
