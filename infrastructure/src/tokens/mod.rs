@@ -5,6 +5,7 @@
 //! | `jwt`, `token_cache` | access and refresh tokens, and the cache of verified ones |
 //! | `secret` | tokens in links of mails, and digests of opaque tokens |
 //! | `factor_secrets`, `totp` | codes of second factors, and sealed values that clients keep |
+//! | `client_assertions` | authentication of clients by tokens that they sign themselves |
 //! | `algorithm`, `signing_key` | the algorithms, and a key of one of them |
 //! | `key_purpose` | what a key signs: each purpose has a set of keys of its own (`docs/adr/0036`) |
 //! | `key_record`, `loaded_keys`, `key_set` | a key with its times, and the keys of a node in memory |
@@ -14,6 +15,7 @@
 //! | `key_watch`, `id_token_keys` | the workers that read the keys again, and that make the first key of ID tokens |
 
 mod algorithm;
+mod client_assertions;
 mod factor_secrets;
 mod id_token_keys;
 mod jwt;
@@ -32,6 +34,7 @@ mod token_cache;
 mod totp;
 
 pub use algorithm::{JwtAlgorithm, UnknownAlgorithm};
+pub use client_assertions::JwtClientAssertions;
 pub use factor_secrets::KeyedFactorSecrets;
 pub use id_token_keys::IdTokenKeys;
 pub use jwt::JwtTokens;

@@ -46,7 +46,7 @@ impl Claims {
         self,
         is_access: bool,
         issuer: &str,
-    ) -> Option<(Option<Timestamp>, VerifiedOAuthToken)> {
+    ) -> Option<(Timestamp, VerifiedOAuthToken)> {
         if self.iss != issuer {
             return None;
         }
@@ -69,7 +69,7 @@ impl Claims {
             token: VerifiedToken {
                 kind: kind(is_access, self.generation)?,
                 token: self.jti,
-                user: UserId::parse(&self.sub).ok()?,
+                user: UserId::parse(&self.sub)?,
                 session,
                 epoch,
                 issued_at: from_seconds(self.iat)?,
