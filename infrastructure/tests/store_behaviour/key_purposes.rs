@@ -99,10 +99,6 @@ pub async fn a_key_of_id_tokens_that_was_changed_or_removed_is_a_fault_and_anoth
     let [access, _] = both(&*store).await;
     for (damage, detail) in [
         (
-            "UPDATE id_token_keys SET signs_until = signs_from WHERE signs_until IS NULL",
-            "its times are not those with which it was stored",
-        ),
-        (
             "UPDATE id_token_keys SET sealed = (SELECT sealed FROM signing_keys) WHERE signs_until IS NULL",
             "its private half cannot be opened",
         ),
@@ -114,6 +110,10 @@ pub async fn a_key_of_id_tokens_that_was_changed_or_removed_is_a_fault_and_anoth
         (
             "DELETE FROM shared_secrets WHERE name = 'id-token-key-set'",
             "it was not stored by this service",
+        ),
+        (
+            "UPDATE id_token_keys SET signs_until = signs_from WHERE signs_until IS NULL",
+            "its times are not those with which it was stored",
         ),
     ] {
         world.execute(damage).await;
