@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use authlog_application::ports::{Account, IdentifierKind};
 use authlog_application::{
-    Field, IssuedAt, IssuedToken, Refusal, SecondFactorRefusal, SignedIn, Violation,
+    ClientRegistryRefusal, Field, IssuedAt, IssuedToken, Refusal, SecondFactorRefusal, SignedIn,
+    Violation,
 };
 use authlog_domain::user::SecondFactors;
 use authlog_domain::{
@@ -106,6 +107,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
         Refusal::UnknownAccount,
         Refusal::UnknownSession,
         Refusal::SecondFactor(SecondFactorRefusal::Expired),
+        Refusal::Client(ClientRegistryRefusal::Unknown),
         Refusal::LastAdministrator,
         Refusal::TooManyAttempts { retry_after },
         Refusal::Overloaded { retry_after },

@@ -16,6 +16,7 @@
 pub mod access;
 mod account_cache;
 mod authlog;
+mod client_cache;
 mod client_presence;
 mod context;
 mod deadline;
@@ -45,7 +46,8 @@ pub use deadline::Deadline;
 pub use password::{NewPassword, Password, PasswordPolicy};
 pub use recent_outcomes::{Outcomes, RecentOutcomes};
 pub use refusal::{
-    Field, PasskeyRefusal, Refusal, SecondFactorRefusal, SignInChallenge, SignInMethod, Violation,
+    ClientRegistryRefusal, Field, PasskeyRefusal, Refusal, SecondFactorRefusal, SignInChallenge,
+    SignInMethod, Violation,
 };
 pub use revocation_list::{RevocationList, TokenStatus};
 pub use session_terms::{
@@ -53,10 +55,11 @@ pub use session_terms::{
     RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    AccountState, ActiveToken, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME,
-    ConfirmedPasskey, ConfirmedTotp, ENROLMENT_LIFETIME, ExpectedToken, ImportForm, Imported, Lag,
-    Link, LinkOffer, LinkProof, LiveSession, NotIdentified, NotImported, PasskeyChallenge,
-    PendingSignIn, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep, SessionPage,
-    SignInForm, StateAt, SteppedUpSession, TermsOf, TotpForm, identify, rebuild_read_models,
+    AccountState, ActiveToken, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME, ClientForm,
+    ClientHistoryPage, ClientState, ClientStateAt, ConfirmedPasskey, ConfirmedTotp,
+    ENROLMENT_LIFETIME, ExpectedToken, ImportForm, Imported, IssuedSecret, Lag, Link, LinkOffer,
+    LinkProof, LiveSession, NewClient, NotIdentified, NotImported, PasskeyChallenge, PendingSignIn,
+    RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep, SessionPage, SignInForm,
+    StateAt, SteppedUpSession, TermsOf, TotpForm, identify, rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

@@ -12,6 +12,7 @@
 
 pub mod breached;
 pub mod claim_upgrade;
+mod client_state;
 mod doctor;
 mod exclusive_file;
 pub mod hashing;

@@ -121,5 +121,7 @@ endpoints! {
         EMAIL_PAGE: GET "/verify-email",
         EMAIL_FORM: POST "/verify-email",
         USERS: GET "/admin/users",
+        CLIENTS: GET "/admin/clients",
+        REGISTER_CLIENT: POST "/admin/clients",
     }
 }

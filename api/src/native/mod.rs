@@ -4,6 +4,8 @@ mod account;
 mod admin;
 mod audit;
 mod caller;
+mod client_in;
+mod clients;
 mod erasure;
 mod factors;
 pub(crate) mod forward_auth;
@@ -129,6 +131,25 @@ fn routes() -> Router<Arc<Api>> {
             "/admin/users/{id}/sessions/{session}",
             delete(admin::end_session),
         )
+        .route(
+            "/admin/clients",
+            get(clients::clients).post(clients::register),
+        )
+        .route(
+            "/admin/clients/{id}",
+            get(clients::client)
+                .patch(clients::change)
+                .delete(clients::remove),
+        )
+        .route("/admin/clients/{id}/lock", post(clients::lock))
+        .route("/admin/clients/{id}/unlock", post(clients::unlock))
+        .route("/admin/clients/{id}/secrets", post(clients::issue_secret))
+        .route(
+            "/admin/clients/{id}/secrets/{secret}",
+            delete(clients::retire_secret),
+        )
+        .route("/audit/clients/{id}", get(history::client::state))
+        .route("/audit/clients/{id}/events", get(history::client::events))
         .route("/audit/users/{id}", get(history::state))
         .route("/audit/users/{id}/events", get(history::events))
         .route("/account/history", get(history::own_history))

@@ -44,6 +44,7 @@ pub(super) fn refused(
             let (status, trouble) = second_factor(refusal);
             again(status, trouble)
         }
+        Refusal::Client(_) => again(StatusCode::NOT_FOUND, "There is no such application."),
         Refusal::LastAdministrator => again(
             StatusCode::CONFLICT,
             "This account is the last administrator.",

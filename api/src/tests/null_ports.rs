@@ -11,10 +11,11 @@ use authlog_application::ports::*;
 use authlog_application::{
     Authlog, NewPassword, Parts, PasskeyRefusal, Password, PasswordPolicy, Settings,
 };
-use authlog_domain::client::IdTokenAlg;
+use authlog_domain::client::{IdTokenAlg, RegisteredClient};
 use authlog_domain::session::Limits;
 use authlog_domain::{
-    AccountNumber, Email, Flaw, ResetId, SessionId, Timestamp, UserId, VerificationId,
+    AccountNumber, ClientId, ClientSecretId, Email, Flaw, ResetId, SessionId, Timestamp, UserId,
+    VerificationId,
 };
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -58,6 +59,8 @@ fn api_over(ports: NullPorts) -> Api {
         history: ports.clone(),
         publication: None,
         directory: ports.clone(),
+        clients: ports.clone(),
+        client_secrets: ports.clone(),
         health: ports.clone(),
         revocations: ports.clone(),
         reset_requests: ports.clone(),
@@ -302,6 +305,15 @@ impl History for NullPorts {
         unreachable!()
     }
 
+    async fn client_events(
+        &self,
+        _: &ClientId,
+        _: u64,
+        _: u32,
+    ) -> Result<Vec<PastEvent>, StoreError> {
+        unreachable!()
+    }
+
     async fn state_at(&self, _: UserId, _: Option<Moment>) -> Result<PastState, StoreError> {
         unreachable!()
     }
@@ -411,6 +423,31 @@ impl Directory for NullPorts {
 
     async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
         unreachable!()
+    }
+}
+
+#[async_trait]
+impl Clients for NullPorts {
+    async fn record(&self, _: &ClientId) -> Result<Option<ClientRecord>, StoreError> {
+        unreachable!()
+    }
+
+    async fn clients(
+        &self,
+        _: Option<&ClientId>,
+        _: u32,
+    ) -> Result<Vec<RegisteredClient>, StoreError> {
+        unreachable!()
+    }
+}
+
+impl ClientSecrets for NullPorts {
+    fn secret(&self, _: &ClientId, _: ClientSecretId) -> Zeroizing<String> {
+        unreachable!()
+    }
+
+    fn parse(&self, _: &ClientId, _: &str) -> Option<ClientSecretId> {
+        None
     }
 }
 

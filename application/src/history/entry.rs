@@ -99,13 +99,18 @@ impl Entry {
     }
 }
 
-/// What happened, in words that continue the sentence "The person …".
-fn in_words(event_type: &str, data: &Value) -> String {
-    let member = |name: &str| match &data[name] {
+/// A member of an event in words.
+fn text_of(member: &Value) -> String {
+    match member {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         _ => "?".to_owned(),
-    };
+    }
+}
+
+/// What happened, in words that continue the sentence "The person …", or "The client …".
+fn in_words(event_type: &str, data: &Value) -> String {
+    let member = |name: &str| text_of(&data[name]);
     let Some(kind) = EventKind::from_stored(event_type) else {
         return spaced(event_type);
     };
@@ -178,6 +183,19 @@ fn in_words(event_type: &str, data: &Value) -> String {
         EventKind::LoginRefused => {
             return format!("was refused: {}", member("reason").replace('-', " "));
         }
+        EventKind::ClientRegistered => {
+            return format!("was registered as {}", text_of(&data["settings"]["name"]));
+        }
+        EventKind::ClientChanged => "got other settings",
+        EventKind::ClientSecretIssued => {
+            return format!("was given the secret {}", member("secret_id"));
+        }
+        EventKind::ClientSecretRetired => {
+            return format!("lost the secret {}", member("secret_id"));
+        }
+        EventKind::ClientLocked => "was locked",
+        EventKind::ClientUnlocked => "was unlocked",
+        EventKind::ClientRemoved => "was removed for good",
     };
     words.to_owned()
 }

@@ -3,23 +3,33 @@
 use async_trait::async_trait;
 use authlog_domain::client::RegisteredClient;
 use authlog_domain::{ClientId, ClientSecretId};
+use authlog_projections::ClientRecord;
 use zeroize::Zeroizing;
 
 use super::StoreError;
 
-/// Reads the clients.
+/// Reads the clients. A row that this service did not write is treated as missing.
 #[async_trait]
 pub trait Clients: Send + Sync {
+    /// The row of the client with this id, which exists also after the client was removed. `None` if there never was one.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    async fn record(&self, id: &ClientId) -> Result<Option<ClientRecord>, StoreError>;
+
     /// The client with this id. `None` if there is none, or if it was removed.
     ///
     /// # Errors
-    /// The store does not answer, or its rows cannot be read.
-    async fn client(&self, id: &ClientId) -> Result<Option<RegisteredClient>, StoreError>;
+    /// As for [`Self::record`].
+    async fn client(&self, id: &ClientId) -> Result<Option<RegisteredClient>, StoreError> {
+        let record = self.record(id).await?;
+        Ok(record.and_then(ClientRecord::registered))
+    }
 
     /// At most `limit` clients in the order of their ids, beginning after `after`. Removed ones are not among them.
     ///
     /// # Errors
-    /// As for [`Self::client`].
+    /// As for [`Self::record`].
     async fn clients(
         &self,
         after: Option<&ClientId>,

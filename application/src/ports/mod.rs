@@ -35,8 +35,8 @@ mod transparency;
 
 pub use authlog_domain::{Identifier, IdentifierKind};
 pub use authlog_projections::{
-    Account, Base, RecordedEvent, Revocation, SESSION_ROW_RETENTION, SessionRecord, StagedStream,
-    StreamId,
+    Account, Base, ClientRecord, RecordedEvent, Revocation, SESSION_ROW_RETENTION, SessionRecord,
+    StagedStream, StreamId,
 };
 
 pub use attempts::{

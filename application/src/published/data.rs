@@ -9,6 +9,8 @@ use authlog_domain::{Authentication, AuthenticationMethods};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::client_data::{ClientSecret, ClientSettings};
+
 /// The data of a published event.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -31,7 +33,8 @@ pub enum Data {
     Locked(Locked),
     /// Of `user.email-verification-requested`.
     EmailVerificationRequested(EmailVerificationRequested),
-    /// Of `user.unlocked`, `user.email-verified`, `user.email-changed` and `user.password-found-breached`.
+    /// Of `user.unlocked`, `user.email-verified`, `user.email-changed`, `user.password-found-breached`, `client.locked`,
+    /// `client.unlocked` and `client.removed`.
     Nothing(Nothing),
     /// Of `user.totp-enrolled`.
     TotpEnrolled(TotpEnrolled),
@@ -59,6 +62,10 @@ pub enum Data {
     SteppedUp(SteppedUp),
     /// Of `refused-logins.login-refused`.
     LoginRefused(RefusedLogin),
+    /// Of `client.registered` and `client.changed`.
+    ClientSettings(ClientSettings),
+    /// Of `client.secret-issued` and `client.secret-retired`.
+    ClientSecret(ClientSecret),
 }
 
 /// An account was registered. The profile is not published; a consumer queries the API for it.

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod change_password;
+mod clients;
 mod erase;
 mod factors;
 mod history;
@@ -29,6 +30,9 @@ mod step_up;
 mod time_travel;
 mod verify_email;
 
+pub use clients::{
+    ClientForm, ClientHistoryPage, ClientState, ClientStateAt, IssuedSecret, NewClient,
+};
 pub use factors::{BegunTotp, ConfirmedTotp, ENROLMENT_LIFETIME};
 pub use identify::{NotIdentified, identify};
 pub use import::{ImportForm, Imported, NotImported};

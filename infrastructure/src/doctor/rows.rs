@@ -1,6 +1,6 @@
 //! The names of the fields in which a stored row differs from the row that its events give.
 
-use authlog_application::ports::{Account, SessionRecord};
+use authlog_application::ports::{Account, ClientRecord, SessionRecord};
 
 /// The names of the fields in which two rows differ; for the version, its values as well.
 macro_rules! differences {
@@ -61,4 +61,8 @@ pub(super) fn session_differences(expected: &SessionRecord, stored: &SessionReco
         ended_at,
         authentication
     )
+}
+
+pub(super) fn client_differences(expected: &ClientRecord, stored: &ClientRecord) -> Vec<String> {
+    differences!(expected, stored, id, state)
 }

@@ -5,12 +5,12 @@
 //! have to be in the order of the table's columns.
 
 use authlog_application::ports::{
-    Account, OpaqueTokenRecord, SessionRecord, StoreError, TokenDigest,
+    Account, ClientRecord, OpaqueTokenRecord, SessionRecord, StoreError, TokenDigest,
 };
 use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
-    AccountNumber, CredentialId, Email, PersonName, Phone, ResetId, Role, Rotation, SessionId,
-    UserId, Username, VerificationId,
+    AccountNumber, ClientId, CredentialId, Email, PersonName, Phone, ResetId, Role, Rotation,
+    SessionId, UserId, Username, VerificationId,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -18,6 +18,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::instants::StoredInstant;
+use crate::client_state::{client_state_from, client_state_text};
 use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, StoredStanding, WithMac};
 use crate::second_factors::{second_factors_from, second_factors_text};
@@ -77,6 +78,24 @@ pub(super) struct SessionRow {
     authentication: Option<String>,
 }
 
+/// A row of `clients`. The members stand in the order of the columns.
+#[derive(Clone, FromRow, Serialize)]
+pub(super) struct ClientRow {
+    client_id: String,
+    version: i64,
+    state: Option<String>,
+    #[serde(serialize_with = "as_bytea")]
+    mac: Option<Vec<u8>>,
+}
+
+/// A client, and whether its row is behind its events.
+#[derive(Clone, FromRow)]
+pub(super) struct CheckedClientRow {
+    #[sqlx(flatten)]
+    row: ClientRow,
+    client_is_behind: bool,
+}
+
 /// A statement with its parameters.
 pub(super) type PostgresQuery<'a> =
     sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments>;
@@ -125,6 +144,26 @@ macro_rules! sessions {
         $($with)+!(
             sessions s: session_id, version, user_id, contract, epoch, rotation, generation, started_at, last_used_at,
             expires_at, ended_at, rotated_at, mac, authentication
+        )
+    };
+}
+
+/// Hands the columns of `clients`, in the order of the table, to such a macro.
+macro_rules! clients {
+    ($($with:tt)+) => {
+        $($with)+!(clients c: client_id, version, state, mac)
+    };
+}
+
+/// The columns of a [`CheckedClientRow`], of the table called `c`.
+macro_rules! checked_client_columns {
+    () => {
+        concat!(
+            $crate::postgres::rows::clients!($crate::store::aliased_columns),
+            ", coalesce((SELECT later.sequence FROM events later WHERE later.aggregate_type = 'client' \
+               AND later.aggregate_id = c.client_id AND later.sequence > c.version ORDER BY later.sequence DESC LIMIT 1), \
+               (SELECT later.sequence FROM event_log later WHERE later.aggregate_type = 'client' \
+               AND later.aggregate_id = c.client_id AND later.sequence > c.version ORDER BY later.sequence DESC LIMIT 1)) IS NOT NULL AS client_is_behind"
         )
     };
 }
@@ -253,9 +292,10 @@ macro_rules! upsert_session {
 }
 
 pub(super) use {
-    account_columns, accounts, checked_account_columns, column_next_to_account,
-    columns_next_to_account, later_entry_of_session, session_columns, session_is_behind, sessions,
-    standing_columns, upsert_accounts, upsert_session, upsert_sessions,
+    account_columns, accounts, checked_account_columns, checked_client_columns, clients,
+    column_next_to_account, columns_next_to_account, later_entry_of_session, session_columns,
+    session_is_behind, sessions, standing_columns, upsert_accounts, upsert_session,
+    upsert_sessions,
 };
 
 /// A column holds a value that this program never writes.
@@ -446,6 +486,52 @@ impl TryFrom<SessionRow> for Stored<SessionRecord> {
             row: session,
             mac: row.session_mac,
             is_behind: false,
+        })
+    }
+}
+
+impl From<&WithMac<ClientRecord>> for ClientRow {
+    fn from(WithMac { row: client, mac }: &WithMac<ClientRecord>) -> Self {
+        Self {
+            client_id: client.id.to_string(),
+            version: client.version.cast_signed(),
+            state: client_state_text(client),
+            mac: Some(mac.to_vec()),
+        }
+    }
+}
+
+impl ClientRow {
+    /// The id of the aggregate.
+    pub(super) fn id(&self) -> String {
+        self.client_id.clone()
+    }
+}
+
+impl TryFrom<ClientRow> for Stored<ClientRecord> {
+    type Error = StoreError;
+
+    fn try_from(row: ClientRow) -> Result<Self, StoreError> {
+        let client = ClientRecord {
+            id: ClientId::parse(&row.client_id).map_err(|_| foreign("clients.client_id"))?,
+            version: row.version.cast_unsigned(),
+            state: client_state_from(row.state.as_deref()).map_err(|_| foreign("clients.state"))?,
+        };
+        Ok(Self {
+            row: client,
+            mac: row.mac,
+            is_behind: false,
+        })
+    }
+}
+
+impl TryFrom<CheckedClientRow> for Stored<ClientRecord> {
+    type Error = StoreError;
+
+    fn try_from(checked: CheckedClientRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            is_behind: checked.client_is_behind,
+            ..checked.row.try_into()?
         })
     }
 }

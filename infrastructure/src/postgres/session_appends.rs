@@ -194,6 +194,7 @@ impl SessionAppend {
             requires_other_admin_than: None,
             accounts,
             sessions,
+            clients,
             credential: None,
             factors,
             opaque_token: None,
@@ -205,7 +206,8 @@ impl SessionAppend {
             && claims.is_empty()
             && released.is_empty()
             && mail.is_empty()
-            && accounts.is_empty();
+            && accounts.is_empty()
+            && clients.is_empty();
         match (events.as_slice(), sessions.as_slice(), held.as_slice()) {
             ([event], [_], [user]) if nothing_else && event.kind == AggregateKind::Session => {
                 Some(Self {

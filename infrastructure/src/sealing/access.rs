@@ -7,8 +7,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use authlog_application::ports::{
-    Account, CredentialRecord, Entropy, OpaqueTokenRecord, PasswordHash, SessionRecord,
-    SessionWithAccount, SignInRecord,
+    Account, ClientRecord, CredentialRecord, Entropy, OpaqueTokenRecord, PasswordHash,
+    SessionRecord, SessionWithAccount, SignInRecord,
 };
 use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
@@ -20,6 +20,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{Sealer, Unopenable};
+use crate::client_state::client_state_text;
 use crate::second_factors::second_factors_text;
 use crate::session_authentication::authentication_text;
 
@@ -429,6 +430,25 @@ impl GrantsAccess for SessionRecord {
         if let Some(authentication) = authentication_text(self) {
             message.bytes(authentication.as_bytes());
         }
+    }
+}
+
+impl GrantsAccess for ClientRecord {
+    fn place(&self) -> String {
+        format!("clients {}", self.id)
+    }
+
+    fn write_to(&self, message: &mut Message) {
+        let Self {
+            id,
+            version,
+            state: _,
+        } = self;
+        message
+            .bytes(b"client")
+            .bytes(id.as_str().as_bytes())
+            .number(*version)
+            .text(client_state_text(self).as_deref());
     }
 }
 

@@ -3,15 +3,16 @@
 use authlog_application::ports::{OpaqueTokenRecord, TokenDigest};
 use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
-    AccountNumber, CredentialId, Email, PersonName, Phone, ResetId, Role, SessionId, Timestamp,
-    UserId, Username, VerificationId,
+    AccountNumber, ClientId, CredentialId, Email, PersonName, Phone, ResetId, Role, SessionId,
+    Timestamp, UserId, Username, VerificationId,
 };
-use authlog_projections::{Account, SessionRecord};
+use authlog_projections::{Account, ClientRecord, SessionRecord};
 use rusqlite::{Connection, Result, Row, ToSql};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::errors::malformed;
+use crate::client_state::{client_state_from, client_state_text};
 use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, WithMac};
 use crate::second_factors::{second_factors_from, second_factors_text};
@@ -109,6 +110,17 @@ table! {
     }
 }
 
+table! {
+    clients c of "client": CLIENT, write_client;
+    row: ClientRecord, mac;
+    {
+        client_id: row.id.as_str(),
+        version: row.version as i64,
+        state: client_state_text(row),
+        mac: mac,
+    }
+}
+
 /// The number of columns of [`SESSION`].
 pub(super) const SESSION_COLUMNS: usize = 15;
 
@@ -189,6 +201,21 @@ pub(super) fn session(row: &Row<'_>, first: usize) -> Result<Stored<SessionRecor
         row: session,
         mac: row.get(first + 12)?,
         is_behind: row.get(first + 14)?,
+    })
+}
+
+/// The client of a row of [`CLIENT`] columns.
+pub(super) fn client(row: &Row<'_>) -> Result<Stored<ClientRecord>> {
+    let state = client_state_from(row.get_ref(2)?.as_str_or_null()?);
+    let client = ClientRecord {
+        id: id(row, 0, |text| ClientId::parse(text).ok())?,
+        version: version(row, 1)?,
+        state: state.map_err(|error| malformed(2, error))?,
+    };
+    Ok(Stored {
+        row: client,
+        mac: row.get(3)?,
+        is_behind: row.get(4)?,
     })
 }
 

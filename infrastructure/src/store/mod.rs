@@ -20,8 +20,9 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Directory, Doctor, EventLog, EventStore, Health, History, Housekeeping, MailGate, MailQueue,
-    MasterKeyRotation, Rebuild, ResetRequests, RevocationSource, SharedSecrets, StoreError,
+    Clients, Directory, Doctor, EventLog, EventStore, Health, History, Housekeeping, MailGate,
+    MailQueue, MasterKeyRotation, Rebuild, ResetRequests, RevocationSource, SharedSecrets,
+    StoreError,
 };
 use authlog_domain::Timestamp;
 
@@ -65,6 +66,7 @@ union! {
         History,
         Doctor,
         Directory,
+        Clients,
         RevocationSource,
         ResetRequests,
         MailQueue,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `jwt`, `token_cache` | access and refresh tokens, and the cache of verified ones |
 //! | `secret` | tokens in links of mails, and digests of opaque tokens |
+//! | `client_secrets` | secrets of OAuth clients, which are derived and not stored |
 //! | `factor_secrets`, `totp` | codes of second factors, and sealed values that clients keep |
 //! | `client_assertions` | authentication of clients by tokens that they sign themselves |
 //! | `algorithm`, `signing_key` | the algorithms, and a key of one of them |
@@ -16,6 +17,7 @@
 
 mod algorithm;
 mod client_assertions;
+mod client_secrets;
 mod factor_secrets;
 mod id_token_keys;
 mod jwt;
@@ -35,6 +37,7 @@ mod totp;
 
 pub use algorithm::{JwtAlgorithm, UnknownAlgorithm};
 pub use client_assertions::JwtClientAssertions;
+pub use client_secrets::HmacClientSecrets;
 pub use factor_secrets::KeyedFactorSecrets;
 pub use id_token_keys::IdTokenKeys;
 pub use jwt::JwtTokens;

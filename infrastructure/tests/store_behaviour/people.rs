@@ -357,6 +357,7 @@ fn base(kind: AggregateKind, events: &[RecordedEvent]) -> Base {
     match row(kind, events).unwrap() {
         Some(Row::Account(row)) => Base::Account(row),
         Some(Row::Session(row)) => Base::Session(row),
+        Some(Row::Client(row)) => Base::Client(row),
         None if events.is_empty() => Base::Nothing,
         None => Base::Events(events.len() as u64),
     }
