@@ -11,8 +11,7 @@ use authlog_application::ports::*;
 use authlog_application::{
     Authlog, NewPassword, Parts, PasskeyRefusal, Password, PasswordPolicy, Settings,
 };
-use authlog_domain::client::IdTokenAlg;
-use authlog_domain::client::RegisteredClient;
+use authlog_domain::client::{IdTokenAlg, RegisteredClient};
 use authlog_domain::session::Limits;
 use authlog_domain::{
     AccountNumber, ClientId, ClientSecretId, Email, Flaw, ResetId, SessionId, Timestamp, UserId,

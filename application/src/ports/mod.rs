@@ -8,6 +8,7 @@
 
 mod attempts;
 mod breached_passwords;
+mod client_assertions;
 mod clients;
 mod clock;
 mod directory;
@@ -42,6 +43,7 @@ pub use attempts::{
     Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess, ReservedRegistration,
 };
 pub use breached_passwords::{BreachLookup, BreachedPasswords};
+pub use client_assertions::{AssertionRefusal, ClientAssertions};
 pub use clients::{ClientSecrets, Clients};
 pub use clock::{Clock, ClockReading, Entropy};
 pub use directory::{Directory, LiveSessions, SessionWithAccount, SignInRecord};

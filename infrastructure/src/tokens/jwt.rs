@@ -58,7 +58,7 @@ pub struct JwtTokens {
 struct Signed {
     /// The name of the key that signed it.
     kid: Arc<str>,
-    not_before: Option<Timestamp>,
+    not_before: Timestamp,
     content: Content,
 }
 
@@ -164,7 +164,7 @@ impl JwtTokens {
     }
 
     /// When a token with this payload begins to be valid, and its content.
-    fn content(&self, payload: &[u8], is_access: bool) -> Option<(Option<Timestamp>, Content)> {
+    fn content(&self, payload: &[u8], is_access: bool) -> Option<(Timestamp, Content)> {
         if let Ok(claims) = serde_json::from_slice::<contract_token::Claims>(payload) {
             let (begin, token) = claims.check(is_access, &self.issuer, &self.audience)?;
             return Some((begin, Content::Contract(token)));
@@ -207,7 +207,7 @@ impl Signed {
         now < facts.expires_at
             && facts.expires_at <= latest.plus(longest(facts.kind))
             && facts.issued_at <= latest
-            && self.not_before.is_none_or(|at| at <= latest)
+            && self.not_before <= latest
     }
 }
 

@@ -5,6 +5,7 @@
 
 use authlog_application::ports::StoreError;
 use authlog_domain::Timestamp;
+use tokio::sync::oneshot;
 
 use super::key_changes::{self, PUBLISHED_FOR};
 use super::{
@@ -119,14 +120,22 @@ pub async fn retire_signing_key(
     }
 }
 
-/// Generates a key on a thread that may be busy: an RSA key takes up to two seconds.
+/// Generates a key on a thread of its own. An RSA key takes up to two seconds, and neither requests nor the end of the program
+/// wait for it.
 async fn generate(
     purpose: KeyPurpose,
     algorithm: JwtAlgorithm,
 ) -> Result<SigningKey, SigningKeyError> {
-    tokio::task::spawn_blocking(move || purpose.generate(algorithm))
-        .await
-        .map_err(|_| SigningKeyError::NotGenerated(algorithm))?
+    let (sender, generated) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("signing-key".to_owned())
+        .spawn(move || {
+            // The program may have stopped to wait.
+            let _ = sender.send(purpose.generate(algorithm));
+        })
+        .map_err(|_| SigningKeyError::NotGenerated(algorithm))?;
+    let generated = generated.await;
+    generated.map_err(|_| SigningKeyError::NotGenerated(algorithm))?
 }
 
 /// The set to which the key `kid` belongs, with its purpose. The key may be damaged.

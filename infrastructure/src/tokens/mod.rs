@@ -6,6 +6,7 @@
 //! | `secret` | tokens in links of mails, and digests of opaque tokens |
 //! | `client_secrets` | secrets of OAuth clients, which are derived and not stored |
 //! | `factor_secrets`, `totp` | codes of second factors, and sealed values that clients keep |
+//! | `client_assertions` | authentication of clients by tokens that they sign themselves |
 //! | `algorithm`, `signing_key` | the algorithms, and a key of one of them |
 //! | `key_purpose` | what a key signs: each purpose has a set of keys of its own (`docs/adr/0036`) |
 //! | `key_record`, `loaded_keys`, `key_set` | a key with its times, and the keys of a node in memory |
@@ -15,6 +16,7 @@
 //! | `key_watch`, `id_token_keys` | the workers that read the keys again, and that make the first key of ID tokens |
 
 mod algorithm;
+mod client_assertions;
 mod client_secrets;
 mod factor_secrets;
 mod id_token_keys;
@@ -34,6 +36,7 @@ mod token_cache;
 mod totp;
 
 pub use algorithm::{JwtAlgorithm, UnknownAlgorithm};
+pub use client_assertions::JwtClientAssertions;
 pub use client_secrets::HmacClientSecrets;
 pub use factor_secrets::KeyedFactorSecrets;
 pub use id_token_keys::IdTokenKeys;

@@ -12,6 +12,7 @@ pub mod directory;
 pub mod erasure;
 pub mod event_log;
 pub mod event_store;
+pub mod key_purposes;
 pub mod live_sessions;
 pub mod mail;
 pub mod mailboxes;
@@ -259,6 +260,13 @@ macro_rules! store_behaviour {
             a_store_keeps_the_algorithm_of_its_keys_unless_a_setting_names_another,
             a_new_store_signs_with_es256_on_every_node,
             a_replaced_master_key_opens_no_signing_key,
+        ]);
+        store_behaviour!($open, key_purposes: [
+            each_purpose_has_keys_of_its_own_that_change_by_themselves,
+            nodes_that_start_at_once_make_one_key_of_id_tokens,
+            a_key_of_id_tokens_that_was_changed_or_removed_is_a_fault_and_another_is_made,
+            a_key_of_one_purpose_is_not_accepted_for_the_other,
+            a_replaced_master_key_opens_no_key_of_id_tokens,
         ]);
         store_behaviour!($open, schema: [
             the_schema_of_this_program_has_no_fault,

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use authlog_infrastructure::Store;
 use authlog_infrastructure::sealing::{MasterKey, MasterKeys};
 use authlog_infrastructure::tokens::{
-    JwtAlgorithm, KeyRecord, KeyState, SigningKey, ensure_signing_key, retire_signing_key,
-    rotate_signing_key,
+    JwtAlgorithm, KeyPurpose, KeyRecord, KeyState, SigningKey, ensure_signing_key,
+    retire_signing_key, rotate_signing_key,
 };
 use tokio::task::JoinSet;
 
@@ -146,7 +146,7 @@ pub async fn an_old_row_does_not_bring_a_retired_key_back(world: &impl World) {
         .unwrap();
     let kid = first[0].kid.as_str();
     copy_of_keys(world).await;
-    let changed = retire_signing_key(&*store, kid, now()).await.unwrap();
+    let (_, changed) = retire_signing_key(&*store, kid, now()).await.unwrap();
     let successor = changed.last().unwrap().kid.as_str();
     put_keys_back(world).await;
     for node in [store, world.another_node().await] {

@@ -35,7 +35,7 @@ impl Claims {
         is_access: bool,
         issuer: &str,
         audience: &str,
-    ) -> Option<(Option<Timestamp>, VerifiedToken)> {
+    ) -> Option<(Timestamp, VerifiedToken)> {
         if self.iss != issuer || self.aud != audience {
             return None;
         }
@@ -55,12 +55,9 @@ impl Claims {
     }
 }
 
-/// When the token begins to be valid, if it says so; `None` if the time is out of range.
-pub(super) fn begin(nbf: Option<i64>) -> Option<Option<Timestamp>> {
-    match nbf {
-        Some(seconds) => from_seconds(seconds).map(Some),
-        None => Some(None),
-    }
+/// When the token begins to be valid, which is always if it does not say so; `None` if the time is out of range.
+pub(super) fn begin(nbf: Option<i64>) -> Option<Timestamp> {
+    from_seconds(nbf.unwrap_or(0))
 }
 
 /// The kind of a token; `None` for a refresh token without a generation.

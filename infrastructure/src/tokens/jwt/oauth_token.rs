@@ -46,7 +46,7 @@ impl Claims {
         self,
         is_access: bool,
         issuer: &str,
-    ) -> Option<(Option<Timestamp>, VerifiedOAuthToken)> {
+    ) -> Option<(Timestamp, VerifiedOAuthToken)> {
         if self.iss != issuer {
             return None;
         }
