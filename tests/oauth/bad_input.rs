@@ -73,7 +73,7 @@ async fn a_request_with_wrong_parameters_goes_back_with_an_error(store: Store) {
     let good = op.app.begins("openid");
     let invalid = "invalid_request";
     let long_nonce = "n".repeat(513);
-    let deep_claims = format!("{}{}", "[".repeat(2000), "]".repeat(2000));
+    let deep_claims = format!("{}{}", "[".repeat(400), "]".repeat(400));
     let deep_object = format!("{}1{}", "{\"id_token\":".repeat(200), "}".repeat(200));
     for (name, value, error) in [
         ("response_type", "", invalid),

@@ -6,10 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::provider::Provider;
-use crate::support::browser::credentials;
 use crate::support::oauth::{
-    Begun, Callback, Granted, Registration, callback_of, challenge_of, completes, is_dead,
-    is_grant_error, userinfo,
+    Begun, Granted, Registration, challenge_of, completes, is_dead, is_grant_error, userinfo,
 };
 use crate::support::{Store, on_both_stores, own};
 

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::provider::Provider;
 use crate::support::authenticator::enrol;
 use crate::support::browser::{Browser, credentials};
 use crate::support::oauth::{
-    Callback, Registration, callback_of, challenge_of, completes, is_dead, is_grant_error, userinfo,
+    Registration, callback_of, challenge_of, completes, is_dead, is_grant_error, userinfo,
 };
-use crate::support::{Contract, Person, Settings, Store, events, on_both_stores, own};
+use crate::support::{Contract, Person, Settings, Store, on_both_stores};
 
 on_both_stores!(
     a_public_application_proves_itself_with_pkce_alone,

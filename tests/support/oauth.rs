@@ -176,14 +176,6 @@ impl App {
         }
     }
 
-    /// The whole flow in a browser: the person signs in and consents if asked.
-    pub async fn signs_in(&self, browser: &mut Browser, person: &Person, scope: &str) -> Granted {
-        let begun = self.begins(scope);
-        begun.open_in(browser).await;
-        let callback = completes(browser, person).await;
-        self.redeems(&begun, &callback).await
-    }
-
     /// The request that exchanges a code.
     pub fn exchange(&self, begun: &Begun, code: &str) -> Request {
         let mut form = vec![
