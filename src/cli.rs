@@ -1,11 +1,14 @@
 //! The command line.
 
+pub(crate) mod client;
+
 use std::path::PathBuf;
 
 use authlog_application::ports::Moment;
 use authlog_application::published::parse_kind;
-use authlog_domain::{AuthenticationLevel, EventKind, Role, SessionId, Timestamp};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use authlog_domain::{AuthenticationLevel, ClientId, EventKind, Role, SessionId, Timestamp};
+use authlog_infrastructure::tokens::KeyPurpose;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::settings::Flags;
 
@@ -54,6 +57,9 @@ pub(crate) enum Command {
     /// Create, change, import and erase accounts
     #[command(subcommand)]
     User(UserCommand),
+    /// Register, change and remove OAuth clients
+    #[command(subcommand)]
+    Client(client::ClientCommand),
     /// Build the list of breached passwords, with which new passwords are compared
     #[command(subcommand)]
     Breached(BreachedCommand),
@@ -70,9 +76,9 @@ pub(crate) enum Command {
     Nats(NatsCommand),
     /// Export the log, or the events of one account, with proofs
     Export(crate::commands::ExportEvents),
-    /// Print the events of an account: who caused them, when, from which address and through which contract
+    /// Print the events of an account or a client: who caused them, when, from which address and through which contract
     History(HistoryCommand),
-    /// Print the state of an account at a point in time, or the changes between two
+    /// Print the state of an account or a client at a point in time, or the changes between two
     State(StateCommand),
     /// Check that the store agrees with its log
     Doctor(DoctorCommand),
@@ -140,9 +146,29 @@ pub(crate) struct RepairStream {
 
 #[derive(Args)]
 pub(crate) struct RotateKey {
+    /// What the key signs
+    #[arg(long, value_enum, default_value_t = SigningPurpose::Access)]
+    pub(crate) purpose: SigningPurpose,
     /// Sign with it within seconds, not after the ten minutes that other verifiers need to fetch it
     #[arg(long)]
     pub(crate) now: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum SigningPurpose {
+    /// Access and refresh tokens
+    Access,
+    /// ID tokens of OpenID Connect
+    IdToken,
+}
+
+impl From<SigningPurpose> for KeyPurpose {
+    fn from(purpose: SigningPurpose) -> Self {
+        match purpose {
+            SigningPurpose::Access => Self::Access,
+            SigningPurpose::IdToken => Self::IdToken,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -211,7 +237,11 @@ pub(crate) struct AccountName {
 #[derive(Args)]
 pub(crate) struct HistoryCommand {
     /// ID, e-mail address or username of the account
-    pub(crate) account: String,
+    #[arg(required_unless_present = "client")]
+    pub(crate) account: Option<String>,
+    /// Events of the client with this ID, and not of an account
+    #[arg(long, value_name = "ID", value_parser = client::client, conflicts_with_all = ["account", "session"])]
+    pub(crate) client: Option<ClientId>,
     /// Only events recorded at or after this time (RFC 3339)
     #[arg(long, value_parser = instant)]
     pub(crate) since: Option<Timestamp>,
@@ -238,7 +268,11 @@ pub(crate) struct HistoryCommand {
 #[derive(Args)]
 pub(crate) struct StateCommand {
     /// ID, e-mail address or username of the account
-    pub(crate) account: String,
+    #[arg(required_unless_present = "client")]
+    pub(crate) account: Option<String>,
+    /// State of the client with this ID, and not of an account
+    #[arg(long, value_name = "ID", value_parser = client::client, conflicts_with = "account")]
+    pub(crate) client: Option<ClientId>,
     /// A log index or a time (RFC 3339) [now]
     #[allow(
         rustdoc::broken_intra_doc_links,

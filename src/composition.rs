@@ -22,7 +22,9 @@ use authlog_infrastructure::limits::{GcraAttemptLimiter, Update};
 use authlog_infrastructure::mail::MailFolder;
 use authlog_infrastructure::nats::{EventPublisher, PublisherSettings};
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
-use authlog_infrastructure::tokens::{HmacSecretTokens, JwtTokens, KeyedFactorSecrets, Keys};
+use authlog_infrastructure::tokens::{
+    HmacClientSecrets, HmacSecretTokens, JwtTokens, KeyedFactorSecrets, Keys,
+};
 use authlog_infrastructure::webauthn::WebauthnVerifier;
 use tokio::sync::{mpsc, watch};
 use url::Url;
@@ -101,6 +103,8 @@ pub(crate) async fn assemble(
         breached_passwords: breached_passwords(settings)?,
         tokens: Arc::new(tokens),
         secrets: Arc::new(HmacSecretTokens::new(&secret)),
+        clients: store.clone(),
+        client_secrets: Arc::new(HmacClientSecrets::new(&secret)),
         factor_secrets: Arc::new(KeyedFactorSecrets::new(&secret, Arc::clone(&entropy))?),
         passkeys: Arc::new(WebauthnVerifier),
         mailer,

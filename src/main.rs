@@ -63,6 +63,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve => serve::serve(&settings).await,
         Command::Migrate => commands::migrate(&settings).await,
         Command::User(command) => commands::user(command, &settings).await,
+        Command::Client(command) => commands::client(command, &settings).await,
         Command::Breached(command) => commands::breached(command, &settings),
         Command::Keys(command) => commands::keys(command, &settings).await,
         Command::History(command) => commands::history(command, &settings).await,

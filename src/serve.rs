@@ -11,7 +11,9 @@ use authlog_application::ports::AttemptLimiter;
 use authlog_infrastructure::claim_upgrade::ClaimUpgrader;
 use authlog_infrastructure::limits::NoAttemptLimits;
 use authlog_infrastructure::seal_upgrade::SealUpgrader;
+use authlog_infrastructure::tokens::IdTokenKeys;
 use authlog_infrastructure::{Store, StoreAccess};
+use futures_util::FutureExt as _;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use url::Url;
@@ -47,7 +49,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         );
     }
 
-    let (authlog, background) = assemble(settings, opened, &public_url).await?;
+    let (authlog, background, id_token_keys) = assemble(settings, opened, &public_url).await?;
     let recorder = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics cannot be recorded")?;
@@ -67,6 +69,9 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     probe(&*store).await;
     lifecycle.mark_serving();
     announce(address, settings.logging.log_format);
+    lifecycle
+        .tasks()
+        .abort("id_token_keys", id_token_keys, |it| it.run().boxed());
     lifecycle.run(authlog_api::serve(listener, api)).await
 }
 
@@ -79,12 +84,12 @@ async fn probe(store: &dyn Store) {
     }
 }
 
-/// The application over an open store, and its background workers.
+/// The application over an open store, its background workers, and the worker that starts once the node serves.
 async fn assemble(
     settings: &Settings,
     opened: OpenStore,
     public_url: &Url,
-) -> anyhow::Result<(Authlog, BackgroundWork)> {
+) -> anyhow::Result<(Authlog, BackgroundWork, IdTokenKeys)> {
     let OpenStore {
         store,
         publishes,
@@ -103,6 +108,7 @@ async fn assemble(
         composition::publisher(settings, Arc::clone(&store), publishes)?.unzip();
     let checkpoints = transparency::Checkpoints::new(settings, Arc::clone(&store), signs).await?;
     let (keys, key_watch) = composition::token_keys(settings, Arc::clone(&store)).await?;
+    let id_token_keys = IdTokenKeys::new(Arc::clone(&store), composition::clock(), keys.clone());
     let limits = composition::limiter(settings, &*store).await?;
     let limiter: Arc<dyn AttemptLimiter> = match &limits {
         Some((limiter, _)) => limiter.clone(),
@@ -127,7 +133,7 @@ async fn assemble(
         cluster,
         limits,
     };
-    Ok((authlog, background))
+    Ok((authlog, background, id_token_keys))
 }
 
 fn api_settings(

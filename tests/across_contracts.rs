@@ -8,7 +8,8 @@ use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
 use support::form::{JWT, TEXTS};
 use support::http::Http;
 use support::{
-    Contract, Person, Program, Settings, Store, api_auth, on_both_stores, own, token, users,
+    Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, own, token,
+    users,
 };
 
 on_both_stores!(
@@ -320,8 +321,17 @@ async fn a_shared_secret_signs_and_is_not_published(store: Store) {
         }
         verifies(&http, access).await;
     }
-    let answer = service.send(own::KEY_SET).await;
-    assert_eq!(answer.json(), json!({"keys": []}));
+    // Only the key of ID tokens is published.
+    let set = eventually("the key of ID tokens is published", async || {
+        let set = published_keys(&service).await;
+        (!set.keys.is_empty()).then_some(set)
+    })
+    .await;
+    let of_access = token::header(&tokens[0].access)["kid"].clone();
+    for key in set.keys {
+        assert_eq!(key.common.key_algorithm.unwrap().to_string(), "RS256");
+        assert!(json!(key.common.key_id) != of_access);
+    }
 }
 
 async fn tokens_of_another_service_are_refused(store: Store) {

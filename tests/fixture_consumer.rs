@@ -79,7 +79,7 @@ async fn an_event_that_differs_from_its_schema_is_refused() {
     let spoiled: [fn(&mut Value); 9] = [
         |event| event["specversion"] = json!("0.3"),
         |event| drop(event.as_object_mut().unwrap().remove("subject")),
-        |event| event["subject"] = json!("ann"),
+        |event| event["subject"] = json!(7),
         |event| event["logindex"] = json!(2),
         |event| event["sequence"] = json!("1"),
         |event| event["time"] = json!("yesterday"),
@@ -200,6 +200,7 @@ impl Document {
             .unwrap();
         let address = channel["address"].as_str().unwrap();
         let address = address.replace("{user_id}", header("ce-subject"));
+        let address = address.replace("{client_id}", header("ce-subject"));
         assert_eq!(message.subject.as_str(), address);
         let headers: Map<String, Value> = message
             .headers

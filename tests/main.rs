@@ -9,6 +9,7 @@ mod architecture;
 mod breached_passwords;
 mod browser;
 mod busy_workers;
+mod clients;
 mod command_line;
 mod consumer;
 mod contract_api;

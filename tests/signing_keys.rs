@@ -6,6 +6,7 @@ use crate::support;
 use std::collections::BTreeSet;
 use std::process::Output;
 
+use serde_json::Value;
 use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
 use support::http::Http;
 use support::{
@@ -17,6 +18,9 @@ on_both_stores!(
     a_retired_key_ends_its_tokens_and_another_signs,
     another_algorithm_takes_over_and_tokens_of_the_former_stay_valid,
     a_database_keeps_its_algorithm_when_the_setting_is_gone,
+    keys_of_id_tokens_are_made_after_the_start_and_rotate_by_themselves,
+    a_key_of_id_tokens_that_was_removed_is_reported_and_replaced,
+    a_client_asks_for_the_types_of_keys_that_it_reads,
 );
 
 async fn a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_its_last_token_expired(
@@ -135,7 +139,7 @@ async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_valid(store:
     verifies(&http, &before.access).await;
     assert!(service.terminate().await.success());
 
-    // A shared secret is never published, and this command does not rotate it.
+    // A shared secret is never published, and this command does not rotate it. The keys of ID tokens are there as well.
     let shared = settings
         .with("AUTHLOG_JWT_ALGORITHM", "HS256")
         .with("AUTHLOG_JWT_SECRET", "0123456789abcdef0123456789abcdef");
@@ -148,6 +152,122 @@ async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_valid(store:
     verifies(&http, &before.access).await;
     let refused = keys(&shared, &["rotate"]).await;
     assert!(text(&refused).contains("AUTHLOG_JWT_SECRET"), "{refused:?}");
+    let rotated = keys(&shared, &["rotate", "--purpose", "id-token"]).await;
+    assert!(rotated.status.success(), "{rotated:?}");
+}
+
+async fn keys_of_id_tokens_are_made_after_the_start_and_rotate_by_themselves(store: Store) {
+    let mut service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
+    let first = id_token_key(&http).await;
+    let list = text(&keys(&service.settings, &["list"]).await);
+    for (kid, purpose) in [(&first, "id-token"), (&kid(&tokens.access), "access")] {
+        let line = line(&list, kid);
+        assert!(line.contains(purpose) && line.contains("signing"), "{list}");
+    }
+
+    let rotated = keys(&service.settings, &["rotate", "--purpose", "id-token"]).await;
+    assert!(rotated.status.success(), "{rotated:?}");
+    assert_eq!(text(&rotated).matches("id-token").count(), 2, "{rotated:?}");
+    let two = eventually("the new key of ID tokens is published", async || {
+        Some(of_type(&http, "RSA").await).filter(|keys| keys.len() == 2)
+    })
+    .await;
+    let second = two.into_iter().find(|kid| *kid != first).unwrap();
+    // A key of access tokens is published besides, and neither purpose waits for the other.
+    let rotated = keys(&service.settings, &["rotate"]).await;
+    assert!(rotated.status.success(), "{rotated:?}");
+    let list = text(&keys(&service.settings, &["list"]).await);
+    assert_eq!(list.matches("signing").count(), 2, "{list}");
+    assert_eq!(list.matches("published").count(), 2, "{list}");
+
+    let retired = keys(&service.settings, &["retire", &first]).await;
+    assert!(retired.status.success(), "{retired:?}");
+    eventually("the retired key is not published any more", async || {
+        (of_type(&http, "RSA").await == BTreeSet::from([second.clone()])).then_some(())
+    })
+    .await;
+    verifies(&http, &tokens.access).await;
+    assert_eq!(published(&http).await.len(), 2);
+    let again = Contract::ApiAuth.signs_in(&http, &ann).await;
+    assert_eq!(kid(&again.access), kid(&tokens.access));
+
+    // A restart makes no other key.
+    assert!(service.terminate().await.success());
+    service.restart().await;
+    let http = service.http();
+    assert_eq!(of_type(&http, "RSA").await, BTreeSet::from([second]));
+}
+
+async fn a_key_of_id_tokens_that_was_removed_is_reported_and_replaced(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
+    let first = id_token_key(&http).await;
+    service.settings.execute("DELETE FROM id_token_keys");
+    service.has_logged("its row was removed").await;
+    eventually("another key of ID tokens is published", async || {
+        let keys = of_type(&http, "RSA").await;
+        (keys.len() == 1 && !keys.contains(&first)).then_some(())
+    })
+    .await;
+    verifies(&http, &tokens.access).await;
+    let list = text(&keys(&service.settings, &["list"]).await);
+    assert!(!list.contains("WRONG"), "{list}");
+    service
+        .settings
+        .execute("UPDATE id_token_keys SET signs_until = signs_from WHERE signs_until IS NULL");
+    let found = service.settings.run(&["doctor"], "");
+    assert!(!found.status.success());
+    assert!(
+        text(&found).contains("its times are not those with which it was stored"),
+        "{found:?}"
+    );
+}
+
+async fn a_client_asks_for_the_types_of_keys_that_it_reads(store: Store) {
+    let service = Settings::on(store)
+        .with("AUTHLOG_JWT_ALGORITHM", "EdDSA")
+        .start()
+        .await;
+    let http = service.http();
+    id_token_key(&http).await;
+    let types = async |query: &str| {
+        let answer = http.send(own::KEY_SET).query(query).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));
+        let keys = answer.json()["keys"].clone();
+        let keys = keys.as_array().unwrap().clone();
+        let types: Vec<Value> = keys.iter().map(|key| key["kty"].clone()).collect();
+        types
+    };
+    assert_eq!(types("").await, ["OKP", "RSA"]);
+    assert_eq!(types("v=1").await, ["OKP", "RSA"]);
+    assert_eq!(types("kty=RSA,EC").await, ["RSA"]);
+    assert_eq!(types("kty=EC").await, [""; 0]);
+    for query in ["kty=", "kty=oct", "kty=rsa", "kty=RSA;EC", "kty=%FF"] {
+        let answer = http.send(own::KEY_SET).query(query).await;
+        assert_eq!(answer.status, 400, "{query}: {answer}");
+        assert_eq!(
+            answer.json()["detail"],
+            "kty must be a list of RSA, EC and OKP."
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_start_at_once_make_one_key_of_id_tokens() {
+    let [first, second] = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
+    let nodes: [Program; 2] = tokio::join!(first.start(), second.start()).into();
+    let made = id_token_key(&nodes[0].http()).await;
+    assert_eq!(id_token_key(&nodes[1].http()).await, made);
+    let list = text(&keys(&nodes[0].settings, &["list"]).await);
+    assert_eq!(list.matches("id-token").count(), 1, "{list}");
 }
 
 /// The default changed from EdDSA to ES256. The setting `EdDSA` writes what an older program wrote by default.
@@ -216,7 +336,9 @@ async fn a_node_without_the_setting_signs_as_the_others_do() {
     let one = first.start().await;
     let tokens = Contract::ApiAuth.signs_in(&one.http(), &ann).await;
     assert_eq!(algorithm(&tokens.access), "RS256");
-    assert_eq!(published(&one.http()).await.len(), 2);
+    // One of them and the first key of access tokens, which has another type, and the key of ID tokens.
+    assert_eq!(published(&one.http()).await.len(), 1);
+    assert_eq!(of_type(&one.http(), "RSA").await.len(), 2);
     verifies(&other.http(), &tokens.access).await;
 }
 
@@ -272,9 +394,23 @@ async fn signs_with(http: &Http, person: &Person, expected: &str) {
     .await;
 }
 
-/// The ids of the published keys.
+/// The ids of the published keys of access tokens, as long as their algorithm is not RS256.
 async fn published(http: &Http) -> BTreeSet<String> {
-    let answer = http.send(own::KEY_SET).await;
+    of_type(http, "EC,OKP").await
+}
+
+/// The id of the key of ID tokens, which is made after the start.
+async fn id_token_key(http: &Http) -> String {
+    eventually("a key of ID tokens is published", async || {
+        of_type(http, "RSA").await.into_iter().next()
+    })
+    .await
+}
+
+/// The ids of the published keys of these types.
+async fn of_type(http: &Http, types: &str) -> BTreeSet<String> {
+    let query = format!("kty={types}");
+    let answer = http.send(own::KEY_SET).query(&query).await;
     let set = answer.json();
     let keys = set["keys"].as_array().unwrap().iter();
     keys.map(|key| key["kid"].as_str().unwrap().to_owned())

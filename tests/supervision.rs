@@ -105,6 +105,7 @@ async fn the_state_of_every_worker_can_be_read(store: Store) {
         "mail_sweeper",
         "log_feed",
         "key_watch",
+        "id_token_keys",
         "refused_login_recorder",
         "signer",
         "schema_watch",

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use authlog_application::ports::{Account, IdentifierKind};
 use authlog_application::{
-    Field, IssuedAt, IssuedToken, Refusal, SecondFactorRefusal, SignedIn, Violation,
+    ClientRegistryRefusal, Field, IssuedAt, IssuedToken, Refusal, SecondFactorRefusal, SignedIn,
+    Violation,
 };
-use authlog_domain::user::SecondFactors;
+use authlog_domain::user::{Consents, SecondFactors};
 use authlog_domain::{
     AccountNumber, CredentialId, Email, Flaw, PersonName, Role, SessionId, Timestamp, UserId,
     Username,
@@ -62,6 +63,7 @@ pub(crate) fn an_account() -> Account {
         pending_verification: None,
         recent_requests: None,
         second_factors: SecondFactors::default(),
+        consents: Consents::default(),
         created_at: at("2025-11-23T21:38:00Z"),
         updated_at: at("2025-11-23T21:39:00Z"),
     }
@@ -106,6 +108,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
         Refusal::UnknownAccount,
         Refusal::UnknownSession,
         Refusal::SecondFactor(SecondFactorRefusal::Expired),
+        Refusal::Client(ClientRegistryRefusal::Unknown),
         Refusal::LastAdministrator,
         Refusal::TooManyAttempts { retry_after },
         Refusal::Overloaded { retry_after },

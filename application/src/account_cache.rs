@@ -125,6 +125,7 @@ mod tests {
             pending_verification: None,
             recent_requests: None,
             second_factors: authlog_domain::user::SecondFactors::default(),
+            consents: authlog_domain::user::Consents::default(),
             created_at: at,
             updated_at: at,
         }

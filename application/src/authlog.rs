@@ -8,11 +8,12 @@ use authlog_domain::session::Limits;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::account_cache::AccountCache;
+use crate::client_cache::ClientCache;
 use crate::ports::{
-    AttemptLimiter, BreachedPasswords, Clock, Directory, Entropy, EventLog, EventStore, Health,
-    History, Housekeeping, LocalMail, LogIntegrity, MailGate, MailQueue, Mailer, PasskeyVerifier,
-    PasswordHasher, Publication, RelyingParty, ResetRequests, RevocationSource,
-    SecondFactorSecrets, SecretTokens, StoreError, Tokens, TransparencyLog,
+    AttemptLimiter, BreachedPasswords, ClientSecrets, Clients, Clock, Directory, Entropy, EventLog,
+    EventStore, Health, History, Housekeeping, LocalMail, LogIntegrity, MailGate, MailQueue,
+    Mailer, PasskeyVerifier, PasswordHasher, Publication, RelyingParty, ResetRequests,
+    RevocationSource, SecondFactorSecrets, SecretTokens, StoreError, Tokens, TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::CommandExecutor;
@@ -41,6 +42,10 @@ pub struct Parts {
     pub integrity: watch::Receiver<LogIntegrity>,
     /// The read models.
     pub directory: Arc<dyn Directory>,
+    /// The registered clients.
+    pub clients: Arc<dyn Clients>,
+    /// Derives the secrets of clients.
+    pub client_secrets: Arc<dyn ClientSecrets>,
     /// Checks whether the store can be used.
     pub health: Arc<dyn Health>,
     /// Removes expired data.
@@ -137,6 +142,7 @@ pub struct Authlog {
     pub(crate) feed: Arc<LogFeed>,
     pub(crate) account_cache: Arc<AccountCache>,
     pub(crate) challenge_serials: Arc<ChallengeSerials>,
+    pub(crate) client_cache: Arc<ClientCache>,
 }
 
 impl Authlog {
@@ -146,6 +152,7 @@ impl Authlog {
         let executor = Arc::new(CommandExecutor::new(
             Arc::clone(&parts.events),
             Arc::clone(&parts.directory),
+            Arc::clone(&parts.clients),
         ));
         let revocation_list = Arc::new(RevocationList::new(Arc::clone(&parts.clock)));
         let reset_requested = Arc::new(Notify::new());
@@ -203,6 +210,7 @@ impl Authlog {
             account_cache: Arc::clone(&feed.account_cache),
             feed,
             challenge_serials: Arc::default(),
+            client_cache: Arc::default(),
         };
         (authlog, Operator::new(), background)
     }
@@ -237,6 +245,13 @@ impl Authlog {
     /// The public keys that verify tokens, as a JSON Web Key Set (RFC 7517).
     pub fn key_set(&self) -> serde_json::Value {
         self.parts.tokens.key_set(self.parts.clock.now())
+    }
+
+    /// The algorithms that sign ID tokens now.
+    pub fn id_token_algorithms(&self) -> Vec<&'static str> {
+        self.parts
+            .tokens
+            .id_token_algorithms(self.parts.clock.now())
     }
 
     /// `iss` and `aud` of every signed token.

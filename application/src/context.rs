@@ -55,6 +55,26 @@ impl RequestContext {
         metadata
     }
 
+    /// The metadata of an event that the operator caused and that belongs to no account. Nothing could erase personal data in it,
+    /// so it has neither an address nor a user agent.
+    pub(crate) fn metadata_of_operator(&self) -> HashMap<String, String> {
+        HashMap::from([
+            ("actor".to_owned(), "operator".to_owned()),
+            ("request_id".to_owned(), self.request.to_string()),
+            ("contract".to_owned(), self.contract.as_str().to_owned()),
+        ])
+    }
+
+    /// As [`Self::metadata_of_operator`], for an event that an administrator caused.
+    pub(crate) fn metadata_of_administrator(&self, actor: &Caller) -> HashMap<String, String> {
+        let mut metadata = self.metadata_of_operator();
+        let level = actor.authentication().acr.as_str().to_owned();
+        metadata.insert("actor".to_owned(), format!("user:{}", actor.user()));
+        metadata.insert("acr".to_owned(), level);
+        metadata.insert("session".to_owned(), actor.session().to_string());
+        metadata
+    }
+
     /// The metadata of an event of the account `user` whose owner is authenticated at this level.
     pub(crate) fn metadata_at(
         &self,

@@ -16,6 +16,7 @@
 pub mod access;
 mod account_cache;
 mod authlog;
+mod client_cache;
 mod client_presence;
 mod context;
 mod deadline;
@@ -34,9 +35,9 @@ mod use_cases;
 mod workers;
 
 pub use access::{
-    Admin, Auditor, Authorized, BrowserSession, Caller, CallerProof, ChangesAccounts, Entitlement,
-    FreshAdmin, Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories,
-    TokenInspector,
+    Admin, Auditor, AuthenticatedClient, Authorized, BrowserSession, Caller, CallerProof,
+    ChangesAccounts, ClientCredentials, ClientProof, Entitlement, FreshAdmin, Identity, LogReader,
+    ManagesAccounts, Operator, OwnerProof, ReadsHistories, TokenInspector,
 };
 pub use authlog::{Authlog, Parts, RegistrationPolicy, Settings};
 pub use client_presence::{ClientPresence, ClientWaits};
@@ -45,7 +46,8 @@ pub use deadline::Deadline;
 pub use password::{NewPassword, Password, PasswordPolicy};
 pub use recent_outcomes::{Outcomes, RecentOutcomes};
 pub use refusal::{
-    Field, PasskeyRefusal, Refusal, SecondFactorRefusal, SignInChallenge, SignInMethod, Violation,
+    ClientRegistryRefusal, Field, PasskeyRefusal, Refusal, SecondFactorRefusal, SignInChallenge,
+    SignInMethod, Violation,
 };
 pub use revocation_list::{RevocationList, TokenStatus};
 pub use session_terms::{
@@ -53,10 +55,14 @@ pub use session_terms::{
     RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    AccountState, ActiveToken, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME,
-    ConfirmedPasskey, ConfirmedTotp, ENROLMENT_LIFETIME, ExpectedToken, ImportForm, Imported, Lag,
-    Link, LinkOffer, LinkProof, LiveSession, NotIdentified, NotImported, PasskeyChallenge,
-    PendingSignIn, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep, SessionPage,
-    SignInForm, StateAt, SteppedUpSession, TermsOf, TotpForm, identify, rebuild_read_models,
+    AccountState, ActiveToken, AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal,
+    AuthorizationRequest, AuthorizationTarget, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME,
+    ClaimName, ClientForm, ClientHistoryPage, ClientState, ClientStateAt, CodeExchange,
+    ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal, ENROLMENT_LIFETIME,
+    ExpectedToken, GrantRefusal, ImportForm, Imported, IssuedSecret, Lag, Link, LinkOffer,
+    LinkProof, LiveSession, NewClient, NotIdentified, NotImported, OAuthTokens, PasskeyChallenge,
+    PendingSignIn, Prompt, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep,
+    SessionPage, SignInForm, StateAt, SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserInfo,
+    identify, rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use authlog_domain::Flaw;
+use authlog_domain::client::{ClientRefusal, SettingsFlaw};
 use authlog_domain::session::SessionRefusal;
 use authlog_domain::user::{UserRefusal, VERIFICATION_REQUEST_WINDOW};
 
@@ -81,6 +82,9 @@ pub enum Refusal {
     /// A request about second factors is refused.
     #[error("{0}")]
     SecondFactor(SecondFactorRefusal),
+    /// A request about the registered clients is refused.
+    #[error("{0}")]
+    Client(ClientRegistryRefusal),
     /// The command would leave no administrator who can sign in.
     #[error("no other account is an administrator's")]
     LastAdministrator,
@@ -229,6 +233,81 @@ pub enum PasskeyRefusal {
     None,
 }
 
+/// Why a request about the registered clients is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientRegistryRefusal {
+    /// There is no such client.
+    #[error("there is no such client")]
+    Unknown,
+    /// The id belongs to a client, or belonged to one that was removed.
+    #[error("the id of the client is taken")]
+    IdTaken,
+    /// A member of the settings, or the id, is not valid.
+    #[error("{member} {flaw}")]
+    Member {
+        /// The name of the member.
+        member: &'static str,
+        /// Its flaw.
+        flaw: Flaw,
+    },
+    /// A member of the settings has a value that is not one of those that are known.
+    #[error("{0} has an unknown value")]
+    UnknownValue(&'static str),
+    /// A member of the settings does not fit the others.
+    #[error("{member} {flaw}")]
+    Settings {
+        /// The name of the member.
+        member: &'static str,
+        /// Its flaw.
+        flaw: SettingsFlaw,
+    },
+    /// The client does not authenticate by secrets.
+    #[error("the client does not authenticate by a secret")]
+    HasNoSecrets,
+    /// The client has as many valid secrets as it can have.
+    #[error("the client has two valid secrets; retire one of them first")]
+    TooManySecrets,
+    /// The client has no such valid secret.
+    #[error("the client has no such secret")]
+    UnknownSecret,
+}
+
+impl ClientRegistryRefusal {
+    /// The name of the member that is not valid; `None` if the refusal is about no member.
+    pub const fn member(self) -> Option<&'static str> {
+        match self {
+            Self::Member { member, .. } | Self::Settings { member, .. } => Some(member),
+            Self::UnknownValue(member) => Some(member),
+            Self::Unknown
+            | Self::IdTaken
+            | Self::HasNoSecrets
+            | Self::TooManySecrets
+            | Self::UnknownSecret => None,
+        }
+    }
+}
+
+impl From<ClientRegistryRefusal> for Refusal {
+    fn from(refusal: ClientRegistryRefusal) -> Self {
+        Self::Client(refusal)
+    }
+}
+
+impl From<ClientRefusal> for Refusal {
+    fn from(refusal: ClientRefusal) -> Self {
+        Self::Client(match refusal {
+            ClientRefusal::IdTaken => ClientRegistryRefusal::IdTaken,
+            ClientRefusal::NoSuchClient => ClientRegistryRefusal::Unknown,
+            ClientRefusal::Settings { member, flaw } => {
+                ClientRegistryRefusal::Settings { member, flaw }
+            }
+            ClientRefusal::HasNoSecrets => ClientRegistryRefusal::HasNoSecrets,
+            ClientRefusal::TooManySecrets => ClientRegistryRefusal::TooManySecrets,
+            ClientRefusal::NoSuchSecret => ClientRegistryRefusal::UnknownSecret,
+        })
+    }
+}
+
 impl From<PasskeyRefusal> for Refusal {
     fn from(refusal: PasskeyRefusal) -> Self {
         Self::SecondFactor(refusal.into())
@@ -295,6 +374,7 @@ impl From<UserRefusal> for Refusal {
             UserRefusal::TooManyFactors => Self::SecondFactor(SecondFactorRefusal::TooMany),
             UserRefusal::NoSecondFactor => Self::SecondFactor(SecondFactorRefusal::Missing),
             UserRefusal::NoSuchRecoveryCode => Self::SecondFactor(SecondFactorRefusal::WrongCode),
+            UserRefusal::TooManyConsents => Self::Forbidden,
             UserRefusal::VerificationNotPending => Self::InvalidVerificationToken,
             UserRefusal::TooManyVerificationRequests => Self::TooManyAttempts {
                 retry_after: VERIFICATION_REQUEST_WINDOW,

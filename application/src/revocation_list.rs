@@ -82,8 +82,21 @@ impl RevocationList {
 
     /// The status of the session of `token` at `now`.
     pub fn standing(&self, token: &VerifiedToken, now: Timestamp) -> TokenStatus {
+        self.standing_under(token, None, now)
+    }
+
+    /// The status of the session of `token` at `now`, which also ends with the session `parent`. So the end of one session ends
+    /// others, without an entry for each.
+    pub fn standing_under(
+        &self,
+        token: &VerifiedToken,
+        parent: Option<SessionId>,
+        now: Timestamp,
+    ) -> TokenStatus {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let ended = entries.sessions.contains_key(&token.session)
+        let has_ended = |session| entries.sessions.contains_key(&session);
+        let ended = has_ended(token.session)
+            || parent.is_some_and(has_ended)
             || entries.epochs.get(&token.user).is_some_and(|epoch| {
                 token.epoch < epoch.number && epoch.kept != Some(token.session)
             });
@@ -360,6 +373,17 @@ mod tests {
         let node = Node::starting();
         node.add(Revocation::Session(token(0).session));
         assert_eq!(node.standing(&token(0)), TokenStatus::Ended);
+    }
+
+    #[test]
+    fn a_session_ends_with_its_parent() {
+        let node = Node::started();
+        let (token, parent) = (token(0), SessionId::new(Uuid::from_u128(7)));
+        let standing = |parent| node.list.standing_under(&token, parent, node.clock.now());
+        assert_eq!(standing(Some(parent)), TokenStatus::Live);
+        node.add(Revocation::Session(parent));
+        assert_eq!(standing(Some(parent)), TokenStatus::Ended);
+        assert_eq!(standing(None), TokenStatus::Live);
     }
 
     #[test]

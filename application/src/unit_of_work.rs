@@ -10,10 +10,13 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use authlog_domain::client::{ClientCommand, ClientEvent, RegisteredClient};
 use authlog_domain::refused_logins::{MAX_PER_DAY, RecordRefusedLogin};
 use authlog_domain::session::{SessionCommand, SessionEvent};
 use authlog_domain::user::{RecentRequests, UserCommand, UserEvent};
-use authlog_domain::{AggregateKind, RefusedLogins, Role, Session, SessionId, User, UserId};
+use authlog_domain::{
+    AggregateKind, Client, ClientId, RefusedLogins, Role, Session, SessionId, User, UserId,
+};
 use authlog_projections::recent_requests;
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
@@ -21,9 +24,9 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::deadline::Deadline;
 use crate::ports::{
-    Account, Append, AppendError, Base, CredentialRecord, Directory, EventStore, FactorChange,
-    OpaqueTokenRecord, RecordedEvent, SessionRecord, SessionWithAccount, StagedStream, StoreError,
-    StreamId,
+    Account, Append, AppendError, Base, Clients, CredentialRecord, Directory, EventStore,
+    FactorChange, OpaqueTokenRecord, RecordedEvent, SessionRecord, SessionWithAccount,
+    StagedStream, StoreError, StreamId,
 };
 use crate::{PasskeyRefusal, Refusal, SecondFactorRefusal};
 
@@ -88,14 +91,20 @@ struct OutOfAttempts;
 pub(crate) struct CommandExecutor {
     store: Arc<dyn EventStore>,
     directory: Arc<dyn Directory>,
+    clients: Arc<dyn Clients>,
     turns: StreamQueues,
 }
 
 impl CommandExecutor {
-    pub(crate) fn new(store: Arc<dyn EventStore>, directory: Arc<dyn Directory>) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn EventStore>,
+        directory: Arc<dyn Directory>,
+        clients: Arc<dyn Clients>,
+    ) -> Self {
         Self {
             store,
             directory,
+            clients,
             turns: StreamQueues::default(),
         }
     }
@@ -118,6 +127,7 @@ impl CommandExecutor {
         UnitOfWork {
             store: Arc::clone(&self.store),
             directory: Arc::clone(&self.directory),
+            clients: Arc::clone(&self.clients),
             staged: Arc::default(),
             is_first,
         }
@@ -228,10 +238,15 @@ impl EventSourced for RefusedLogins {
     const KIND: AggregateKind = AggregateKind::RefusedLogins;
 }
 
+impl EventSourced for Client {
+    const KIND: AggregateKind = AggregateKind::Client;
+}
+
 /// What one command reads and writes. Its reads are bounded, however long the stream of the aggregate is.
 pub(crate) struct UnitOfWork {
     store: Arc<dyn EventStore>,
     directory: Arc<dyn Directory>,
+    clients: Arc<dyn Clients>,
     staged: Arc<Mutex<Append>>,
     /// Whether this is the first attempt of the command. Then the row of a session may not be the latest. Only a successful
     /// append proves that it was, so a refusal that is based on the row counts as a conflict.
@@ -295,6 +310,16 @@ impl UnitOfWork {
         recent_requests(&events).map_err(|source| StoreError::Unreadable(Box::new(source)))
     }
 
+    /// Whether the command has conflicted with another one before.
+    pub(crate) fn is_retried(&self) -> bool {
+        !self.is_first
+    }
+
+    /// Whether the stream has events.
+    pub(crate) async fn has_events(&self, stream: &StreamId) -> Result<bool, StoreError> {
+        Ok(self.store.last_sequence(stream, 1).await? > 0)
+    }
+
     /// Looks up the session for [`Self::execute_on_session`].
     pub(crate) async fn session(
         &self,
@@ -324,6 +349,29 @@ impl UnitOfWork {
             Err(CommandError::Refused(_)) if self.is_first => Err(CommandError::Conflict),
             decided => decided,
         }
+    }
+
+    /// Executes `command` on the client, based on its row. A client without a row never existed: one that was removed has a row.
+    pub(crate) async fn execute_on_client(
+        &self,
+        client: &ClientId,
+        command: ClientCommand,
+        metadata: HashMap<String, String>,
+    ) -> Result<Vec<ClientEvent>, CommandError> {
+        let mut loaded = LoadedAggregate::<Client>::new(client.as_str());
+        if let Some(row) = self.clients.record(client).await? {
+            loaded.aggregate = row.aggregate();
+            loaded.staged.base = Base::Client(Box::new(row));
+        }
+        self.execute_on(loaded, command, metadata).await
+    }
+
+    /// The client's row.
+    pub(crate) async fn client(
+        &self,
+        client: &ClientId,
+    ) -> Result<Option<RegisteredClient>, StoreError> {
+        self.clients.client(client).await
     }
 
     /// Executes `command` on the refused logins of the account on that day, based on their number. Once the daily limit is

@@ -7,14 +7,14 @@ mod golden;
 use std::fmt::Write as _;
 
 use authlog_application::published::{cloud_event_type, envelope, publish, schema, subject};
-use authlog_domain::EventKind;
+use authlog_domain::{AggregateKind, EventKind};
 use golden::{check_in, folder, golden_events};
 use serde_json::Value;
 
 const INTRODUCTION: &str = "\
 # Events
 
-Every change to an account or a session is an event, and every event is published: on the NATS JetStream stream
+Every change to an account, a session or a client is an event, and every event is published: on the NATS JetStream stream
 `AUTH_EVENTS`, and over HTTP by `GET /audit/events`. [consuming.md](consuming.md) says how to read them.
 
 An event is a [CloudEvent 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md). It holds no personal
@@ -59,7 +59,7 @@ fn the_page_of_events_is_checked_in() {
     page.push_str(&table("attribute", &envelope, &["data"]));
     page.push_str("\n## The events\n\n| type | subject | when |\n|---|---|---|\n");
     for kind in EventKind::ALL {
-        let (name, subject) = (cloud_event_type(kind), subject(kind, "<account>"));
+        let (name, subject) = (cloud_event_type(kind), subject(kind, concerned(kind)));
         let anchor = name.replace('.', "");
         let when = kind.summary();
         writeln!(page, "| [`{name}`](#{anchor}) | `{subject}` | {when} |").unwrap();
@@ -69,6 +69,13 @@ fn the_page_of_events_is_checked_in() {
     }
     writeln!(page, "\n{}", VERSIONS.trim_end()).unwrap();
     check_in(&folder("../docs/events.md"), &page);
+}
+
+fn concerned(kind: EventKind) -> &'static str {
+    match kind.aggregate() {
+        AggregateKind::Client => "<client>",
+        AggregateKind::User | AggregateKind::Session | AggregateKind::RefusedLogins => "<account>",
+    }
 }
 
 fn section(kind: EventKind) -> String {
@@ -89,7 +96,7 @@ fn section(kind: EventKind) -> String {
     format!(
         "\n### {name}\n\n{}\n\nSubject `{}`, schema [`{name}.json`](schemas/{name}.json).\n\n{}\n```json\n{example:#}\n```\n",
         kind.summary(),
-        subject(kind, "<account>"),
+        subject(kind, concerned(kind)),
         members,
     )
 }

@@ -114,7 +114,7 @@ fn event(log_index: u64, kind: &str) -> LoggedEvent {
         log_index,
         leaf_hash,
         recorded_at: Timestamp::from_unix_millis(0),
-        user: user(log_index % 5),
+        user: Some(user(log_index % 5)),
         event: RecordedEvent {
             aggregate_id: log_index.to_string(),
             sequence: 1,
@@ -199,7 +199,7 @@ impl EventLog for Log {
         let of_users = of_users
             .iter()
             .filter(|event| event.event.aggregate_type == "user");
-        let accounts: HashSet<_> = of_users.map(|event| event.user).collect();
+        let accounts: HashSet<_> = of_users.filter_map(|event| event.user).collect();
         let end = self.check(LogCursor::unproven(reached))?;
         Ok(ChangedAccounts {
             accounts: accounts.into_iter().collect(),

@@ -249,6 +249,10 @@ fn session(
         acr: None,
         auth_time: None,
         factor: None,
+        client: None,
+        scopes: None,
+        audience: vec![],
+        parent: None,
     }))?;
     for generation in 1..=refreshes {
         let at = began.plus(MINUTE * 15 * generation);

@@ -2,7 +2,7 @@
 
 use cqrs_es::Aggregate;
 
-use crate::{EventKind, RefusedLogins, Session, User};
+use crate::{Client, EventKind, RefusedLogins, Session, User};
 
 /// A kind of aggregate. Its name is part of every stored event and never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,11 +13,13 @@ pub enum AggregateKind {
     Session,
     /// The refused logins of one account on one day.
     RefusedLogins,
+    /// An OAuth client. Its events belong to no account.
+    Client,
 }
 
 impl AggregateKind {
     /// Every kind, in the order in which a rebuild visits them.
-    pub const ALL: [Self; 3] = [Self::User, Self::Session, Self::RefusedLogins];
+    pub const ALL: [Self; 4] = [Self::User, Self::Session, Self::RefusedLogins, Self::Client];
 
     /// The stored name.
     pub const fn as_str(self) -> &'static str {
@@ -25,6 +27,7 @@ impl AggregateKind {
             Self::User => User::TYPE,
             Self::Session => Session::TYPE,
             Self::RefusedLogins => RefusedLogins::TYPE,
+            Self::Client => Client::TYPE,
         }
     }
 

@@ -268,6 +268,24 @@ catalogue! {
         ends_sessions: false,
         notice: Some(Notice::PasswordBreached),
     }
+    ConsentGiven {
+        aggregate: User,
+        version: 1,
+        public_name: "consent-given",
+        summary: "The person consented to what an application may do in their name.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    ConsentWithdrawn {
+        aggregate: User,
+        version: 1,
+        public_name: "consent-withdrawn",
+        summary: "The person withdrew the consent to an application, and its sessions are ended.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
     UserErased {
         aggregate: User,
         version: 1,
@@ -279,7 +297,7 @@ catalogue! {
     }
     LoggedIn {
         aggregate: Session,
-        version: 2,
+        version: 3,
         public_name: "logged-in",
         summary: "Someone signed in: a session started.",
         personal: [],
@@ -300,6 +318,15 @@ catalogue! {
         version: 1,
         public_name: "refresh-token-reused",
         summary: "A refresh token came back after it had been replaced: it was copied, and the session has ended.",
+        personal: [],
+        ends_sessions: true,
+        notice: Some(Notice::RefreshTokenReused),
+    }
+    AuthorizationCodeReused {
+        aggregate: Session,
+        version: 1,
+        public_name: "authorization-code-reused",
+        summary: "The authorization code of the session came back after it had been used: it was copied, and the session has ended.",
         personal: [],
         ends_sessions: true,
         notice: Some(Notice::RefreshTokenReused),
@@ -336,6 +363,69 @@ catalogue! {
         version: 1,
         public_name: "login-refused",
         summary: "A login was refused to somebody who used the account's name.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    ClientRegistered {
+        aggregate: Client,
+        version: 1,
+        public_name: "registered",
+        summary: "A client was registered: a program that people sign in to, or that calls services for itself.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    ClientChanged {
+        aggregate: Client,
+        version: 1,
+        public_name: "changed",
+        summary: "The settings of a client were replaced.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    ClientSecretIssued {
+        aggregate: Client,
+        version: 1,
+        public_name: "secret-issued",
+        summary: "A secret was issued to a client. The event has the id of the secret, and never the secret.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    ClientSecretRetired {
+        aggregate: Client,
+        version: 1,
+        public_name: "secret-retired",
+        summary: "A secret of a client became invalid.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    ClientLocked {
+        aggregate: Client,
+        version: 1,
+        public_name: "locked",
+        summary: "A client was locked: it can neither sign people in nor get tokens until it is unlocked.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    ClientUnlocked {
+        aggregate: Client,
+        version: 1,
+        public_name: "unlocked",
+        summary: "A client can be used again.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    ClientRemoved {
+        aggregate: Client,
+        version: 1,
+        public_name: "removed",
+        summary: "A client was removed. Its id is never used again.",
         personal: [],
         ends_sessions: false,
         notice: None,
@@ -456,12 +546,16 @@ mod tests {
     }
 
     #[test]
-    fn refused_logins_end_no_sessions() {
+    fn refused_logins_and_clients_end_no_sessions() {
         let ending = EventKind::ALL
             .into_iter()
             .filter(|kind| kind.ends_sessions());
         for kind in ending {
-            assert_ne!(kind.aggregate(), AggregateKind::RefusedLogins, "{kind:?}");
+            let aggregate = kind.aggregate();
+            assert!(
+                matches!(aggregate, AggregateKind::User | AggregateKind::Session),
+                "{kind:?}"
+            );
         }
     }
 }

@@ -29,6 +29,11 @@
 //! | deny list | the ended sessions whose access tokens may not have expired yet; each node has it in memory |
 //! | personal field | a field of an event that holds personal data; see [`EventKind::personal_fields`] |
 //! | contract | one of the published HTTP contracts, [`ContractName`] |
+//! | client | a program that signs people in, or calls services for itself (RFC 6749). Decided by the [`Client`] aggregate |
+//! | client secret | what a confidential client authenticates with. It is derived from its [`ClientSecretId`] and never stored |
+//! | scope | a name of what a client asks to do for a person (RFC 6749 section 3.3) |
+//! | audience | a resource server for which a client can ask a token (RFC 8707) |
+//! | first-party client | a client of the operator's own, for which people are not asked to consent |
 
 #![cfg_attr(
     not(test),
@@ -42,6 +47,7 @@
 
 mod aggregate;
 mod catalogue;
+pub mod client;
 mod personal;
 pub mod refused_logins;
 pub mod session;
@@ -50,14 +56,15 @@ mod values;
 
 pub use aggregate::AggregateKind;
 pub use catalogue::{EventKind, Notice};
+pub use client::Client;
 pub use personal::Personal;
 pub use refused_logins::RefusedLogins;
 pub use session::{RevocationReason, Rotation, Session};
 pub use user::User;
 pub use values::{
-    AccountNumber, Authentication, AuthenticationLevel, AuthenticationMethod,
-    AuthenticationMethods, CLOCK_DIFFERENCE, ContractName, CredentialId, Email, FactorId,
-    FactorLabel, Flaw, Identifier, IdentifierKind, PasskeyTransport, PersonName, Phone,
-    RecoverySetId, ResetId, Role, SessionId, Timestamp, TotpAlgorithm, TotpParameters, UserId,
-    Username, VerificationId,
+    AccountNumber, Audience, Authentication, AuthenticationLevel, AuthenticationMethod,
+    AuthenticationMethods, CLOCK_DIFFERENCE, ClientId, ClientName, ClientSecretId, ContractName,
+    CredentialId, Email, FactorId, FactorLabel, Flaw, HttpsUri, Identifier, IdentifierKind,
+    PasskeyTransport, PersonName, Phone, RecoverySetId, RedirectUri, ResetId, Role, Scope, Scopes,
+    SessionId, Timestamp, TotpAlgorithm, TotpParameters, UserId, Username, VerificationId,
 };

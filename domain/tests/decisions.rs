@@ -162,6 +162,7 @@ fn started(rotation: Option<Rotation>) -> Session {
             rotation,
             expires_at: second(0).plus(LIFETIME),
             authentication: Authentication::by_password(second(0)),
+            grant: None,
         }),
     )
     .unwrap();
@@ -915,6 +916,7 @@ impl Story {
             rotation: Some(rotation),
             expires_at: second(0).plus(LIFETIME),
             authentication: Authentication::by_password(second(0)),
+            grant: None,
         });
         let session_events = execute(&mut session, start).unwrap();
         Self {

@@ -5,22 +5,28 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use authlog_domain::client::{
+    ClientAuthMethod, ClientChanged, ClientEvent, ClientJwks, ClientLocked, ClientRegistered,
+    ClientRemoved, ClientSecretIssued, ClientSecretRetired, ClientSettings, ClientUnlocked,
+    GrantType, IdTokenAlg,
+};
 use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
 use authlog_domain::session::{
-    LoggedIn, LoggedOut, RefreshTokenReused, SessionCommand, SessionEvent, SessionRevoked,
-    StartSession, SteppedUp, TokenRefreshed,
+    AuthorizationCodeReused, ClientGrant, LoggedIn, LoggedOut, RefreshTokenReused, SessionCommand,
+    SessionEvent, SessionRevoked, StartSession, SteppedUp, TokenRefreshed,
 };
 use authlog_domain::user::{
-    EmailChanged, EmailVerificationRequested, EmailVerified, FactorRemoved, FactorRenamed,
-    PasskeyCounterWentBack, PasskeyEnrolled, PasswordChanged, PasswordFoundBreached,
-    PasswordRehashed, PasswordReset, PasswordResetRequested, RecoveryCodeUsed, RecoveryCodesIssued,
-    RoleChanged, SessionsRevoked, TotpEnrolled, UserErased, UserEvent, UserLocked, UserRegistered,
-    UserUnlocked,
+    ConsentGiven, ConsentWithdrawn, EmailChanged, EmailVerificationRequested, EmailVerified,
+    FactorRemoved, FactorRenamed, PasskeyCounterWentBack, PasskeyEnrolled, PasswordChanged,
+    PasswordFoundBreached, PasswordRehashed, PasswordReset, PasswordResetRequested,
+    RecoveryCodeUsed, RecoveryCodesIssued, RoleChanged, SessionsRevoked, TotpEnrolled, UserErased,
+    UserEvent, UserLocked, UserRegistered, UserUnlocked,
 };
 use authlog_domain::{
-    AccountNumber, AggregateKind, Authentication, AuthenticationLevel, AuthenticationMethods,
-    CredentialId, Email, EventKind, FactorId, FactorLabel, PasskeyTransport, PersonName, Personal,
-    Phone, RecoverySetId, ResetId, RevocationReason, Role, Rotation, Session, SessionId, Timestamp,
+    AccountNumber, AggregateKind, Audience, Authentication, AuthenticationLevel,
+    AuthenticationMethods, ClientId, ClientName, ClientSecretId, CredentialId, Email, EventKind,
+    FactorId, FactorLabel, HttpsUri, PasskeyTransport, PersonName, Personal, Phone, RecoverySetId,
+    RedirectUri, ResetId, RevocationReason, Role, Rotation, Scopes, Session, SessionId, Timestamp,
     TotpAlgorithm, UserId, Username, VerificationId,
 };
 use cqrs_es::DomainEvent;
@@ -158,6 +164,15 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             at: at(),
             credential: CredentialId::new(id(5)),
         }),
+        UserEvent::ConsentGiven(ConsentGiven {
+            at: at(),
+            client: ClientId::parse("shop").unwrap(),
+            scopes: Scopes::parse("openid email").unwrap(),
+        }),
+        UserEvent::ConsentWithdrawn(ConsentWithdrawn {
+            at: at(),
+            client: ClientId::parse("shop").unwrap(),
+        }),
         UserEvent::UserErased(UserErased {
             at: at(),
             session_epoch: 2,
@@ -174,6 +189,10 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             acr: Some(AuthenticationLevel::Aal2),
             auth_time: Some(at()),
             factor: Some(FactorId::new(id(8))),
+            client: Some(ClientId::parse("shop").unwrap()),
+            scopes: Some(Scopes::parse("openid email").unwrap()),
+            audience: vec![Audience::parse("https://api.shop.example").unwrap()],
+            parent: Some(SessionId::new(id(13))),
         }),
         SessionEvent::TokenRefreshed(TokenRefreshed {
             at: at(),
@@ -184,6 +203,7 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             at: at(),
             generation: 0,
         }),
+        SessionEvent::AuthorizationCodeReused(AuthorizationCodeReused { at: at() }),
         SessionEvent::LoggedOut(LoggedOut { at: at() }),
         SessionEvent::SessionRevoked(SessionRevoked {
             at: at(),
@@ -211,7 +231,59 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             .map(|event| sample(AggregateKind::Session, event)),
     );
     samples.push(sample(AggregateKind::RefusedLogins, &refused));
+    let client = client_events();
+    samples.extend(
+        client
+            .iter()
+            .map(|event| sample(AggregateKind::Client, event)),
+    );
     samples
+}
+
+fn client_events() -> [ClientEvent; 7] {
+    let uri = |text| RedirectUri::parse(text).unwrap();
+    let settings = ClientSettings {
+        name: ClientName::parse("Shop").unwrap(),
+        redirect_uris: vec![uri("https://shop.example/callback")],
+        post_logout_redirect_uris: vec![uri("https://shop.example/")],
+        backchannel_logout_uri: Some(HttpsUri::parse("https://shop.example/logout").unwrap()),
+        grants: [GrantType::AuthorizationCode, GrantType::RefreshToken].into(),
+        scopes: Scopes::parse("openid email").unwrap(),
+        audiences: vec![Audience::parse("https://api.shop.example").unwrap()],
+        auth_method: ClientAuthMethod::ClientSecretBasic,
+        jwks: None,
+        require_pkce: true,
+        dpop_bound: false,
+        id_token_alg: IdTokenAlg::Rs256,
+        first_party: true,
+    };
+    let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let by_key = ClientSettings {
+        auth_method: ClientAuthMethod::PrivateKeyJwt,
+        backchannel_logout_uri: None,
+        jwks: Some(ClientJwks::parse(key).unwrap()),
+        id_token_alg: IdTokenAlg::AccessKey,
+        ..settings.clone()
+    };
+    let secret_id = ClientSecretId::new(id(12));
+    [
+        ClientEvent::ClientRegistered(ClientRegistered { at: at(), settings }),
+        ClientEvent::ClientSecretIssued(ClientSecretIssued {
+            at: at(),
+            secret_id,
+        }),
+        ClientEvent::ClientSecretRetired(ClientSecretRetired {
+            at: at(),
+            secret_id,
+        }),
+        ClientEvent::ClientChanged(ClientChanged {
+            at: at(),
+            settings: by_key,
+        }),
+        ClientEvent::ClientLocked(ClientLocked { at: at() }),
+        ClientEvent::ClientUnlocked(ClientUnlocked { at: at() }),
+        ClientEvent::ClientRemoved(ClientRemoved { at: at() }),
+    ]
 }
 
 fn golden_folder() -> PathBuf {
@@ -241,6 +313,7 @@ fn reread(kind: AggregateKind, payload: Value) -> Value {
         AggregateKind::User => reread::<UserEvent>(payload),
         AggregateKind::Session => reread::<SessionEvent>(payload),
         AggregateKind::RefusedLogins => reread::<RefusedLoginsEvent>(payload),
+        AggregateKind::Client => reread::<ClientEvent>(payload),
     }
 }
 
@@ -270,6 +343,10 @@ fn a_login_of_version_1_was_by_password_alone_at_its_time() {
 
 /// The event of a login by a person who was authenticated like this.
 fn started(authentication: Authentication) -> SessionEvent {
+    started_with(authentication, None)
+}
+
+fn started_with(authentication: Authentication, grant: Option<ClientGrant>) -> SessionEvent {
     let command = SessionCommand::Start(StartSession {
         at: at(),
         user: UserId::new(id(4)),
@@ -277,6 +354,7 @@ fn started(authentication: Authentication) -> SessionEvent {
         rotation: Some(Rotation::Rotating),
         expires_at: at(),
         authentication,
+        grant,
     });
     let events = Session::default().decide(command).unwrap();
     let [event] = <[SessionEvent; 1]>::try_from(events).unwrap();
@@ -311,6 +389,24 @@ fn a_login_is_written_in_version_2_only_if_it_was_more_than_a_password() {
         panic!("{event:?}");
     };
     assert_eq!(event.authentication(), earlier);
+}
+
+#[test]
+fn a_login_is_written_in_version_3_only_for_an_application() {
+    let grant = ClientGrant {
+        client: ClientId::parse("shop").unwrap(),
+        scopes: Scopes::default(),
+        audience: vec![],
+        parent: None,
+    };
+    let by_password = Authentication::by_password(at());
+    let event = started_with(by_password, Some(grant.clone()));
+    assert_eq!(event.event_version(), "3");
+    let SessionEvent::LoggedIn(event) = event else {
+        panic!("{event:?}");
+    };
+    assert_eq!(event.authentication(), by_password);
+    assert_eq!(event.grant(), Some(grant));
 }
 
 #[test]
@@ -375,6 +471,10 @@ fn no_event_has_a_member_for_a_password_a_hash_or_a_token() {
         );
     }
     assert!(found.contains("credential"), "the walk found {found:?}");
+    // Neither is one: a secret is derived from its id under a key of the service, and an algorithm is public.
+    for public in ["secret_id", "id_token_alg"] {
+        assert!(found.remove(public), "the walk found {found:?}");
+    }
     for secret in ["password", "hash", "token", "secret"] {
         let named: Vec<_> = found.iter().filter(|name| name.contains(secret)).collect();
         assert!(named.is_empty(), "{named:?}");

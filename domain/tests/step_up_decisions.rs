@@ -38,6 +38,7 @@ fn started(authentication: Authentication) -> Session {
         rotation: Some(Rotation::Rotating),
         expires_at: at(60),
         authentication,
+        grant: None,
     });
     execute(&mut session, command).unwrap();
     session

@@ -4,7 +4,7 @@ use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
     HistoryFilter, HistoryPage, Moment, PastEvent, PastState, StoreError,
 };
-use authlog_domain::{AggregateKind, SessionId, Timestamp, UserId};
+use authlog_domain::{AggregateKind, ClientId, SessionId, Timestamp, UserId};
 use authlog_projections::Replay;
 use serde_json::json;
 
@@ -31,6 +31,14 @@ pub(crate) trait SealedHistory: WrappedKeys + Sized {
         &self,
         user: UserId,
         sessions: &[SessionId],
+    ) -> impl Future<Output = Result<Vec<PastEvent>, StoreError>> + Send;
+
+    /// [`History::client_events`](authlog_application::ports::History::client_events). Nothing in them is sealed.
+    fn events_of_client(
+        &self,
+        client: &ClientId,
+        after: u64,
+        limit: u32,
     ) -> impl Future<Output = Result<Vec<PastEvent>, StoreError>> + Send;
 
     /// The keys of the store.
@@ -65,6 +73,18 @@ macro_rules! impl_history {
                 authlog_application::ports::StoreError,
             > {
                 crate::history::origins(self, user, sessions).await
+            }
+
+            async fn client_events(
+                &self,
+                client: &authlog_domain::ClientId,
+                after: u64,
+                limit: u32,
+            ) -> Result<
+                Vec<authlog_application::ports::PastEvent>,
+                authlog_application::ports::StoreError,
+            > {
+                crate::history::SealedHistory::events_of_client(self, client, after, limit).await
             }
 
             async fn state_at(

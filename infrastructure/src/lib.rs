@@ -12,6 +12,8 @@
 
 pub mod breached;
 pub mod claim_upgrade;
+mod client_state;
+mod consents;
 mod doctor;
 mod exclusive_file;
 pub mod hashing;
@@ -25,6 +27,7 @@ pub mod seal_upgrade;
 pub mod sealing;
 mod second_factors;
 mod session_authentication;
+mod session_grant;
 pub mod sqlite;
 mod store;
 pub mod system;

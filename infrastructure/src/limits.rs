@@ -67,6 +67,7 @@ struct Limits {
     refreshes_of_session: Buckets,
     refreshes_of_account: Buckets,
     passkey_sign_ins: Buckets,
+    redeemed_codes: Buckets,
     own_changes: Buckets,
     signed_in: SignedIn,
 }
@@ -125,6 +126,7 @@ impl GcraAttemptLimiter {
             refreshes_of_session: Buckets::new(quotas::REFRESHES_OF_SESSION),
             refreshes_of_account: Buckets::new(quotas::REFRESHES_OF_ACCOUNT),
             passkey_sign_ins: Buckets::new(quotas::PASSKEY_SIGN_INS),
+            redeemed_codes: Buckets::new(quotas::REDEEMED_CODES),
             own_changes: Buckets::new(quotas::CHANGES_OF_OWN_ACCOUNT),
             signed_in: SignedIn::new(),
         }))
@@ -251,6 +253,9 @@ impl AttemptLimiter for GcraAttemptLimiter {
             Attempt::PasskeySignIn { account } => limits
                 .passkey_sign_ins
                 .take(limits.account_key(account), now),
+            Attempt::RedeemCode { account } => {
+                limits.redeemed_codes.take(limits.account_key(account), now)
+            }
             Attempt::ChangeOwnAccount { account } => {
                 let account = limits.account_key(account);
                 limits.own_changes.take(account, now)?;

@@ -146,7 +146,7 @@ impl Log {
         LoggedEvent {
             log_index,
             recorded_at: Timestamp::from_unix_millis(0),
-            user: UserId::new(Uuid::from_u128(7)),
+            user: Some(UserId::new(Uuid::from_u128(7))),
             leaf_hash: [0; 32],
             event: RecordedEvent {
                 aggregate_id: format!("s-{log_index}"),

@@ -91,6 +91,7 @@ fn registered(recorded: &RecordedEvent, event: &UserRegistered) -> Result<Accoun
         pending_verification: state.pending_verification,
         recent_requests: Some(state.recent_requests),
         second_factors: state.second_factors,
+        consents: state.consents,
         created_at: event.at,
         updated_at: event.at,
     })

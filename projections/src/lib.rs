@@ -19,6 +19,7 @@
 
 mod accounts;
 mod claims;
+mod clients;
 mod erasure;
 mod mail;
 mod recorded_event;
@@ -32,12 +33,13 @@ use authlog_domain::AggregateKind;
 
 pub use accounts::{account, recent_requests};
 pub use claims::{Claim, ClaimChanges, claim_changes, claims_of};
+pub use clients::client;
 pub use erasure::erased;
 pub use mail::{NotifiableEvent, events_to_mail};
 pub use recorded_event::RecordedEvent;
 pub use replay::Replay;
 pub use revocations::Revocation;
-pub use rows::{Account, SESSION_ROW_RETENTION, SessionRecord};
+pub use rows::{Account, ClientRecord, SESSION_ROW_RETENTION, SessionRecord};
 pub use sessions::session;
 pub use streams::{Base, StagedStream, StreamId};
 
@@ -73,6 +75,8 @@ pub enum Row {
     Account(Box<Account>),
     /// A row of the sessions.
     Session(Box<SessionRecord>),
+    /// A row of the clients.
+    Client(Box<ClientRecord>),
 }
 
 /// The row after all `events` of one aggregate, from sequence 1. `None` for an aggregate without a read model or without
@@ -87,6 +91,7 @@ pub fn row<'a>(
     Ok(match kind {
         AggregateKind::User => account(events)?.map(|row| Row::Account(Box::new(row))),
         AggregateKind::Session => session(events)?.map(|row| Row::Session(Box::new(row))),
+        AggregateKind::Client => client(events)?.map(|row| Row::Client(Box::new(row))),
         AggregateKind::RefusedLogins => None,
     })
 }
@@ -102,6 +107,8 @@ pub fn row_after(staged: &StagedStream) -> Result<Option<Row>, Unreadable> {
             .map(|row| Row::Account(Box::new(row))),
         AggregateKind::Session => sessions::session_after(base.session().cloned(), new)?
             .map(|row| Row::Session(Box::new(row))),
+        AggregateKind::Client => clients::client_after(base.client().cloned(), new)?
+            .map(|row| Row::Client(Box::new(row))),
         AggregateKind::RefusedLogins => None,
     })
 }

@@ -29,7 +29,7 @@ pub fn events_to_mail(staged: &StagedStream) -> Result<Vec<NotifiableEvent>, Unr
         mails.extend(match staged.stream.kind {
             AggregateKind::User => of_user(staged, recorded)?,
             AggregateKind::Session => of_session(&read(recorded)?),
-            AggregateKind::RefusedLogins => None,
+            AggregateKind::RefusedLogins | AggregateKind::Client => None,
         });
     }
     Ok(mails)

@@ -30,8 +30,8 @@ impl Replay {
                     self.sessions.insert(event.aggregate_id.clone(), row);
                 }
             }
-            // Refused logins have no read model.
-            Some(AggregateKind::RefusedLogins) | None => {}
+            // Refused logins have no read model, and the events of clients belong to no account.
+            Some(AggregateKind::RefusedLogins | AggregateKind::Client) | None => {}
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use authlog_domain::AggregateKind;
 
-use crate::{Account, RecordedEvent, SessionRecord};
+use crate::{Account, ClientRecord, RecordedEvent, SessionRecord};
 
 /// The id of a stream: the events of one aggregate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,8 @@ pub enum Base {
     Account(Box<Account>),
     /// The row of a session.
     Session(Box<SessionRecord>),
+    /// The row of a client.
+    Client(Box<ClientRecord>),
     /// The number of events, for an aggregate without a read model.
     Events(u64),
 }
@@ -33,6 +35,7 @@ impl Base {
             Self::Nothing => 0,
             Self::Account(row) => row.version,
             Self::Session(row) => row.version,
+            Self::Client(row) => row.version,
             Self::Events(count) => *count,
         }
     }
@@ -41,7 +44,7 @@ impl Base {
     pub fn account(&self) -> Option<&Account> {
         match self {
             Self::Account(row) => Some(row),
-            Self::Nothing | Self::Session(_) | Self::Events(_) => None,
+            Self::Nothing | Self::Session(_) | Self::Client(_) | Self::Events(_) => None,
         }
     }
 
@@ -49,7 +52,15 @@ impl Base {
     pub fn session(&self) -> Option<&SessionRecord> {
         match self {
             Self::Session(row) => Some(row),
-            Self::Nothing | Self::Account(_) | Self::Events(_) => None,
+            Self::Nothing | Self::Account(_) | Self::Client(_) | Self::Events(_) => None,
+        }
+    }
+
+    /// The row, if it is that of a client.
+    pub fn client(&self) -> Option<&ClientRecord> {
+        match self {
+            Self::Client(row) => Some(row),
+            Self::Nothing | Self::Account(_) | Self::Session(_) | Self::Events(_) => None,
         }
     }
 }

@@ -8,8 +8,8 @@ use authlog_domain::session::{
     TokenRefreshed,
 };
 use authlog_domain::{
-    AggregateKind, AuthenticationLevel, AuthenticationMethods, FactorId, RevocationReason,
-    Rotation, Session, SessionId, Timestamp, UserId,
+    AggregateKind, AuthenticationLevel, AuthenticationMethods, ClientId, FactorId,
+    RevocationReason, Rotation, Scopes, Session, SessionId, Timestamp, UserId,
 };
 use authlog_projections::{Base, RecordedEvent, Row, StagedStream, StreamId, row_after, session};
 use cqrs_es::{Aggregate, DomainEvent};
@@ -43,6 +43,10 @@ fn life() -> impl Strategy<Value = Vec<SessionEvent>> {
             acr: rotates.then_some(AuthenticationLevel::Aal2),
             auth_time: rotates.then_some(at(0)),
             factor: rotates.then_some(FactorId::new(Uuid::from_u128(2))),
+            client: rotates.then(|| ClientId::from_stored("shop")),
+            scopes: rotates.then(|| Scopes::from_stored("openid")),
+            audience: vec![],
+            parent: rotates.then_some(SessionId::new(Uuid::from_u128(9))),
         })];
         let (mut minute, mut generation) = (0, 0);
         for (replaces, pause, steps_up) in refreshes {

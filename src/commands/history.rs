@@ -1,16 +1,17 @@
-//! `authlog history`: prints the events of an account as a timeline, as NDJSON or as CSV.
+//! `authlog history`: prints the events of an account or a client as a timeline, as NDJSON or as CSV.
 
 use std::io::Write;
 
 use authlog_application::history::Entry;
-use authlog_application::ports::HistoryFilter;
-use authlog_domain::{AuthenticationLevel, Personal, UserId};
+use authlog_application::ports::{HistoryFilter, PastEvent};
+use authlog_application::{Authlog, Operator};
+use authlog_domain::{AuthenticationLevel, ClientId, Personal, UserId};
 use authlog_infrastructure::StoreAccess;
 use serde_json::Value;
 
 use super::table::Table;
 use super::terminal::csv_line;
-use super::{assemble, buffered_stdout, resolve_account};
+use super::{assemble, buffered_stdout, refusal_error, resolve_account};
 use crate::cli::HistoryCommand;
 use crate::settings::Settings;
 
@@ -36,10 +37,16 @@ const COLUMNS: [&str; 15] = [
     "actor_session",
 ];
 
-/// Prints the history of an account.
+/// Prints the history of an account or a client.
 pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> anyhow::Result<()> {
     let (authlog, operator) = assemble(settings, StoreAccess::Read).await?;
-    let user = resolve_account(&authlog, &operator, &command.account).await?;
+    let subject = match (&command.client, &command.account) {
+        (Some(client), _) => Subject::Client(client.clone()),
+        (None, account) => {
+            let name = account.as_deref().unwrap_or_default();
+            Subject::Account(resolve_account(&authlog, &operator, name).await?)
+        }
+    };
     let filter = HistoryFilter {
         since: command.since,
         until: command.until,
@@ -51,16 +58,13 @@ pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> any
     if command.csv {
         write!(out, "{}", csv_line(&COLUMNS.map(str::to_owned)))?;
     } else if !command.json {
-        writeln!(out, "account {user}")?;
+        writeln!(out, "{subject}")?;
     }
     let mut table = Table::new(TIMELINE);
     let mut after = 0;
     loop {
-        let page = authlog
-            .history(&operator, user, after, PAGE, &filter)
-            .await?;
-        let next = page.next;
-        let entries = page.events.into_iter().map(Entry::of);
+        let (events, next) = subject.page(&authlog, &operator, after, &filter).await?;
+        let entries = events.into_iter().map(Entry::of);
         if command.json {
             for entry in entries {
                 writeln!(out, "{}", serde_json::to_string(&entry)?)?;
@@ -71,7 +75,7 @@ pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> any
             }
         } else {
             let rows = entries
-                .map(|entry| row(&entry, user, command.below.is_some()))
+                .map(|entry| row(&entry, &subject, command.below.is_some()))
                 .collect();
             write!(out, "{}", table.page(rows))?;
         }
@@ -84,6 +88,50 @@ pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> any
     Ok(())
 }
 
+/// What has a history.
+enum Subject {
+    Account(UserId),
+    Client(ClientId),
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Account(user) => write!(f, "account {user}"),
+            Self::Client(client) => write!(f, "client {client}"),
+        }
+    }
+}
+
+impl Subject {
+    /// The next events, and after what the page after them begins.
+    async fn page(
+        &self,
+        authlog: &Authlog,
+        operator: &Operator,
+        after: u64,
+        filter: &HistoryFilter,
+    ) -> anyhow::Result<(Vec<PastEvent>, Option<u64>)> {
+        Ok(match self {
+            Self::Account(user) => {
+                let page = authlog.history(operator, *user, after, PAGE, filter);
+                let page = page.await.map_err(refusal_error)?;
+                (page.events, page.next)
+            }
+            Self::Client(client) => {
+                let page = authlog.client_history(operator, client, after, PAGE, filter);
+                let page = page.await.map_err(refusal_error)?;
+                (page.events, page.next)
+            }
+        })
+    }
+
+    /// Whether this is the account that the actor of an event names.
+    fn is_actor(&self, actor: &str) -> bool {
+        matches!(self, Self::Account(user) if actor == format!("user:{user}"))
+    }
+}
+
 /// The columns of the timeline, and the width of each at least.
 const TIMELINE: [(&str, usize); 6] = [
     ("WHEN", 24),
@@ -94,12 +142,12 @@ const TIMELINE: [(&str, usize); 6] = [
     ("WHAT", 0),
 ];
 
-fn row(entry: &Entry, user: UserId, shows_level: bool) -> [String; 6] {
+fn row(entry: &Entry, subject: &Subject, shows_level: bool) -> [String; 6] {
     let place = entry
         .log_index
         .map_or_else(|| "(soon)".to_owned(), |index| index.to_string());
     let actor = match entry.actor.as_deref() {
-        Some(actor) if actor == format!("user:{user}") => "themselves",
+        Some(actor) if subject.is_actor(actor) => "themselves",
         Some(actor) => actor,
         None => "-",
     };

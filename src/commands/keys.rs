@@ -3,7 +3,7 @@
 use anyhow::Context;
 use authlog_domain::Timestamp;
 use authlog_infrastructure::tokens::{
-    JwtAlgorithm, KeyRecord, KeyState, retire_signing_key, rotate_signing_key,
+    JwtAlgorithm, KeyPurpose, KeyRecord, KeyState, retire_signing_key, rotate_signing_key,
 };
 use authlog_infrastructure::{Store, StoreAccess};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -29,12 +29,20 @@ pub(crate) async fn keys(command: KeysCommand, settings: &Settings) -> anyhow::R
 
 async fn list(settings: &Settings) -> anyhow::Result<()> {
     let store = open(settings, StoreAccess::Read).await?;
-    let stored = store.signing_keys(composition::clock().now()).await?;
+    let now = composition::clock().now();
     if settings.tokens.jwt_secret.is_some() {
-        print("tokens are signed with AUTHLOG_JWT_SECRET (HS256), which is not listed here")?;
+        print(
+            "access tokens are signed with AUTHLOG_JWT_SECRET (HS256), which is not listed here",
+        )?;
     }
-    print_keys(&stored.keys)?;
-    for fault in stored.faults {
+    let (mut keys, mut faults) = (vec![], vec![]);
+    for purpose in KeyPurpose::ALL {
+        let stored = store.signing_keys(purpose, now).await?;
+        keys.extend(stored.keys.into_iter().map(|key| (purpose, key)));
+        faults.extend(stored.faults);
+    }
+    print_keys(&keys)?;
+    for fault in faults {
         print(&format!(
             "WRONG: {}: {}; `authlog keys retire` removes a key that is not listed above",
             plain(&fault.kid),
@@ -45,32 +53,38 @@ async fn list(settings: &Settings) -> anyhow::Result<()> {
 }
 
 async fn rotate(command: &RotateKey, settings: &Settings) -> anyhow::Result<()> {
+    let purpose = command.purpose.into();
     let wanted = settings.tokens.jwt_algorithm;
     anyhow::ensure!(
-        wanted != Some(JwtAlgorithm::Hs256),
+        purpose != KeyPurpose::Access || wanted != Some(JwtAlgorithm::Hs256),
         "with HS256 the key is AUTHLOG_JWT_SECRET: replace it on every node"
     );
     let store = open(settings, StoreAccess::Change).await?;
     let now = composition::clock().now();
-    let changed = rotate_signing_key(&*store, wanted, command.now, now)
+    let changed = rotate_signing_key(&*store, purpose, wanted, command.now, now)
         .await
         .context(
             "no key was published; if one is waiting to sign, --now lets it sign within seconds",
         )?;
-    print_keys(&changed)
+    print_keys(&of(purpose, changed))
 }
 
 async fn retire(command: &RetireKey, settings: &Settings) -> anyhow::Result<()> {
     let store = open(settings, StoreAccess::Change).await?;
-    let changed = retire_signing_key(&*store, &command.kid, composition::clock().now())
+    let (purpose, changed) = retire_signing_key(&*store, &command.kid, composition::clock().now())
         .await
         .with_context(|| format!("{} was not retired", plain(&command.kid)))?;
-    print_keys(&changed)
+    print_keys(&of(purpose, changed))
 }
 
-fn print_keys(keys: &[KeyRecord]) -> anyhow::Result<()> {
+fn of(purpose: KeyPurpose, keys: Vec<KeyRecord>) -> Vec<(KeyPurpose, KeyRecord)> {
+    keys.into_iter().map(|key| (purpose, key)).collect()
+}
+
+fn print_keys(keys: &[(KeyPurpose, KeyRecord)]) -> anyhow::Result<()> {
     let mut table = Table::new([
         ("KID", 43),
+        ("PURPOSE", 8),
         ("ALGORITHM", 0),
         ("STATE", 9),
         ("SIGNS FROM", 24),
@@ -79,11 +93,12 @@ fn print_keys(keys: &[KeyRecord]) -> anyhow::Result<()> {
     ]);
     let now = composition::clock().now();
     let shown = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
-    let row = |key: &KeyRecord| {
+    let row = |(purpose, key): &(KeyPurpose, KeyRecord)| {
         // A key that was retired before it became the signing key never signed.
         let never = key.signs_until == Some(key.signs_from) && key.state(now) == KeyState::Retired;
         [
             key.kid.clone(),
+            purpose.to_string(),
             key.algorithm.to_string(),
             key.state(now).as_str().to_owned(),
             shown((!never).then_some(key.signs_from)),

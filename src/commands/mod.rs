@@ -1,6 +1,7 @@
 //! The commands of the command line, one file each, and what they share.
 
 mod breached;
+mod client;
 mod doctor;
 mod erase;
 mod export;
@@ -21,8 +22,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use authlog_application::ports::LogIntegrity;
 use authlog_application::{
-    Authlog, ClientPresence, Field, NotIdentified, Operator, Refusal, RequestContext,
-    rebuild_read_models,
+    Authlog, ClientPresence, ClientRegistryRefusal, Field, NotIdentified, Operator, Refusal,
+    RequestContext, rebuild_read_models,
 };
 use authlog_domain::{ContractName, UserId};
 use authlog_infrastructure::limits::NoAttemptLimits;
@@ -36,6 +37,7 @@ use url::Url;
 use crate::composition::{self, Adapters};
 use crate::settings::Settings;
 pub(crate) use breached::breached;
+pub(crate) use client::client;
 pub(crate) use doctor::doctor;
 pub(crate) use export::{ExportEvents, export};
 pub(crate) use history::history;
@@ -143,8 +145,26 @@ fn refusal_error(refusal: Refusal) -> anyhow::Error {
             let list: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
             anyhow::anyhow!("taken by another account: {}", list.join(" and "))
         }
+        Refusal::Client(refusal) => anyhow::anyhow!(in_options(refusal)),
         other => other.into(),
     }
+}
+
+/// The refusal of a request about clients, with the names of the options.
+fn in_options(refusal: ClientRegistryRefusal) -> String {
+    let text = refusal.to_string();
+    let Some(member) = refusal.member() else {
+        return text;
+    };
+    // An option for one entry of a list has no plural.
+    let option = match member {
+        "grants" | "scopes" | "audiences" | "redirect_uris" | "post_logout_redirect_uris" => {
+            member.trim_end_matches('s')
+        }
+        other => other,
+    };
+    let option = format!("--{}", option.replace('_', "-"));
+    text.replacen(member, &option, 1)
 }
 
 /// The command-line option for a field.

@@ -1,4 +1,6 @@
-//! `authlog state`: prints the state of an account at a point in time, or the changes between two.
+//! `authlog state`: prints the state of an account or a client at a point in time, or the changes between two.
+
+mod client_state;
 
 use std::io::Write;
 
@@ -15,10 +17,14 @@ use super::{assemble, buffered_stdout, refusal_error, resolve_account};
 use crate::cli::StateCommand;
 use crate::settings::Settings;
 
-/// Prints the state of an account, or the changes between two states.
+/// Prints the state of an account or a client, or the changes between two states.
 pub(crate) async fn state(command: StateCommand, settings: &Settings) -> anyhow::Result<()> {
     let (authlog, operator) = assemble(settings, StoreAccess::Read).await?;
-    let user = resolve_account(&authlog, &operator, &command.account).await?;
+    if let Some(client) = &command.client {
+        return client_state::state(&authlog, &operator, client, &command).await;
+    }
+    let name = command.account.as_deref().unwrap_or_default();
+    let user = resolve_account(&authlog, &operator, name).await?;
     let state = state_at(&authlog, &operator, user, command.at).await?;
     let mut out = buffered_stdout();
     match command.diff {
@@ -31,27 +37,42 @@ pub(crate) async fn state(command: StateCommand, settings: &Settings) -> anyhow:
             states.sort_by_key(|it| (it.state.events, it.evaluated_at));
             let [before, after] = states.map(|it| document(&it));
             let changes = changes(&before, &after);
-            if command.json {
-                let out_json = json!({
-                    "from": {"at": before["at"], "as_of": before["as_of"]},
-                    "to": {"at": after["at"], "as_of": after["as_of"]},
-                    "changes": changes,
-                });
-                writeln!(out, "{out_json}")?;
+            let text = if command.json {
+                difference_in_json(&before, &after, &changes)
             } else {
-                writeln!(out, "from  {}", moment(&before))?;
-                writeln!(out, "to    {}", moment(&after))?;
-                if changes.is_empty() {
-                    writeln!(out, "nothing changed")?;
-                }
-                for change in changes {
-                    writeln!(out, "{}", line(&change))?;
-                }
-            }
+                difference_in_text(&before, &after, &changes, "account")
+            };
+            write!(out, "{text}")?;
         }
     }
     out.flush()?;
     Ok(())
+}
+
+fn difference_in_json(before: &Value, after: &Value, changes: &[Change]) -> String {
+    let out = json!({
+        "from": {"at": before["at"], "as_of": before["as_of"]},
+        "to": {"at": after["at"], "as_of": after["as_of"]},
+        "changes": changes,
+    });
+    format!("{out}\n")
+}
+
+/// The changes, one a line, of an account or a client.
+fn difference_in_text(before: &Value, after: &Value, changes: &[Change], of: &str) -> String {
+    let mut text = format!(
+        "from  {}\nto    {}\n",
+        moment(before, of),
+        moment(after, of)
+    );
+    if changes.is_empty() {
+        text.push_str("nothing changed\n");
+    }
+    for change in changes {
+        text.push_str(&line(change));
+        text.push('\n');
+    }
+    text
 }
 
 /// The state of an account at `at`, or now.
@@ -81,10 +102,10 @@ fn document(state: &AccountState) -> Value {
 }
 
 /// The time of a state, and the last event that it includes.
-fn moment(document: &Value) -> String {
+fn moment(document: &Value, of: &str) -> String {
     let as_of = &document["as_of"];
     format!(
-        "{} (event {} of the account, log index {}, recorded {})",
+        "{} (event {} of the {of}, log index {}, recorded {})",
         short(&document["at"]),
         short(&as_of["events"]),
         short(&as_of["log_index"]),
@@ -93,7 +114,7 @@ fn moment(document: &Value) -> String {
 }
 
 fn in_text(document: &Value) -> String {
-    let mut text = format!("as of           {}\n", moment(document));
+    let mut text = format!("as of           {}\n", moment(document, "account"));
     match document["account"].as_object() {
         None => text.push_str("account         erased\n"),
         Some(members) => {
@@ -113,6 +134,7 @@ fn in_text(document: &Value) -> String {
                 "pending_reset",
                 "pending_verification",
                 "second_factors",
+                "consents",
                 "created_at",
                 "updated_at",
             ] {
@@ -126,9 +148,9 @@ fn in_text(document: &Value) -> String {
     text.push_str(&format!("live sessions   {}\n", sessions.len()));
     for session in sessions {
         text.push_str(&format!(
-            "  {} through {}, since {}, last used {}, until {}\n",
+            "  {} {}, since {}, last used {}, until {}\n",
             short(&session["id"]),
-            short(&session["contract"]),
+            way(session),
             short(&session["started_at"]),
             short(&session["last_used_at"]),
             short(&session["expires_at"]),
@@ -137,12 +159,25 @@ fn in_text(document: &Value) -> String {
     text
 }
 
+/// Through what a session is used: a contract, or an application with its scopes.
+fn way(session: &Value) -> String {
+    let contract = short(&session["contract"]);
+    match &session["client"] {
+        Value::Null => format!("through {contract}"),
+        client => format!(
+            "through {contract} by {} ({})",
+            short(client),
+            short(&session["scopes"])
+        ),
+    }
+}
+
 fn line(change: &Change) -> String {
     let name = plain(&change.member);
     // A session that began or ended is one line, not one line for each of its fields.
     let status = |session: &Value| match session {
         Value::Null => "not live".to_owned(),
-        live => format!("live through {}", short(&live["contract"])),
+        live => format!("live {}", way(live)),
     };
     let (before, after) = (&change.before, &change.after);
     if before.is_object() != after.is_object() && name.starts_with("sessions.") {

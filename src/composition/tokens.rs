@@ -6,7 +6,7 @@ use anyhow::Context;
 use authlog_application::ports::Entropy;
 use authlog_infrastructure::Store;
 use authlog_infrastructure::tokens::{
-    JwtAlgorithm, KeySet, KeyWatch, Keys, SigningKey, ensure_signing_key,
+    JwtAlgorithm, KeyPurpose, KeySet, KeyWatch, Keys, SigningKey, ensure_signing_key,
 };
 
 use super::clock;
@@ -27,7 +27,7 @@ pub(super) fn issuer(settings: &Settings) -> String {
 }
 
 /// The keys that sign and verify tokens, and the worker that keeps them up to date with the store. The first start
-/// creates a signing key.
+/// creates a key of access tokens. A key of ID tokens is made later, because that takes longer.
 ///
 /// # Errors
 /// A key cannot be created or read, or the store does not answer.
@@ -49,14 +49,19 @@ pub(crate) async fn token_keys(
         .map(|secret| SigningKey::from_secret(secret.as_bytes()))
         .transpose()
         .context("AUTHLOG_JWT_SECRET")?;
-    let stored = match settings.tokens.jwt_algorithm {
+    let now = clock().now();
+    let access = match settings.tokens.jwt_algorithm {
         // Tokens that were signed with keys of another algorithm stay valid.
-        Some(JwtAlgorithm::Hs256) => store.signing_keys(clock().now()).await?.keys,
-        wanted => ensure_signing_key(&*store, wanted, clock().now())
+        Some(JwtAlgorithm::Hs256) => store.signing_keys(KeyPurpose::Access, now).await?.keys,
+        wanted => ensure_signing_key(&*store, KeyPurpose::Access, wanted, now)
             .await
             .context("there is no key to sign tokens with")?,
     };
-    let first = KeySet::new(shared.map(Arc::new), &stored);
+    let mut first = KeySet::new(shared.map(Arc::new), &access);
+    // If they cannot be read, the key watch reports it, and access tokens are not affected.
+    if let Ok(stored) = store.signing_keys(KeyPurpose::IdToken, now).await {
+        first = first.with(KeyPurpose::IdToken, &stored.keys);
+    }
     Ok(KeyWatch::new(store, clock(), first))
 }
 

@@ -1,4 +1,5 @@
-"""Verifies tokens with python-jose and its defaults by the published key set. python-jose does not support Ed25519.
+"""Verifies tokens with python-jose and its defaults by the published key set. python-jose does not support Ed25519, and refuses
+a set that has keys of another type than the algorithm's, so it asks for a set without them.
 
     jose_verify.py <address of the service> < tokens, one per line
 
@@ -12,7 +13,7 @@ import urllib.request
 from jose import jwt
 from jose.exceptions import JOSEError
 
-with urllib.request.urlopen(f"{sys.argv[1]}/.well-known/jwks.json") as answer:
+with urllib.request.urlopen(f"{sys.argv[1]}/.well-known/jwks.json?kty=EC") as answer:
     keys = json.load(answer)
 
 for line in sys.stdin:

@@ -78,6 +78,13 @@ endpoints! {
         LOG_CHECKPOINT: GET "/audit/log/checkpoint",
         LOG_PROOF: GET "/audit/log/proof",
         KEY_SET: GET "/.well-known/jwks.json",
+        PROVIDER_METADATA: GET "/.well-known/openid-configuration",
+        AUTHORIZE: GET "/oauth2/authorize",
+        AUTHORIZE_BY_POST: POST "/oauth2/authorize",
+        CONSENT_FORM: POST "/consent",
+        TOKEN: POST "/oauth2/token",
+        USERINFO: GET "/oauth2/userinfo",
+        USERINFO_BY_POST: POST "/oauth2/userinfo",
         METADATA: GET "/.well-known/oauth-authorization-server",
         INTROSPECT: POST "/oauth2/introspect",
         REVOKE: POST "/oauth2/revoke",
@@ -121,5 +128,7 @@ endpoints! {
         EMAIL_PAGE: GET "/verify-email",
         EMAIL_FORM: POST "/verify-email",
         USERS: GET "/admin/users",
+        CLIENTS: GET "/admin/clients",
+        REGISTER_CLIENT: POST "/admin/clients",
     }
 }

@@ -54,6 +54,7 @@ pub async fn everything_happens(service: &Program, name: &str) -> Story {
     events.extend([EventKind::RoleChanged, EventKind::LoggedIn]);
     comes_and_is_erased(service, &format!("{name}-for-a-day"), &mut events).await;
     is_imported(service, &format!("{name}-from-elsewhere"), &mut events).await;
+    a_client_comes_and_goes(service, &format!("{name}-shop"), &mut events);
     let happened: BTreeSet<_> = events.iter().copied().collect();
     assert_eq!(happened, EventKind::ALL.into());
     Story {
@@ -61,6 +62,44 @@ pub async fn everything_happens(service: &Program, name: &str) -> Story {
         tokens,
         events,
     }
+}
+
+/// An operator registers a client, changes it, replaces its secret, locks it for a while, and removes it.
+fn a_client_comes_and_goes(service: &Program, id: &str, events: &mut Vec<EventKind>) {
+    let run = |arguments: &[&str]| {
+        let output = service.settings.run(arguments, "");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let created = run(&[
+        "client",
+        "create",
+        "--id",
+        id,
+        "--name",
+        "Shop",
+        "--redirect-uri",
+        "https://shop.example/callback",
+        "--json",
+    ]);
+    let created: serde_json::Value = serde_json::from_str(&created).expect("JSON");
+    let secret = created["secrets"][0]["id"].as_str().expect("its id");
+    run(&["client", "change", id, "--name", "Old shop"]);
+    run(&["client", "rotate-secret", id]);
+    run(&["client", "retire-secret", id, secret]);
+    run(&["client", "lock", id]);
+    run(&["client", "unlock", id]);
+    run(&["client", "remove", id, "--yes"]);
+    events.extend([
+        EventKind::ClientRegistered,
+        EventKind::ClientSecretIssued,
+        EventKind::ClientChanged,
+        EventKind::ClientSecretIssued,
+        EventKind::ClientSecretRetired,
+        EventKind::ClientLocked,
+        EventKind::ClientUnlocked,
+        EventKind::ClientRemoved,
+    ]);
 }
 
 /// A new person signs in and logs out through every contract; then a login is refused.

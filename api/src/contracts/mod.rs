@@ -40,7 +40,7 @@ pub(crate) fn sign_in_of(contract: ContractName) -> Option<SignIn> {
         ContractName::Users => (users::TERMS, users::signed_in_response),
         ContractName::Api => (api::TERMS, api::signed_in_response),
         ContractName::V1Auth => (v1_auth::TERMS, v1_auth::signed_in_response),
-        ContractName::Authlog | ContractName::Cli => return None,
+        ContractName::Authlog | ContractName::OAuth | ContractName::Cli => return None,
     };
     Some(SignIn { terms, response })
 }

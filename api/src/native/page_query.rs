@@ -1,7 +1,7 @@
 //! The queries of the lists of accounts and sessions.
 
 use authlog_application::ports::Identifier;
-use authlog_domain::{AccountNumber, Email, SessionId, UserId, Username};
+use authlog_domain::{AccountNumber, ClientId, Email, SessionId, UserId, Username};
 
 use super::query::{page_limit, parsed, read_parameters};
 
@@ -30,6 +30,35 @@ impl SessionsQuery {
                 "after" => {
                     let session = SessionId::parse(value);
                     after = Some(parsed(name, session, "the id of a session")?);
+                }
+                "limit" => limit = page_limit(value, MAX_LIMIT)?,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(Self { after, limit })
+    }
+}
+
+/// A page of clients.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ClientsQuery {
+    /// Only clients whose ids come after this one.
+    pub after: Option<ClientId>,
+    /// The largest number of clients, up to [`MAX_LIMIT`].
+    pub limit: u32,
+}
+
+impl ClientsQuery {
+    /// # Errors
+    /// A sentence for the client about the first invalid parameter.
+    pub fn parse(query: Option<&str>) -> Result<Self, String> {
+        let (mut after, mut limit) = (None, DEFAULT_LIMIT);
+        read_parameters(query, |name, value| {
+            match name {
+                "after" => {
+                    let client = ClientId::parse(value).ok();
+                    after = Some(parsed(name, client, "the id of a client")?);
                 }
                 "limit" => limit = page_limit(value, MAX_LIMIT)?,
                 _ => {}

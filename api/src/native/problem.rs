@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authlog_application::{PasskeyRefusal, Refusal, SecondFactorRefusal};
+use authlog_application::{ClientRegistryRefusal, PasskeyRefusal, Refusal, SecondFactorRefusal};
 use authlog_domain::{AuthenticationLevel, Timestamp};
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -95,6 +95,7 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         Refusal::UnknownAccount => problem(StatusCode::NOT_FOUND, "There is no such account."),
         Refusal::UnknownSession => problem(StatusCode::NOT_FOUND, "There is no such session."),
         Refusal::SecondFactor(refusal) => second_factor(refusal),
+        Refusal::Client(refusal) => client(refusal),
         Refusal::LastAdministrator => problem(
             StatusCode::CONFLICT,
             "This account is the last administrator. It cannot be demoted, locked or erased.",
@@ -118,6 +119,35 @@ pub(super) fn refused(refusal: Refusal) -> Response {
             &*cause,
         ),
     }
+}
+
+fn client(refusal: ClientRegistryRefusal) -> Response {
+    let (status, detail) = match refusal {
+        ClientRegistryRefusal::Unknown => (StatusCode::NOT_FOUND, "There is no such client."),
+        ClientRegistryRefusal::UnknownSecret => (
+            StatusCode::NOT_FOUND,
+            "The client has no such valid secret.",
+        ),
+        ClientRegistryRefusal::IdTaken => (
+            StatusCode::CONFLICT,
+            "The id belongs to another client, or to one that was removed.",
+        ),
+        ClientRegistryRefusal::HasNoSecrets => (
+            StatusCode::CONFLICT,
+            "The client does not authenticate by a secret.",
+        ),
+        ClientRegistryRefusal::TooManySecrets => (
+            StatusCode::CONFLICT,
+            "The client has two valid secrets. Retire one of them first.",
+        ),
+        // It begins with the name of the member.
+        ClientRegistryRefusal::Member { .. }
+        | ClientRegistryRefusal::UnknownValue(_)
+        | ClientRegistryRefusal::Settings { .. } => {
+            return problem(StatusCode::BAD_REQUEST, &format!("{refusal}."));
+        }
+    };
+    problem(status, detail)
 }
 
 fn second_factor(refusal: SecondFactorRefusal) -> Response {

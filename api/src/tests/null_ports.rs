@@ -11,11 +11,13 @@ use authlog_application::ports::*;
 use authlog_application::{
     Authlog, NewPassword, Parts, PasskeyRefusal, Password, PasswordPolicy, Settings,
 };
+use authlog_domain::client::{IdTokenAlg, RegisteredClient};
 use authlog_domain::session::Limits;
 use authlog_domain::{
-    AccountNumber, Email, Flaw, ResetId, SessionId, Timestamp, UserId, VerificationId,
+    AccountNumber, ClientId, ClientSecretId, Email, Flaw, ResetId, SessionId, Timestamp, UserId,
+    VerificationId,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::Api;
@@ -57,6 +59,8 @@ fn api_over(ports: NullPorts) -> Api {
         history: ports.clone(),
         publication: None,
         directory: ports.clone(),
+        clients: ports.clone(),
+        client_secrets: ports.clone(),
         health: ports.clone(),
         revocations: ports.clone(),
         reset_requests: ports.clone(),
@@ -130,6 +134,31 @@ impl Tokens for NullPorts {
         None
     }
 
+    fn verify_oauth(&self, _: &str, _: Timestamp) -> Option<VerifiedOAuthToken> {
+        None
+    }
+
+    fn sign_client_token(&self, _: &ClientTokenClaims) -> Result<String, TokenError> {
+        unreachable!()
+    }
+
+    fn sign_id_token(
+        &self,
+        _: &Map<String, Value>,
+        _: IdTokenAlg,
+        _: Timestamp,
+    ) -> Result<String, IdTokenError> {
+        Err(IdTokenError::NoKey)
+    }
+
+    fn verify_id_token_hint(&self, _: &str) -> Option<Map<String, Value>> {
+        None
+    }
+
+    fn id_token_algorithms(&self, _: Timestamp) -> Vec<&'static str> {
+        vec![]
+    }
+
     async fn learn_key(&self, _: &str) -> bool {
         false
     }
@@ -182,6 +211,10 @@ impl SecretTokens for NullPorts {
 
     fn is_form_token(&self, _: &BrowserSecret, _: &str) -> bool {
         false
+    }
+
+    fn code_challenge(&self, _: &str) -> String {
+        String::new()
     }
 }
 
@@ -273,6 +306,15 @@ impl History for NullPorts {
         _: u32,
         _: &HistoryFilter,
     ) -> Result<HistoryPage, StoreError> {
+        unreachable!()
+    }
+
+    async fn client_events(
+        &self,
+        _: &ClientId,
+        _: u64,
+        _: u32,
+    ) -> Result<Vec<PastEvent>, StoreError> {
         unreachable!()
     }
 
@@ -385,6 +427,31 @@ impl Directory for NullPorts {
 
     async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
         unreachable!()
+    }
+}
+
+#[async_trait]
+impl Clients for NullPorts {
+    async fn record(&self, _: &ClientId) -> Result<Option<ClientRecord>, StoreError> {
+        unreachable!()
+    }
+
+    async fn clients(
+        &self,
+        _: Option<&ClientId>,
+        _: u32,
+    ) -> Result<Vec<RegisteredClient>, StoreError> {
+        unreachable!()
+    }
+}
+
+impl ClientSecrets for NullPorts {
+    fn secret(&self, _: &ClientId, _: ClientSecretId) -> Zeroizing<String> {
+        unreachable!()
+    }
+
+    fn parse(&self, _: &ClientId, _: &str) -> Option<ClientSecretId> {
+        None
     }
 }
 

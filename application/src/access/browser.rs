@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use authlog_domain::user::ProvedEpoch;
+
 use super::Caller;
+use super::proof::epoch_of;
 use crate::ports::{Account, BrowserSecret, SecretTokens};
 use crate::{Authlog, Refusal};
 
@@ -23,6 +26,11 @@ impl BrowserSession {
     /// The account, as it was read with the session.
     pub fn account(&self) -> &Account {
         &self.account
+    }
+
+    /// The account's session epoch, as it was read with the session.
+    pub(crate) fn epoch(&self) -> ProvedEpoch {
+        epoch_of(&self.account)
     }
 
     /// A text for the forms of this session. A page of another site cannot read it, so a form with it was sent by a page of

@@ -6,13 +6,17 @@
 //!   [`LogReader`], [`TokenInspector`]), and who showed a second factor if the settings demand one of the role. The roles of
 //!   each permission are in `policy.rs` and nowhere else.
 //! - [`Entitlement`]: a permission that is checked repeatedly during a long request.
+//! - [`AuthenticatedClient`]: an application that authenticated, or a public one that names itself. Its tokens are checked in
+//!   `application.rs`, and are never a [`Caller`].
 //! - [`Operator`]: the person at the command line. Only the composition root gets one, so that code that serves requests
 //!   cannot act as the operator.
 //! - `ProvedSession`, `ProvedPassword`, `ProvedOwner`: what a command about the caller's own account needs in addition.
 
+mod application;
 mod authenticate;
 mod authorize;
 mod browser;
+mod client;
 mod entitlement;
 mod level;
 mod operator;
@@ -25,10 +29,12 @@ use std::collections::HashMap;
 use authlog_domain::UserId;
 use authlog_domain::user::Authority;
 
+pub(crate) use application::LiveApplication;
 pub(crate) use authenticate::LiveAccess;
 pub use authenticate::{Caller, CallerProof};
 pub use authorize::{Authorized, Identity};
 pub use browser::BrowserSession;
+pub use client::{AuthenticatedClient, ClientCredentials, ClientProof};
 pub use entitlement::Entitlement;
 pub use operator::Operator;
 pub(crate) use owner::OwnerNeeds;
@@ -41,10 +47,10 @@ pub(crate) use proof::ProvedSession;
 
 use crate::RequestContext;
 
-/// Who may see the accounts of other people: an administrator or the operator.
+/// Who may see the accounts of other people, and the clients: an administrator or the operator.
 pub trait ManagesAccounts: sealed::Sealed + Sync {}
 
-/// Who may change and erase the accounts of other people: an administrator who has just shown the second factor, if one is
+/// Who may change and erase the accounts of other people, and change clients: an administrator who has just shown the second factor, if one is
 /// demanded, or the operator.
 pub trait ChangesAccounts: ManagesAccounts {
     /// The account of the administrator.
@@ -59,13 +65,17 @@ pub trait ChangesAccounts: ManagesAccounts {
     #[doc(hidden)]
     fn metadata(&self, context: &RequestContext, user: UserId) -> HashMap<String, String>;
 
+    /// The metadata of an event of a client that they cause.
+    #[doc(hidden)]
+    fn metadata_of_client(&self, context: &RequestContext) -> HashMap<String, String>;
+
     /// Whether they may lock, demote or erase the last administrator. The operator may, because the operator can create
     /// another one.
     #[doc(hidden)]
     fn may_remove_last_administrator(&self) -> bool;
 }
 
-/// Who may read the history of any account, with its personal data: an auditor or the operator.
+/// Who may read the history of any account, with its personal data, and of any client: an auditor or the operator.
 pub trait ReadsHistories: sealed::Sealed + Sync {}
 
 impl ManagesAccounts for Admin {}
@@ -85,6 +95,10 @@ impl ChangesAccounts for FreshAdmin {
         context.metadata_by(self.caller(), user)
     }
 
+    fn metadata_of_client(&self, context: &RequestContext) -> HashMap<String, String> {
+        context.metadata_of_administrator(self.caller())
+    }
+
     fn may_remove_last_administrator(&self) -> bool {
         false
     }
@@ -101,6 +115,10 @@ impl ChangesAccounts for Operator {
 
     fn metadata(&self, context: &RequestContext, user: UserId) -> HashMap<String, String> {
         context.metadata(user)
+    }
+
+    fn metadata_of_client(&self, context: &RequestContext) -> HashMap<String, String> {
+        context.metadata_of_operator()
     }
 
     fn may_remove_last_administrator(&self) -> bool {

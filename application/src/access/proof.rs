@@ -20,7 +20,9 @@ pub(crate) struct ProvedSession {
 
 impl ProvedSession {
     fn of(standing: Option<SessionWithAccount>, now: Timestamp) -> Result<Self, Refusal> {
-        let SessionWithAccount { session, account } = standing
+        let SessionWithAccount {
+            session, account, ..
+        } = standing
             .filter(|standing| standing.is_live(now))
             .ok_or(Refusal::InvalidAccessToken)?;
         Ok(Self { session, account })
@@ -66,7 +68,7 @@ impl ProvedPassword {
     clippy::disallowed_methods,
     reason = "this module creates the proofs: the account was read together with the proved fact"
 )]
-fn epoch_of(account: &Account) -> ProvedEpoch {
+pub(super) fn epoch_of(account: &Account) -> ProvedEpoch {
     ProvedEpoch::new(account.session_epoch)
 }
 

@@ -43,6 +43,11 @@ pub fn changes(before: &Value, after: &Value) -> Vec<Change> {
     found
 }
 
+/// The differences between two [state documents of a client](super::client_state_document()), in the order of their names.
+pub fn client_changes(before: &Value, after: &Value) -> Vec<Change> {
+    different_members("client", &before["client"], &after["client"])
+}
+
 /// The live sessions in a state document, by their ids.
 fn sessions(document: &Value) -> BTreeMap<&str, &Value> {
     document["live_sessions"]

@@ -99,13 +99,18 @@ impl Entry {
     }
 }
 
-/// What happened, in words that continue the sentence "The person …".
-fn in_words(event_type: &str, data: &Value) -> String {
-    let member = |name: &str| match &data[name] {
+/// A member of an event in words.
+fn text_of(member: &Value) -> String {
+    match member {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         _ => "?".to_owned(),
-    };
+    }
+}
+
+/// What happened, in words that continue the sentence "The person …", or "The client …".
+fn in_words(event_type: &str, data: &Value) -> String {
+    let member = |name: &str| text_of(&data[name]);
     let Some(kind) = EventKind::from_stored(event_type) else {
         return spaced(event_type);
     };
@@ -159,7 +164,46 @@ fn in_words(event_type: &str, data: &Value) -> String {
         EventKind::PasswordFoundBreached => {
             "signed in with a password that is on the list of breached ones"
         }
+        EventKind::ConsentGiven => {
+            let (client, scopes) = (member("client"), member("scopes"));
+            return format!("consented that the application {client} has the scopes {scopes}");
+        }
+        EventKind::ConsentWithdrawn => {
+            return format!(
+                "withdrew the consent to the application {}",
+                member("client")
+            );
+        }
         EventKind::UserErased => "was erased with all personal data",
+        EventKind::LoggedIn
+        | EventKind::TokenRefreshed
+        | EventKind::SteppedUp
+        | EventKind::RefreshTokenReused
+        | EventKind::AuthorizationCodeReused
+        | EventKind::LoggedOut
+        | EventKind::SessionRevoked => return session_in_words(kind, data),
+        EventKind::LoginRefused => {
+            return format!("was refused: {}", member("reason").replace('-', " "));
+        }
+        EventKind::ClientRegistered
+        | EventKind::ClientChanged
+        | EventKind::ClientSecretIssued
+        | EventKind::ClientSecretRetired
+        | EventKind::ClientLocked
+        | EventKind::ClientUnlocked
+        | EventKind::ClientRemoved => return client_in_words(kind, data),
+    };
+    words.to_owned()
+}
+
+/// What happened to a session; see [`in_words`]. Empty for another kind of event.
+fn session_in_words(kind: EventKind, data: &Value) -> String {
+    let member = |name: &str| text_of(&data[name]);
+    let words = match kind {
+        EventKind::LoggedIn if data["client"].is_string() => {
+            let (client, scopes) = (member("client"), member("scopes"));
+            return format!("signed in to the application {client} with the scopes {scopes}");
+        }
         EventKind::LoggedIn if is_without_password(data) => "signed in with a passkey",
         EventKind::LoggedIn if data["acr"] == AuthenticationLevel::Aal2.as_str() => {
             "signed in with a second factor"
@@ -171,13 +215,39 @@ fn in_words(event_type: &str, data: &Value) -> String {
         }
         EventKind::SteppedUp => "gave the password again",
         EventKind::RefreshTokenReused => "used a copied refresh token, which ended the session",
+        EventKind::AuthorizationCodeReused => {
+            "had a copied authorization code used, which ended the session"
+        }
         EventKind::LoggedOut => "signed out",
+        EventKind::SessionRevoked if data["reason"] == "consent-withdrawn" => {
+            "ended the session by withdrawing the consent to its application"
+        }
         EventKind::SessionRevoked => {
             return format!("had the session ended by the {}", member("reason"));
         }
-        EventKind::LoginRefused => {
-            return format!("was refused: {}", member("reason").replace('-', " "));
+        _ => "",
+    };
+    words.to_owned()
+}
+
+/// What happened to a client; see [`in_words`]. Empty for another kind of event.
+fn client_in_words(kind: EventKind, data: &Value) -> String {
+    let member = |name: &str| text_of(&data[name]);
+    let words = match kind {
+        EventKind::ClientRegistered => {
+            return format!("was registered as {}", text_of(&data["settings"]["name"]));
         }
+        EventKind::ClientChanged => "got other settings",
+        EventKind::ClientSecretIssued => {
+            return format!("was given the secret {}", member("secret_id"));
+        }
+        EventKind::ClientSecretRetired => {
+            return format!("lost the secret {}", member("secret_id"));
+        }
+        EventKind::ClientLocked => "was locked",
+        EventKind::ClientUnlocked => "was unlocked",
+        EventKind::ClientRemoved => "was removed for good",
+        _ => "",
     };
     words.to_owned()
 }

@@ -38,6 +38,7 @@ fn account(account: &Account) -> Value {
         "pending_reset": account.pending_reset,
         "pending_verification": account.pending_verification,
         "second_factors": account.second_factors,
+        "consents": account.consents,
         "created_at": account.created_at,
         "updated_at": account.updated_at,
         "version": account.version,
@@ -45,6 +46,7 @@ fn account(account: &Account) -> Value {
 }
 
 fn session(session: &SessionRecord) -> Value {
+    let grant = session.grant.as_ref();
     json!({
         "id": session.id,
         "contract": session.contract,
@@ -56,5 +58,9 @@ fn session(session: &SessionRecord) -> Value {
         "amr": session.authentication.amr,
         "acr": session.authentication.acr,
         "auth_time": session.authentication.auth_time,
+        "client": grant.map(|it| &it.client),
+        "scopes": grant.map(|it| &it.scopes),
+        "audience": grant.map(|it| &it.audience),
+        "parent": session.parent(),
     })
 }

@@ -27,6 +27,11 @@ pub enum Attempt<'a> {
         /// The account.
         account: UserId,
     },
+    /// The exchange of an authorization code, which starts a session. It is counted on this node only.
+    RedeemCode {
+        /// The account.
+        account: UserId,
+    },
     /// A command of a person that changes their own account or ends its sessions.
     ChangeOwnAccount {
         /// The account.

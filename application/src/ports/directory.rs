@@ -19,19 +19,28 @@ pub struct LiveSessions {
     pub next: Option<SessionId>,
 }
 
-/// A session with its account, read at one moment. Together they determine whether the session is live.
+/// A session with its account and its parent, read at one moment. Together they determine whether the session is live.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionWithAccount {
     /// The session.
     pub session: SessionRecord,
     /// Its account.
     pub account: Account,
+    /// The session that it ends with, if it has one that can be found.
+    pub parent: Option<SessionRecord>,
 }
 
 impl SessionWithAccount {
     /// Whether the session is live at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.session.is_live(&self.account, now)
+        self.session
+            .is_live(&self.account, self.parent.as_ref(), now)
+    }
+
+    /// Whether the session has no parent, or a live one.
+    pub fn has_no_ended_parent(&self, now: Timestamp) -> bool {
+        self.session
+            .has_no_ended_parent(&self.account, self.parent.as_ref(), now)
     }
 }
 
@@ -85,12 +94,12 @@ pub trait Directory: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Account>, StoreError>;
 
-    /// The session with this id, and its account.
+    /// The session with this id, with its account and its parent.
     async fn session(&self, session: SessionId) -> Result<Option<SessionWithAccount>, StoreError>;
 
     /// As [`Self::session`], for a caller that only decides what to append to the session's stream. The row of the session may
-    /// be out of date here, because the append is refused unless it follows the last event of the stream. The row of the
-    /// account is up to date.
+    /// be out of date here, because the append is refused unless it follows the last event of the stream. The rows of the
+    /// account and of the parent are up to date.
     async fn session_to_append_to(
         &self,
         session: SessionId,
@@ -117,7 +126,8 @@ pub trait Directory: Send + Sync {
         kept: Option<SessionId>,
     ) -> Result<bool, StoreError>;
 
-    /// The session of the opaque token with this digest, if the token has not expired at `now`.
+    /// The session of the opaque token with this digest, if the token has not expired at `now`. Its parent is not looked up: a
+    /// session with a parent has no opaque token.
     async fn session_by_opaque_token(
         &self,
         digest: &TokenDigest,

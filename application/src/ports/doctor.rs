@@ -30,6 +30,8 @@ pub enum Check {
     Places,
     /// The rows of the sessions equal the fold.
     Sessions,
+    /// The rows of the clients equal the fold.
+    Clients,
     /// The claims to identifiers equal the fold.
     Claims,
     /// Each account has the password hash that its last event names.
@@ -60,6 +62,7 @@ impl Check {
             Self::Accounts => "the rows of accounts equal the fold of their events",
             Self::Places => "every account has its place in the list of accounts",
             Self::Sessions => "the rows of sessions equal the fold of their events",
+            Self::Clients => "the rows of clients equal the fold of their events",
             Self::Claims => "the claims to identifiers equal the fold of the events",
             Self::Credentials => "accounts have the passwords that their events name",
             Self::SecondFactors => {

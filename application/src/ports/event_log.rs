@@ -14,8 +14,8 @@ pub struct LoggedEvent {
     pub log_index: u64,
     /// When the store recorded the event.
     pub recorded_at: Timestamp,
-    /// The account that the event concerns.
-    pub user: UserId,
+    /// The account that the event concerns; `None` for an event of a client, and for an event that cannot be read.
+    pub user: Option<UserId>,
     /// The event. Its personal fields read as erased, and its metadata has neither the client address nor the user agent.
     pub event: RecordedEvent,
     /// The hash of the whole entry as the store holds it: the leaf of the log's Merkle tree.
@@ -194,7 +194,7 @@ impl LogFilter {
     /// Whether this event matches the filter.
     pub fn matches(&self, event: &LoggedEvent) -> bool {
         self.until.is_none_or(|until| event.log_index <= until)
-            && self.user.is_none_or(|user| user == event.user)
+            && self.user.is_none_or(|user| event.user == Some(user))
             && (self.event_types.is_empty() || self.event_types.contains(&event.event.event_type))
     }
 }

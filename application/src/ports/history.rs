@@ -1,7 +1,7 @@
 //! The history of one account, and its state at an earlier moment.
 
 use async_trait::async_trait;
-use authlog_domain::{AuthenticationLevel, SessionId, Timestamp, UserId};
+use authlog_domain::{AuthenticationLevel, ClientId, SessionId, Timestamp, UserId};
 
 use crate::history::known_level;
 
@@ -38,6 +38,16 @@ impl HistoryFilter {
     /// How many events one page of a filtered history examines. Then the page ends, even if no event passed the filter. So
     /// the cost of a request does not depend on the length of the account's history.
     pub const LOOKED_AT: u32 = 1000;
+
+    /// Whether an event of a client passes the filter. It has no session.
+    pub fn passes_event_of_client(&self, past: &PastEvent) -> bool {
+        let types = &self.event_types;
+        self.since.is_none_or(|since| past.recorded_at >= since)
+            && self.until.is_none_or(|until| past.recorded_at < until)
+            && (types.is_empty() || types.contains(&past.event.event_type))
+            && self.session.is_none()
+            && self.passes_level(&past.event)
+    }
 
     /// Whether the event belongs to a history with this lowest level ([`Self::below`]).
     pub fn passes_level(&self, event: &RecordedEvent) -> bool {
@@ -105,9 +115,16 @@ impl PastState {
     /// The sessions that were live at `now`.
     pub fn live_sessions(&self, now: Timestamp) -> impl Iterator<Item = &SessionRecord> {
         let account = self.account.as_ref();
-        self.sessions
-            .iter()
-            .filter(move |session| account.is_some_and(|it| session.is_live(it, now)))
+        self.sessions.iter().filter(move |session| {
+            let parent = session.parent().and_then(|parent| self.session(parent));
+            account.is_some_and(|it| session.is_live(it, parent, now))
+        })
+    }
+
+    /// The session with this id. The sessions are in the order of their ids.
+    fn session(&self, id: SessionId) -> Option<&SessionRecord> {
+        let place = self.sessions.binary_search_by_key(&id, |it| it.id).ok()?;
+        self.sessions.get(place)
     }
 }
 
@@ -129,6 +146,15 @@ pub trait History: Send + Sync {
         &self,
         user: UserId,
         sessions: &[SessionId],
+    ) -> Result<Vec<PastEvent>, StoreError>;
+
+    /// Up to `limit` events of the client after the event with the sequence `after`, in their order. Those without a log index
+    /// are among them.
+    async fn client_events(
+        &self,
+        client: &ClientId,
+        after: u64,
+        limit: u32,
     ) -> Result<Vec<PastEvent>, StoreError>;
 
     /// The state of the account at `moment`. For `None`, its current state, including events without a log index.

@@ -8,6 +8,8 @@
 
 mod attempts;
 mod breached_passwords;
+mod client_assertions;
+mod clients;
 mod clock;
 mod directory;
 mod doctor;
@@ -20,6 +22,7 @@ mod mail;
 mod mail_gate;
 mod mail_queue;
 mod master_keys;
+mod oauth_tokens;
 mod passkeys;
 mod passwords;
 mod publication;
@@ -32,14 +35,16 @@ mod transparency;
 
 pub use authlog_domain::{Identifier, IdentifierKind};
 pub use authlog_projections::{
-    Account, Base, RecordedEvent, Revocation, SESSION_ROW_RETENTION, SessionRecord, StagedStream,
-    StreamId,
+    Account, Base, ClientRecord, RecordedEvent, Revocation, SESSION_ROW_RETENTION, SessionRecord,
+    StagedStream, StreamId,
 };
 
 pub use attempts::{
     Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess, ReservedRegistration,
 };
 pub use breached_passwords::{BreachLookup, BreachedPasswords};
+pub use client_assertions::{AssertionRefusal, ClientAssertions};
+pub use clients::{ClientSecrets, Clients};
 pub use clock::{Clock, ClockReading, Entropy};
 pub use directory::{Directory, LiveSessions, SessionWithAccount, SignInRecord};
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
@@ -57,6 +62,7 @@ pub use mail::{LocalMail, Mail, MailError, Mailer};
 pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};
 pub use master_keys::{MasterKeyRotation, Rewrapped, SharedSecrets};
+pub use oauth_tokens::{ClientTokenClaims, IdTokenError, OAuthClaims, VerifiedOAuthToken};
 pub use passkeys::{
     AssertionResponse, AttestationResponse, Ceremony, CredentialDigest, PasskeyCredential,
     PasskeyVerifier, PasskeyWithAccount, RelyingParty, StoredPasskey, VerifiedAssertion,

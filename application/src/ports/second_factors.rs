@@ -107,6 +107,10 @@ pub enum SealedFor {
     PasskeySignIn,
     /// A session that is to be stepped up with a passkey.
     PasskeyStepUp,
+    /// An authorization code, which an application redeems.
+    AuthorizationCode,
+    /// An authorization request for which the person has to sign in.
+    AuthorizationAsked,
 }
 
 /// Computes codes and seals what a client keeps between two requests.

@@ -1,6 +1,7 @@
 //! Creation and verification of tokens.
 
 use async_trait::async_trait;
+use authlog_domain::client::IdTokenAlg;
 use authlog_domain::{
     Authentication, ContractName, ResetId, SessionId, Timestamp, UserId, VerificationId,
 };
@@ -9,7 +10,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::Entropy;
+use super::{ClientTokenClaims, Entropy, IdTokenError, OAuthClaims, VerifiedOAuthToken};
 
 /// The kind of a token. A token of one kind is never accepted as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,9 @@ pub struct TokenClaims {
     pub authentication: Option<Authentication>,
     /// Further claims for the contract's clients. Registered claims override members of the same name.
     pub extra: Map<String, Value>,
+    /// The claims of a token of OAuth, in place of `client`; `None` for a token of a contract. No contract accepts the one,
+    /// and no endpoint of OAuth the other.
+    pub oauth: Option<OAuthClaims>,
 }
 
 /// The claims of a token whose signature, issuer, audience, kind and times have been checked.
@@ -83,20 +87,51 @@ pub trait Tokens: Send + Sync {
     /// The key cannot sign.
     fn sign(&self, claims: &TokenClaims) -> Result<String, TokenError>;
 
-    /// The claims of the token; `None` unless it was issued by this service and is valid at `now`.
+    /// The claims of the token; `None` unless it was issued by this service through a contract and is valid at `now`. A token
+    /// of OAuth is refused.
     fn verify(&self, token: &str, now: Timestamp) -> Option<VerifiedToken>;
 
-    /// If this node does not know the key that the token names, waits briefly until it is loaded. Returns whether
+    /// The claims of an access or refresh token of OAuth; `None` unless it was issued by this service and is valid at `now`. A
+    /// token of a contract and an ID token are refused.
+    fn verify_oauth(&self, token: &str, now: Timestamp) -> Option<VerifiedOAuthToken>;
+
+    /// The signed access token of a client itself.
+    ///
+    /// # Errors
+    /// The key cannot sign.
+    fn sign_client_token(&self, claims: &ClientTokenClaims) -> Result<String, TokenError>;
+
+    /// The signed ID token with these claims (OpenID Connect Core §2), `iss` and `iat`. Where clients share the secret that
+    /// signs access tokens, it is signed with RS256 in any case: with the secret, each of them could sign such tokens.
+    ///
+    /// # Errors
+    /// There is no key yet, it cannot sign, or `exp` is missing or later than any key would verify it.
+    fn sign_id_token(
+        &self,
+        claims: &Map<String, Value>,
+        algorithm: IdTokenAlg,
+        now: Timestamp,
+    ) -> Result<String, IdTokenError>;
+
+    /// The claims of an ID token of this service, whatever its age; `None` if it is none, or if its key was retired or is not
+    /// known any more. So it says whom a request is about, and proves nothing (OpenID Connect Core §3.1.2.1, `id_token_hint`).
+    fn verify_id_token_hint(&self, token: &str) -> Option<Map<String, Value>>;
+
+    /// The algorithms that sign ID tokens at `now`, each once: `id_token_signing_alg_values_supported` of OpenID Connect
+    /// Discovery §3.
+    fn id_token_algorithms(&self, now: Timestamp) -> Vec<&'static str>;
+
+    /// If this node does not know the key that the token of any kind names, waits briefly until it is loaded. Returns whether
     /// verifying again makes sense.
     async fn learn_key(&self, token: &str) -> bool;
 
-    /// The public keys that verify tokens at `now`, as a JSON Web Key Set (RFC 7517); empty for a shared secret.
+    /// The public keys that verify tokens at `now`, as a JSON Web Key Set (RFC 7517). A shared secret is not among them.
     fn key_set(&self, now: Timestamp) -> Value;
 
     /// `iss` of every token.
     fn issuer(&self) -> &str;
 
-    /// `aud` of every token.
+    /// `aud` of every token of a contract.
     fn audience(&self) -> &str;
 }
 
@@ -193,4 +228,7 @@ pub trait SecretTokens: Send + Sync {
 
     /// Whether `token` is the text that the forms of the browser session contain.
     fn is_form_token(&self, secret: &BrowserSecret, token: &str) -> bool;
+
+    /// The code challenge of a verifier by the method S256: its SHA-256 in base64url without padding (RFC 7636 §4.2).
+    fn code_challenge(&self, verifier: &str) -> String;
 }

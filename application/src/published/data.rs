@@ -9,6 +9,8 @@ use authlog_domain::{Authentication, AuthenticationMethods};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::client_data::{ClientSecret, ClientSettings};
+
 /// The data of a published event.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -31,7 +33,8 @@ pub enum Data {
     Locked(Locked),
     /// Of `user.email-verification-requested`.
     EmailVerificationRequested(EmailVerificationRequested),
-    /// Of `user.unlocked`, `user.email-verified`, `user.email-changed` and `user.password-found-breached`.
+    /// Of `user.unlocked`, `user.email-verified`, `user.email-changed`, `user.password-found-breached`, `client.locked`,
+    /// `client.unlocked` and `client.removed`.
     Nothing(Nothing),
     /// Of `user.totp-enrolled`.
     TotpEnrolled(TotpEnrolled),
@@ -45,13 +48,17 @@ pub enum Data {
     FactorRenamed(FactorRenamed),
     /// Of `user.recovery-codes-issued` and `user.recovery-code-used`.
     RecoveryCodes(RecoveryCodes),
+    /// Of `user.consent-given`.
+    ConsentGiven(ConsentGiven),
+    /// Of `user.consent-withdrawn`.
+    ConsentWithdrawn(ConsentWithdrawn),
     /// Of `user.erased`.
     Erased(Erased),
     /// Of `session.logged-in`.
     LoggedIn(LoggedIn),
     /// Of `session.token-refreshed`.
     TokenRefreshed(TokenRefreshed),
-    /// Of `session.refresh-token-reused` and `session.logged-out`.
+    /// Of `session.refresh-token-reused`, `session.authorization-code-reused` and `session.logged-out`.
     SessionEnded(SessionEnded),
     /// Of `session.revoked`.
     SessionRevoked(SessionRevoked),
@@ -59,6 +66,10 @@ pub enum Data {
     SteppedUp(SteppedUp),
     /// Of `refused-logins.login-refused`.
     LoginRefused(RefusedLogin),
+    /// Of `client.registered` and `client.changed`.
+    ClientSettings(ClientSettings),
+    /// Of `client.secret-issued` and `client.secret-retired`.
+    ClientSecret(ClientSecret),
 }
 
 /// An account was registered. The profile is not published; a consumer queries the API for it.
@@ -190,6 +201,22 @@ pub struct RecoveryCodes {
     pub left: u32,
 }
 
+/// The person consented to what an application may do.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct ConsentGiven {
+    /// The application: the `client_id` of an OAuth client.
+    pub client_id: String,
+    /// Everything that it may do from now on: OAuth scopes, separated by spaces.
+    pub scope: String,
+}
+
+/// The person withdrew the consent to an application. Its sessions are ended.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct ConsentWithdrawn {
+    /// The application: the `client_id` of an OAuth client.
+    pub client_id: String,
+}
+
 /// The data of an event that has no members of its own. A consumer queries the API for the profile.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Nothing {}
@@ -225,6 +252,19 @@ pub struct LoggedIn {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub auth_time: Option<String>,
+    /// The application that uses the session: the `client_id` of an OAuth client. There is none for a session of the person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// What was granted to the application: OAuth scopes, separated by spaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// The resources for which the application gets access tokens (RFC 8707).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<Vec<String>>,
+    /// The session in which the person granted it. If that one ends, this one ends with it, without an event of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "uuid"))]
+    pub parent_session_id: Option<String>,
 }
 
 /// The session was refreshed.
@@ -254,7 +294,7 @@ pub struct SessionRevoked {
     /// The session.
     #[schemars(extend("format" = "uuid"))]
     pub session_id: String,
-    /// On whose wish: `owner` or `administrator`.
+    /// On whose wish: `owner` or `administrator`; `consent-withdrawn` if the owner withdrew the consent to the application.
     pub reason: String,
 }
 
@@ -349,6 +389,13 @@ impl Data {
             UserEvent::RecoveryCodeUsed(event) => {
                 Self::RecoveryCodes(RecoveryCodes { left: event.left })
             }
+            UserEvent::ConsentGiven(event) => Self::ConsentGiven(ConsentGiven {
+                client_id: event.client.to_string(),
+                scope: event.scopes.to_string(),
+            }),
+            UserEvent::ConsentWithdrawn(event) => Self::ConsentWithdrawn(ConsentWithdrawn {
+                client_id: event.client.to_string(),
+            }),
             UserEvent::UserErased(event) => Self::Erased(Erased {
                 session_epoch: event.session_epoch,
             }),
@@ -365,6 +412,7 @@ impl Data {
                     auth_time,
                     factor: _,
                 } = event.authentication();
+                let grant = event.grant();
                 Self::LoggedIn(LoggedIn {
                     session_id,
                     session_epoch: event.epoch,
@@ -373,6 +421,15 @@ impl Data {
                     amr: Some(names(amr)),
                     acr: Some(acr.as_str().to_owned()),
                     auth_time: Some(auth_time.to_string()),
+                    client_id: grant.as_ref().map(|it| it.client.to_string()),
+                    scope: grant.as_ref().map(|it| it.scopes.to_string()),
+                    parent_session_id: grant
+                        .as_ref()
+                        .and_then(|it| it.parent)
+                        .map(|parent| parent.to_string()),
+                    audience: grant
+                        .filter(|it| !it.audience.is_empty())
+                        .map(|it| it.audience.iter().map(ToString::to_string).collect()),
                 })
             }
             SessionEvent::TokenRefreshed(event) => Self::TokenRefreshed(TokenRefreshed {
@@ -380,9 +437,9 @@ impl Data {
                 generation: event.generation,
                 expires_at: event.expires_at.to_string(),
             }),
-            SessionEvent::RefreshTokenReused(_) | SessionEvent::LoggedOut(_) => {
-                Self::SessionEnded(SessionEnded { session_id })
-            }
+            SessionEvent::RefreshTokenReused(_)
+            | SessionEvent::AuthorizationCodeReused(_)
+            | SessionEvent::LoggedOut(_) => Self::SessionEnded(SessionEnded { session_id }),
             SessionEvent::SessionRevoked(event) => Self::SessionRevoked(SessionRevoked {
                 session_id,
                 reason: event.reason.as_str().to_owned(),

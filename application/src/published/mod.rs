@@ -3,13 +3,15 @@
 //! The published form of an event is independent of its stored form. The stored form may differ between versions; the
 //! published form only ever gains optional members. `schemas` generates a JSON Schema of each from the types in `data`.
 
+mod client_data;
 mod data;
 mod schemas;
 
+use authlog_domain::client::ClientEvent;
 use authlog_domain::refused_logins::RefusedLoginsEvent;
 use authlog_domain::session::SessionEvent;
 use authlog_domain::user::UserEvent;
-use authlog_domain::{AggregateKind, EventKind, Timestamp, UserId};
+use authlog_domain::{AggregateKind, ClientId, EventKind, Timestamp, UserId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -60,10 +62,28 @@ pub fn cloud_event_type(kind: EventKind) -> String {
     format!("dev.authlog.{aggregate}.{name}.v{VERSION}")
 }
 
-/// The NATS subject of an event of this kind and this account: `auth.v1.user.<id>.registered`.
-pub fn subject(kind: EventKind, user: impl std::fmt::Display) -> String {
+/// The NATS subject of an event of this kind and of this account or client: `auth.v1.user.<id>.registered`.
+pub fn subject(kind: EventKind, concerned: impl std::fmt::Display) -> String {
     let (aggregate, name) = (kind.aggregate().as_str(), kind.public_name());
-    format!("auth.v1.{aggregate}.{user}.{name}")
+    format!("auth.v1.{aggregate}.{concerned}.{name}")
+}
+
+/// The account or the client that an event concerns: the `subject` of the CloudEvent, and a part of the NATS subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concerned {
+    /// An account.
+    Account(UserId),
+    /// A client, which belongs to no account.
+    Client(ClientId),
+}
+
+impl std::fmt::Display for Concerned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Account(user) => user.fmt(f),
+            Self::Client(client) => client.fmt(f),
+        }
+    }
 }
 
 /// An event as other services read it.
@@ -73,8 +93,8 @@ pub struct PublishedEvent {
     pub kind: EventKind,
     /// `id`: `<aggregate>/<aggregate id>/<sequence>`. It is the same each time the event is published, by any node.
     pub id: String,
-    /// `subject`: the account that the event concerns.
-    pub user: UserId,
+    /// `subject`: what the event concerns.
+    pub subject: Concerned,
     /// `time`: when the event occurred.
     pub time: Timestamp,
     /// `sequence`: the event's number in its stream, from 1.
@@ -98,7 +118,7 @@ impl PublishedEvent {
             "id": self.id,
             "source": source,
             "type": cloud_event_type(self.kind),
-            "subject": self.user.to_string(),
+            "subject": self.subject.to_string(),
             "time": self.time,
             "datacontenttype": "application/json",
             "sequence": self.padded_sequence(),
@@ -133,6 +153,10 @@ pub fn publish(logged: &LoggedEvent) -> Result<PublishedEvent, Unpublishable> {
             let RefusedLoginsEvent::LoginRefused(event) = read(logged)?;
             (event.at, Data::of_refused_login(&event, contract))
         }
+        AggregateKind::Client => {
+            let event: ClientEvent = read(logged)?;
+            (event.at(), Data::of_client(event))
+        }
     };
     Ok(PublishedEvent {
         kind,
@@ -140,12 +164,24 @@ pub fn publish(logged: &LoggedEvent) -> Result<PublishedEvent, Unpublishable> {
             "{}/{}/{}",
             event.aggregate_type, event.aggregate_id, event.sequence
         ),
-        user: logged.user,
+        subject: concerned(logged, kind)?,
         time,
         sequence: event.sequence,
         log_index: logged.log_index,
         data,
     })
+}
+
+fn concerned(logged: &LoggedEvent, kind: EventKind) -> Result<Concerned, Unpublishable> {
+    if kind.aggregate() == AggregateKind::Client {
+        return ClientId::parse(&logged.event.aggregate_id)
+            .map(Concerned::Client)
+            .map_err(|_| Unpublishable::new(logged, "its aggregate id is no client's id"));
+    }
+    logged
+        .user
+        .map(Concerned::Account)
+        .ok_or_else(|| Unpublishable::new(logged, "it names no account"))
 }
 
 /// An event cannot be published. Then the events after it must not be published either, because the order would be lost.

@@ -1,15 +1,17 @@
 //! The machine-readable documentation of published events: a JSON Schema of each kind, and one AsyncAPI document.
 
-use authlog_domain::EventKind;
+use authlog_domain::{AggregateKind, EventKind};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
+use super::client_data::{ClientSecret, ClientSettings};
 use super::data::{
-    EmailVerificationRequested, Erased, FactorRemoved, FactorRenamed, Locked, LoggedIn, Nothing,
-    PasskeyCounterWentBack, PasskeyEnrolled, PasswordChanged, PasswordRehashed, PasswordReset,
-    PasswordResetRequested, RecoveryCodes, RefusedLogin, Registered, RoleChanged, SessionEnded,
-    SessionRevoked, SessionsRevoked, SteppedUp, TokenRefreshed, TotpEnrolled,
+    ConsentGiven, ConsentWithdrawn, EmailVerificationRequested, Erased, FactorRemoved,
+    FactorRenamed, Locked, LoggedIn, Nothing, PasskeyCounterWentBack, PasskeyEnrolled,
+    PasswordChanged, PasswordRehashed, PasswordReset, PasswordResetRequested, RecoveryCodes,
+    RefusedLogin, Registered, RoleChanged, SessionEnded, SessionRevoked, SessionsRevoked,
+    SteppedUp, TokenRefreshed, TotpEnrolled,
 };
 use super::{cloud_event_type, subject};
 
@@ -47,7 +49,14 @@ pub fn schema(kind: EventKind) -> Value {
         EventKind::UserUnlocked
         | EventKind::EmailVerified
         | EventKind::EmailChanged
-        | EventKind::PasswordFoundBreached => schema_of::<Nothing>(),
+        | EventKind::PasswordFoundBreached
+        | EventKind::ClientLocked
+        | EventKind::ClientUnlocked
+        | EventKind::ClientRemoved => schema_of::<Nothing>(),
+        EventKind::ClientRegistered | EventKind::ClientChanged => schema_of::<ClientSettings>(),
+        EventKind::ClientSecretIssued | EventKind::ClientSecretRetired => {
+            schema_of::<ClientSecret>()
+        }
         EventKind::FactorRenamed => schema_of::<FactorRenamed>(),
         EventKind::SessionRevoked => schema_of::<SessionRevoked>(),
         EventKind::SteppedUp => schema_of::<SteppedUp>(),
@@ -58,10 +67,14 @@ pub fn schema(kind: EventKind) -> Value {
         EventKind::RecoveryCodesIssued | EventKind::RecoveryCodeUsed => {
             schema_of::<RecoveryCodes>()
         }
+        EventKind::ConsentGiven => schema_of::<ConsentGiven>(),
+        EventKind::ConsentWithdrawn => schema_of::<ConsentWithdrawn>(),
         EventKind::UserErased => schema_of::<Erased>(),
         EventKind::LoggedIn => schema_of::<LoggedIn>(),
         EventKind::TokenRefreshed => schema_of::<TokenRefreshed>(),
-        EventKind::RefreshTokenReused | EventKind::LoggedOut => schema_of::<SessionEnded>(),
+        EventKind::RefreshTokenReused
+        | EventKind::AuthorizationCodeReused
+        | EventKind::LoggedOut => schema_of::<SessionEnded>(),
         EventKind::LoginRefused => schema_of::<RefusedLogin>(),
     };
     // Schemars omits these for a type without members.
@@ -139,7 +152,7 @@ pub fn envelope() -> Value {
             "id": text(ID),
             "source": text(SOURCE),
             "type": text(TYPE),
-            "subject": { "type": "string", "format": "uuid", "description": SUBJECT },
+            "subject": text(SUBJECT),
             "time": { "type": "string", "format": "date-time", "description": TIME },
             "datacontenttype": { "type": "string", "const": JSON, "description": "The media type of `data`" },
             "sequence": { "type": "string", "pattern": "^[0-9]{20}$", "description": SEQUENCE },
@@ -162,7 +175,7 @@ pub fn any_event() -> Value {
         "$id": format!("{IDS}{ANY_EVENT}"),
         "title": "AuthlogEvent",
         "description": "A CloudEvent 1.0 of Authlog in the JSON format, of one of the types that this version knows.",
-        "oneOf": EventKind::ALL.map(reference),
+        "oneOf": EventKind::ALL.map(reference).to_vec(),
         "$defs": definitions,
     })
 }
@@ -175,6 +188,14 @@ fn event_of(kind: EventKind) -> Value {
     event["title"] = kind.stored_type().into();
     event["description"] = kind.summary().into();
     event["properties"]["type"]["const"] = cloud_event_type(kind).into();
+    event["properties"]["subject"] = match kind.aggregate() {
+        AggregateKind::User | AggregateKind::Session | AggregateKind::RefusedLogins => {
+            json!({ "type": "string", "format": "uuid", "description": ACCOUNT })
+        }
+        AggregateKind::Client => {
+            json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": CLIENT })
+        }
+    };
     event["properties"]["data"] = data;
     without_identifier(event)
 }
@@ -196,12 +217,21 @@ pub fn async_api() -> Value {
                 "payload": embedded(kind),
             }),
         );
+        let (parameter, description) = match kind.aggregate() {
+            AggregateKind::User | AggregateKind::Session | AggregateKind::RefusedLogins => {
+                ("user_id", "The id of the account, a UUID.")
+            }
+            AggregateKind::Client => (
+                "client_id",
+                "The id of the client: up to 64 letters, digits, `-` and `_`.",
+            ),
+        };
         channels.insert(
             name.clone(),
             json!({
-                "address": subject(kind, "{user_id}"),
+                "address": subject(kind, format_args!("{{{parameter}}}")),
                 "summary": kind.summary(),
-                "parameters": { "user_id": { "description": "The id of the account, a UUID." } },
+                "parameters": { parameter: { "description": description } },
                 "messages": { "event": { "$ref": format!("#/components/messages/{name}") } },
             }),
         );
@@ -219,7 +249,7 @@ pub fn async_api() -> Value {
         "info": {
             "title": "Authlog events",
             "version": "1.0.0",
-            "description": "Every event of every account, in the order of the log, each once, on the JetStream stream AUTH_EVENTS. The sequence of a message in the stream is the event's log index. Messages are CloudEvents 1.0 in the binary mode of the NATS binding, and hold no personal data. New kinds of event and new optional members may be added to version 1: pass over what you do not know.",
+            "description": "Every event of every account and client, in the order of the log, each once, on the JetStream stream AUTH_EVENTS. The sequence of a message in the stream is the event's log index. Messages are CloudEvents 1.0 in the binary mode of the NATS binding, and hold no personal data. New kinds of event and new optional members may be added to version 1: pass over what you do not know.",
         },
         "defaultContentType": "application/json",
         "channels": channels,
@@ -257,7 +287,7 @@ fn headers() -> Value {
             "ce-id": text(ID),
             "ce-source": text(SOURCE),
             "ce-type": text(TYPE),
-            "ce-subject": { "type": "string", "format": "uuid", "description": SUBJECT },
+            "ce-subject": text(SUBJECT),
             "ce-time": { "type": "string", "format": "date-time", "description": TIME },
             "ce-sequence": { "type": "string", "pattern": "^[0-9]{20}$", "description": SEQUENCE },
             "ce-logindex": { "type": "string", "pattern": "^[1-9][0-9]*$", "description": LOG_INDEX },
@@ -272,7 +302,9 @@ const JSON: &str = "application/json";
 const ID: &str = "<aggregate>/<aggregate id>/<sequence>: the same however often the event is sent";
 const SOURCE: &str = "The service that the event happened in, a URI reference";
 const TYPE: &str = "What happened";
-const SUBJECT: &str = "The id of the account to which it happened";
+const SUBJECT: &str = "The id of the account or of the client to which it happened: that of an account is a UUID, and the type says which of the two it is";
+const ACCOUNT: &str = "The id of the account to which it happened";
+const CLIENT: &str = "The id of the client to which it happened";
 const TIME: &str = "When it happened (RFC 3339)";
 const SEQUENCE: &str = "Its number in its aggregate, from 1, padded so that it sorts as text";
 const LOG_INDEX: &str = "Its number in the whole log, from 1, without gaps; text because an integer of CloudEvents has 32 bits";

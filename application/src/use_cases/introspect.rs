@@ -37,7 +37,9 @@ pub struct ActiveToken {
 impl ActiveToken {
     /// A token of a live session. `claims` are those of a signed token; `None` for an opaque access token.
     fn of(claims: Option<&VerifiedToken>, standing: SessionWithAccount) -> Self {
-        let SessionWithAccount { session, account } = standing;
+        let SessionWithAccount {
+            session, account, ..
+        } = standing;
         Self {
             session: session.id,
             token: claims.map(|claims| claims.token),

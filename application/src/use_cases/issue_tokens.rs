@@ -34,6 +34,15 @@ pub(crate) struct SessionFacts {
 }
 
 impl NewSession {
+    /// A session of an application, whose id its authorization code named.
+    pub(super) fn of_application(id: SessionId, command: StartSession) -> Self {
+        Self {
+            id,
+            command,
+            opaque: None,
+        }
+    }
+
     /// The id of the session, as text.
     pub(crate) fn id(&self) -> String {
         self.id.to_string()
@@ -55,7 +64,7 @@ impl NewSession {
             AuthenticationLevel::Aal1 => context.metadata(user),
             higher @ AuthenticationLevel::Aal2 => context.metadata_at(user, higher),
         };
-        let command = SessionCommand::Start(self.command);
+        let command = SessionCommand::Start(self.command.clone());
         work.execute_new::<Session>(&self.id.to_string(), command, metadata)
             .await?;
         if let Some((_, record)) = &self.opaque {
@@ -125,6 +134,7 @@ impl Authlog {
                 rotation: terms.refresh.map(|refresh| refresh.rotation),
                 expires_at,
                 authentication,
+                grant: None,
             },
             opaque,
         }
@@ -226,6 +236,7 @@ impl Authlog {
             expires_at: issued.expires_at,
             authentication: Some(session.authentication),
             extra,
+            oauth: None,
         })
     }
 
@@ -250,6 +261,7 @@ impl Authlog {
             expires_at: issued.expires_at,
             authentication: None,
             extra: (terms.claims)(account, issued),
+            oauth: None,
         })
     }
 

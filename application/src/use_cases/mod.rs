@@ -2,6 +2,7 @@
 
 mod accounts;
 mod change_password;
+mod clients;
 mod erase;
 mod factors;
 mod history;
@@ -12,6 +13,7 @@ mod introspect;
 mod issue_tokens;
 mod lag;
 mod log_out;
+mod oauth;
 mod passkey_sign_in;
 mod passkey_step_up;
 mod passkeys;
@@ -29,12 +31,20 @@ mod step_up;
 mod time_travel;
 mod verify_email;
 
+pub use clients::{
+    ClientForm, ClientHistoryPage, ClientState, ClientStateAt, IssuedSecret, NewClient,
+};
 pub use factors::{BegunTotp, ConfirmedTotp, ENROLMENT_LIFETIME};
 pub use identify::{NotIdentified, identify};
 pub use import::{ImportForm, Imported, NotImported};
 pub use import_totp::TotpForm;
 pub use introspect::{ActiveToken, ExpectedToken};
 pub use lag::{Behind, Lag};
+pub use oauth::{
+    AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest,
+    AuthorizationTarget, ClaimName, CodeExchange, ConsentDemand, ConsentRefusal, GrantRefusal,
+    OAuthTokens, Prompt, TargetRefusal, UserInfo,
+};
 pub(crate) use passkey_sign_in::ChallengeSerials;
 pub use passkey_sign_in::PasskeyChallenge;
 pub use passkeys::{BegunPasskey, ConfirmedPasskey};

@@ -4,21 +4,35 @@ use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use authlog_domain::Timestamp;
 use authlog_domain::session::{RefreshSession, SessionCommand, SessionEvent};
-use authlog_domain::{Authentication, Timestamp};
 
 use super::issue_tokens::SessionFacts;
-use crate::ports::{Account, Attempt, Revocation, SessionWithAccount, TokenKind, VerifiedToken};
+use crate::ports::{
+    Account, Attempt, Revocation, SessionRecord, SessionWithAccount, TokenKind, VerifiedToken,
+};
 use crate::session_terms::IssuedAt;
 use crate::unit_of_work::CommandError;
 use crate::{Authlog, Refusal, RequestContext, SessionTerms, SignedIn};
 
-/// The parameters of a refresh.
+/// The parameters of an exchange of a refresh token.
 #[derive(Clone, Copy)]
-struct RefreshRequest {
-    at: Timestamp,
-    generation: u32,
-    replacement_expires_at: Option<Timestamp>,
+pub(super) struct Exchange {
+    /// The current time.
+    pub(super) at: Timestamp,
+    /// The lifetime of the replacement. `None` if the client cannot get a replacement: then a reusable token stays valid, and a
+    /// single-use token is refused.
+    pub(super) lifetime: Option<Duration>,
+}
+
+/// A session that was refreshed, as it was read before.
+pub(super) struct Refreshed {
+    pub(super) account: Account,
+    pub(super) session: SessionRecord,
+    /// The current generation.
+    pub(super) generation: u32,
+    /// Until when the session continues.
+    pub(super) expires_at: Timestamp,
 }
 
 /// The outcome of a refresh.
@@ -58,57 +72,90 @@ impl Authlog {
             .verify_signed(token, now)
             .await
             .ok_or(Refusal::InvalidRefreshToken)?;
+        let replacement = terms.refresh.filter(|_| replaces);
+        let exchange = Exchange {
+            at: now,
+            lifetime: replacement.map(|terms| terms.lifetime),
+        };
+        let is_of_person = |standing: &SessionWithAccount| match standing.session.grant {
+            None => Ok(()),
+            Some(_) => Err(Refusal::InvalidRefreshToken),
+        };
+        let refreshed = self.exchange(&token, exchange, is_of_person, context);
+        let Refreshed {
+            account,
+            session,
+            generation,
+            expires_at,
+        } = refreshed.await??;
+        let facts = SessionFacts {
+            id: token.session,
+            epoch: token.epoch,
+            authentication: session.authentication,
+        };
+        let access = self.access_token(&account, facts, terms, now, expires_at)?;
+        let issued = IssuedAt {
+            issued_at: now,
+            expires_at,
+        };
+        let refresh = replacement
+            .map(|terms| {
+                self.refresh_token(
+                    &account,
+                    token.session,
+                    token.epoch,
+                    &terms,
+                    generation,
+                    issued,
+                )
+            })
+            .transpose()?;
+        Ok(SignedIn {
+            account,
+            session: token.session,
+            access,
+            refresh,
+        })
+    }
+
+    /// Exchanges a refresh token whose signature has been checked. `check` can refuse the exchange by the session and its account,
+    /// before anything is recorded: that is the inner error.
+    ///
+    /// # Errors
+    /// As for [`Self::refresh`].
+    pub(super) async fn exchange<E: Send>(
+        &self,
+        token: &VerifiedToken,
+        exchange: Exchange,
+        check: impl Fn(&SessionWithAccount) -> Result<(), E> + Sync,
+        context: &RequestContext,
+    ) -> Result<Result<Refreshed, E>, Refusal> {
         let TokenKind::Refresh { generation } = token.kind else {
             return Err(Refusal::InvalidRefreshToken);
         };
-        let replacement = terms.refresh.filter(|_| replaces);
-        let request = RefreshRequest {
-            at: now,
-            generation,
-            replacement_expires_at: replacement.map(|terms| now.plus(terms.lifetime)),
+        let recorded = self
+            .record_refresh(token, generation, exchange, &check, context)
+            .await?;
+        let (account, session, outcome) = match recorded {
+            Ok(recorded) => recorded,
+            Err(refused) => return Ok(Err(refused)),
         };
-        let (account, authentication, outcome) =
-            self.record_refresh(&token, request, context).await?;
         match outcome {
             Outcome::Reused => {
-                self.revocation_list
-                    .add(Revocation::Session(token.session), now);
+                let revocation = Revocation::Session(token.session);
+                self.revocation_list.add(revocation, exchange.at);
                 self.mail_due.notify_one();
                 Err(Refusal::RefreshTokenReused)
             }
             Outcome::Refreshed {
                 generation,
                 expires_at,
-            } => {
-                let session = SessionFacts {
-                    id: token.session,
-                    epoch: token.epoch,
-                    authentication,
-                };
-                let access = self.access_token(&account, session, terms, now, expires_at)?;
-                let issued = IssuedAt {
-                    issued_at: now,
-                    expires_at,
-                };
-                let refresh = replacement
-                    .map(|terms| {
-                        self.refresh_token(
-                            &account,
-                            token.session,
-                            token.epoch,
-                            &terms,
-                            generation,
-                            issued,
-                        )
-                    })
-                    .transpose()?;
-                Ok(SignedIn {
-                    account,
-                    session: token.session,
-                    access,
-                    refresh,
-                })
-            }
+            } => Ok(Ok(Refreshed {
+                account,
+                session,
+                generation,
+                expires_at,
+            })),
         }
     }
 
@@ -157,41 +204,59 @@ impl Authlog {
     }
 
     /// Decides on the session and its account, which are read at the same moment, and records the outcome.
-    async fn record_refresh(
+    async fn record_refresh<E: Send>(
         &self,
         token: &VerifiedToken,
-        request: RefreshRequest,
+        presented: u32,
+        Exchange { at, lifetime }: Exchange,
+        check: &(impl Fn(&SessionWithAccount) -> Result<(), E> + Sync),
         context: &RequestContext,
-    ) -> Result<(Account, Authentication, Outcome), Refusal> {
+    ) -> Result<Result<(Account, SessionRecord, Outcome), E>, Refusal> {
         let is_admitted = &AtomicBool::new(false);
         self.executor
             .execute(&token.session.to_string(), |work| async move {
                 let standing = work.session(token.session).await?;
-                let Some(SessionWithAccount { session, account }) = standing else {
+                let Some(standing) = standing else {
                     return Err(Refusal::InvalidRefreshToken.into());
                 };
-                if account.id != token.user || self.sign_in_block(&account).is_some() {
+                if standing.account.id != token.user
+                    || self.sign_in_block(&standing.account).is_some()
+                {
                     return Err(Refusal::InvalidRefreshToken.into());
                 }
+                if let Err(refused) = check(&standing) {
+                    return Ok(Err(refused));
+                }
+                let SessionWithAccount {
+                    session,
+                    account,
+                    parent,
+                } = standing;
                 let authentication = session.authentication;
-                let presents_current = session.generation == request.generation;
+                let presents_current = session.generation == presented;
                 let unanswered = &self.unanswered_refreshes;
-                let grace = if unanswered.has(token.session, request.generation) {
+                let grace = if unanswered.has(token.session, presented) {
                     Duration::MAX
                 } else {
                     self.settings.refresh_grace
                 };
                 let command = RefreshSession {
-                    at: request.at,
+                    at,
                     account_epoch: account.epoch_for(token.session, token.epoch),
-                    generation: request.generation,
-                    replacement_expires_at: request.replacement_expires_at,
+                    generation: presented,
+                    replacement_expires_at: lifetime.map(|lifetime| {
+                        let expires_at = at.plus(lifetime);
+                        // A session does not outlast the one that it ends with.
+                        parent.map_or(expires_at, |parent| expires_at.min(parent.expires_at))
+                    }),
                     grace,
                     limits: self.settings.session_limits,
                 };
                 let command = SessionCommand::Refresh(command);
                 let metadata = context.metadata_at(token.user, authentication.acr);
-                let events = work.execute_on_session(session, command, metadata).await?;
+                let events = work
+                    .execute_on_session(session.clone(), command, metadata)
+                    .await?;
                 let outcome = outcome(&events)?;
                 // Only a refresh that will be appended counts against the limit, and once for all attempts. The reuse of a
                 // token ends the session regardless of the limit.
@@ -201,9 +266,8 @@ impl Authlog {
                     let (session, account) = (token.session, account.id);
                     self.admit(Attempt::Refresh { session, account })?;
                 }
-                let replaces = presents_current && outcome.replaces(request.generation);
-                let under_way =
-                    replaces.then(|| unanswered.begin(token.session, request.generation));
+                let replaces = presents_current && outcome.replaces(presented);
+                let under_way = replaces.then(|| unanswered.begin(token.session, presented));
                 let committed = work.commit().await;
                 let is_answered = match &committed {
                     Ok(()) => !context.presence.is_gone(),
@@ -216,7 +280,7 @@ impl Authlog {
                     under_way.answered();
                 }
                 committed?;
-                Ok((account, authentication, outcome))
+                Ok(Ok((account, session, outcome)))
             })
             .await
             .map_err(|refusal| match refusal {

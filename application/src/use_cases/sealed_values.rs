@@ -16,7 +16,7 @@ impl Authlog {
     ///
     /// # Errors
     /// [`Refusal::Unavailable`] if it cannot be encrypted.
-    pub(super) fn seal(
+    pub(in crate::use_cases) fn seal(
         &self,
         purpose: SealedFor,
         value: &impl Serialize,
@@ -30,7 +30,7 @@ impl Authlog {
     ///
     /// # Errors
     /// [`EXPIRED`] unless this service sealed it for this purpose.
-    pub(super) fn open<T: DeserializeOwned>(
+    pub(in crate::use_cases) fn open<T: DeserializeOwned>(
         &self,
         purpose: SealedFor,
         sealed: &str,
@@ -42,7 +42,11 @@ impl Authlog {
 
 /// Whether a value that is valid for `lifetime`, and until `expires_at`, is valid now. A value that was made by a clock that was
 /// ahead is not: it would be valid until the clock has caught up.
-pub(super) fn is_current(now: Timestamp, expires_at: Timestamp, lifetime: Duration) -> bool {
+pub(in crate::use_cases) fn is_current(
+    now: Timestamp,
+    expires_at: Timestamp,
+    lifetime: Duration,
+) -> bool {
     now.is_within(lifetime, expires_at.minus(lifetime))
 }
 

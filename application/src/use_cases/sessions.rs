@@ -200,7 +200,7 @@ impl Authlog {
         })
     }
 
-    async fn revoke_session(
+    pub(super) async fn revoke_session(
         &self,
         account: &Account,
         session: SessionId,

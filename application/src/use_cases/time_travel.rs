@@ -64,7 +64,7 @@ impl Authlog {
 
     /// When the event at `index` was recorded; as the inner error, the last index of a log that ends before it. Index 0 is
     /// before the first event.
-    async fn recorded_at(&self, index: u64) -> Result<Result<Timestamp, u64>, Refusal> {
+    pub(super) async fn recorded_at(&self, index: u64) -> Result<Result<Timestamp, u64>, Refusal> {
         if index == 0 {
             return Ok(Ok(Timestamp::from_unix_millis(0)));
         }

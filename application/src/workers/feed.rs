@@ -272,7 +272,7 @@ fn changed_accounts(events: &[LoggedEvent]) -> HashSet<UserId> {
     events
         .iter()
         .filter(|logged| logged.event.aggregate_type == AggregateKind::User.as_str())
-        .map(|logged| logged.user)
+        .filter_map(|logged| logged.user)
         .collect()
 }
 

@@ -46,6 +46,7 @@ pub fn golden_events() -> Vec<LoggedEvent> {
             let id = match kind {
                 AggregateKind::Session => "019c0000-0000-7000-8000-000000000001",
                 AggregateKind::User | AggregateKind::RefusedLogins => USER,
+                AggregateKind::Client => "shop",
             };
             let event = RecordedEvent {
                 aggregate_id: id.to_owned(),
@@ -54,18 +55,22 @@ pub fn golden_events() -> Vec<LoggedEvent> {
                 event_type: event_type.to_owned(),
                 event_version: version.to_owned(),
                 payload: serde_json::from_str(&text).unwrap(),
-                metadata: json!({
-                    "user_id": USER,
-                    "contract": "api-auth",
-                    "ip": "192.0.2.77",
-                    "user_agent": "planted-agent",
-                }),
+                metadata: match kind {
+                    AggregateKind::Client => json!({ "actor": "operator", "contract": "cli" }),
+                    _ => json!({
+                        "user_id": USER,
+                        "contract": "api-auth",
+                        "ip": "192.0.2.77",
+                        "user_agent": "planted-agent",
+                    }),
+                },
             };
+            let user = (kind != AggregateKind::Client).then(|| UserId::parse(USER).unwrap());
             events.push(LoggedEvent {
                 log_index: 41,
                 leaf_hash: [0; 32],
                 recorded_at: Timestamp::from_unix_millis(0),
-                user: UserId::parse(USER).unwrap(),
+                user,
                 event,
             });
         }

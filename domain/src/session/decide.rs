@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    LoggedIn, LoggedOut, RefreshTokenReused, Session, SessionEvent, SessionRevoked, Started,
-    SteppedUp, TokenRefreshed,
+    AuthorizationCodeReused, ClientGrant, LoggedIn, LoggedOut, RefreshTokenReused, Session,
+    SessionEvent, SessionRevoked, Started, SteppedUp, TokenRefreshed,
 };
 use crate::{Authentication, RevocationReason, Rotation, Timestamp, UserId};
 
@@ -21,10 +21,12 @@ pub enum SessionCommand {
     Revoke(RevokeSession),
     /// Record that the person was authenticated again.
     StepUp(StepUp),
+    /// Record that the authorization code of the session was used again.
+    ReuseCode(ReuseCode),
 }
 
 /// Start a session. The person was authenticated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct StartSession {
     /// The current time.
     pub at: Timestamp,
@@ -38,6 +40,8 @@ pub struct StartSession {
     pub expires_at: Timestamp,
     /// How the person was authenticated.
     pub authentication: Authentication,
+    /// What the person granted to an application; `None` for a session of the person.
+    pub grant: Option<ClientGrant>,
 }
 
 /// Refresh a session with a token whose signature has been checked.
@@ -96,6 +100,13 @@ pub struct StepUp {
     pub authentication: Authentication,
 }
 
+/// Record that the authorization code of a session was used again.
+#[derive(Clone, Copy, Debug)]
+pub struct ReuseCode {
+    /// The current time.
+    pub at: Timestamp,
+}
+
 /// Why a command to a session is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionRefusal {
@@ -135,6 +146,9 @@ fn decide(session: &Session, command: SessionCommand) -> Result<Vec<SessionEvent
         (Session::Started(session), SessionCommand::LogOut(command)) => log_out(session, command),
         (Session::Started(session), SessionCommand::Revoke(command)) => revoke(session, command),
         (Session::Started(session), SessionCommand::StepUp(command)) => step_up(session, command),
+        (Session::Started(session), SessionCommand::ReuseCode(command)) => {
+            Ok(reuse_code(session, command))
+        }
     }
 }
 
@@ -142,7 +156,9 @@ fn decide(session: &Session, command: SessionCommand) -> Result<Vec<SessionEvent
 /// well, and the log does not grow.
 fn start(command: StartSession) -> SessionEvent {
     let by_password = Authentication::by_password(command.at);
-    let more = Some(command.authentication).filter(|it| *it != by_password);
+    let grant = command.grant;
+    let is_more = command.authentication != by_password || grant.is_some();
+    let more = Some(command.authentication).filter(|_| is_more);
     SessionEvent::LoggedIn(LoggedIn {
         at: command.at,
         user: command.user,
@@ -153,6 +169,10 @@ fn start(command: StartSession) -> SessionEvent {
         acr: more.map(|it| it.acr),
         auth_time: more.map(|it| it.auth_time),
         factor: more.and_then(|it| it.factor),
+        client: grant.as_ref().map(|it| it.client.clone()),
+        scopes: grant.as_ref().map(|it| it.scopes.clone()),
+        parent: grant.as_ref().and_then(|it| it.parent),
+        audience: grant.map(|it| it.audience).unwrap_or_default(),
     })
 }
 
@@ -220,6 +240,17 @@ fn revoke(session: &Started, command: RevokeSession) -> Result<Vec<SessionEvent>
         at: command.at,
         reason: command.reason,
     })])
+}
+
+/// The second use of a code shows that it was copied, and it is not known which use was the person's. Once the session has
+/// ended, nothing is left to end.
+fn reuse_code(session: &Started, command: ReuseCode) -> Vec<SessionEvent> {
+    if session.ended_at.is_some() {
+        return vec![];
+    }
+    vec![SessionEvent::AuthorizationCodeReused(
+        AuthorizationCodeReused { at: command.at },
+    )]
 }
 
 /// A session never gets a lower level than it has: then nothing changes.

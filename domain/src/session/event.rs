@@ -3,10 +3,11 @@
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
+use super::ClientGrant;
 use crate::catalogue::catalogued;
 use crate::{
-    Authentication, AuthenticationLevel, AuthenticationMethods, FactorId, RevocationReason,
-    Rotation, Timestamp, UserId,
+    Audience, Authentication, AuthenticationLevel, AuthenticationMethods, ClientId, FactorId,
+    RevocationReason, Rotation, Scopes, SessionId, Timestamp, UserId,
 };
 
 /// An event of the `Session` aggregate.
@@ -18,6 +19,8 @@ pub enum SessionEvent {
     TokenRefreshed(TokenRefreshed),
     /// A refresh token was reused after its replacement. It was copied, so the session ended.
     RefreshTokenReused(RefreshTokenReused),
+    /// The authorization code of the session was used a second time. It was copied, so the session ended.
+    AuthorizationCodeReused(AuthorizationCodeReused),
     /// The owner logged out of the session.
     LoggedOut(LoggedOut),
     /// The session was revoked: by its owner from another session, or by an administrator.
@@ -52,9 +55,32 @@ pub struct LoggedIn {
     /// The second factor that was used, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor: Option<FactorId>,
+    /// The application to which the person granted access, by which alone the session is used. Versions before 3 have none of
+    /// this and the following members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientId>,
+    /// What was granted to the application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Scopes>,
+    /// The resources for which its access tokens are (RFC 8707).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audience: Vec<Audience>,
+    /// The session in which the person granted it. This one ends with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<SessionId>,
 }
 
 impl LoggedIn {
+    /// What was granted to an application. `None` for a session of a person.
+    pub fn grant(&self) -> Option<ClientGrant> {
+        Some(ClientGrant {
+            client: self.client.clone()?,
+            scopes: self.scopes.clone().unwrap_or_default(),
+            audience: self.audience.clone(),
+            parent: self.parent,
+        })
+    }
+
     /// How the person was authenticated. Version 1 reads as a password alone.
     pub fn authentication(&self) -> Authentication {
         let by_password = Authentication::by_password(self.at);
@@ -85,6 +111,13 @@ pub struct RefreshTokenReused {
     pub at: Timestamp,
     /// The generation of the reused token.
     pub generation: u32,
+}
+
+/// The authorization code of the session was used a second time, and the session ended (RFC 6749 §4.1.2).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AuthorizationCodeReused {
+    /// When the event occurred.
+    pub at: Timestamp,
 }
 
 /// The owner logged out of the session.
@@ -132,7 +165,8 @@ impl SteppedUp {
 }
 
 catalogued!(
-    SessionEvent: LoggedIn, TokenRefreshed, RefreshTokenReused, LoggedOut, SessionRevoked, SteppedUp,
+    SessionEvent: LoggedIn, TokenRefreshed, RefreshTokenReused, AuthorizationCodeReused, LoggedOut, SessionRevoked,
+    SteppedUp,
 );
 
 impl DomainEvent for SessionEvent {
@@ -142,7 +176,9 @@ impl DomainEvent for SessionEvent {
 
     fn event_version(&self) -> String {
         let version = match self {
-            Self::LoggedIn(event) if event.acr.is_none() => 1,
+            Self::LoggedIn(event) if event.client.is_some() => 3,
+            Self::LoggedIn(event) if event.acr.is_some() => 2,
+            Self::LoggedIn(_) => 1,
             _ => self.kind().version(),
         };
         version.to_string()

@@ -1,5 +1,6 @@
 //! The `Session` aggregate: one sign-in, the generations of its refresh token, and its end.
 
+mod client_grant;
 mod decide;
 mod event;
 
@@ -7,16 +8,17 @@ use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
+pub use client_grant::ClientGrant;
 pub use decide::{
-    Limits, LogOut, RefreshSession, RevokeSession, SessionCommand, SessionRefusal, StartSession,
-    StepUp,
+    Limits, LogOut, RefreshSession, ReuseCode, RevokeSession, SessionCommand, SessionRefusal,
+    StartSession, StepUp,
 };
 pub use event::{
-    LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, SteppedUp,
-    TokenRefreshed,
+    AuthorizationCodeReused, LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked,
+    SteppedUp, TokenRefreshed,
 };
 
-use crate::{Authentication, Timestamp, UserId};
+use crate::{Authentication, SessionId, Timestamp, UserId};
 
 /// Whether a refresh token works once or until it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,6 +41,8 @@ pub enum RevocationReason {
     Administrator,
     /// The operator, at the command line.
     Operator,
+    /// The owner, by withdrawing the consent to the application of the session.
+    ConsentWithdrawn,
 }
 
 impl RevocationReason {
@@ -48,11 +52,16 @@ impl RevocationReason {
             Self::Owner => "owner",
             Self::Administrator => "administrator",
             Self::Operator => "operator",
+            Self::ConsentWithdrawn => "consent-withdrawn",
         }
     }
 }
 
 /// The state of a session.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a command has one aggregate, which is nearly always a started session"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Session {
     /// No session with this id has started.
@@ -63,7 +72,7 @@ pub enum Session {
 }
 
 /// The state of a started session, as far as later decisions depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Started {
     /// The account of the session.
     pub user: UserId,
@@ -85,6 +94,8 @@ pub struct Started {
     pub ended_at: Option<Timestamp>,
     /// How the person was authenticated.
     pub authentication: Authentication,
+    /// What was granted to an application. `None` for a session of a person.
+    pub grant: Option<ClientGrant>,
 }
 
 impl Session {
@@ -111,6 +122,7 @@ impl Started {
             expires_at: event.expires_at,
             ended_at: None,
             authentication: event.authentication(),
+            grant: event.grant(),
         }
     }
 
@@ -128,12 +140,19 @@ impl Started {
             }
             SessionEvent::SteppedUp(event) => self.authentication = event.authentication(),
             SessionEvent::RefreshTokenReused(_)
+            | SessionEvent::AuthorizationCodeReused(_)
             | SessionEvent::LoggedOut(_)
             | SessionEvent::SessionRevoked(_) => self.ended_at = Some(event.at()),
         }
     }
 
-    /// Whether the session is live at `now`, for an account with the session epoch `account_epoch`.
+    /// The session that this one ends with.
+    pub fn parent(&self) -> Option<SessionId> {
+        self.grant.as_ref()?.parent
+    }
+
+    /// Whether the session is live at `now`, for an account with the session epoch `account_epoch`. A session with a parent also
+    /// has to have a live one, which is not known here.
     pub fn is_live(&self, account_epoch: u32, now: Timestamp) -> bool {
         self.ended_at.is_none() && self.epoch == account_epoch && now < self.expires_at
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::breached_password::{ReportBreachedPassword, report_breached_password};
+use super::consents::{GiveConsent, WithdrawConsent, give_consent, withdraw_consent};
 use super::factor_labels::{RenameFactor, rename_factor};
 use super::passkeys::{EnrolPasskey, NotePasskeyCounter, enrol_passkey, note_passkey_counter};
 use super::second_factors::{
@@ -75,6 +76,10 @@ pub enum UserCommand {
     RenameFactor(RenameFactor),
     /// Record that the password is on a list of breached ones.
     ReportBreachedPassword(ReportBreachedPassword),
+    /// Consent to what an application may do.
+    GiveConsent(GiveConsent),
+    /// Withdraw the consent to an application.
+    WithdrawConsent(WithdrawConsent),
     /// Erase the account and all personal data about its owner.
     Erase(Erase),
 }
@@ -301,6 +306,9 @@ pub enum UserRefusal {
     /// The account has no recovery code that was not used.
     #[error("the account has no recovery code left")]
     NoSuchRecoveryCode,
+    /// The account has consents to as many applications as it can have.
+    #[error("the account has too many consents")]
+    TooManyConsents,
     /// The proof is of an earlier session epoch: the owner has taken the account back since.
     #[error("the session epoch was raised after the proof")]
     EpochPassed,
@@ -392,6 +400,12 @@ fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefus
         }
         (User::Registered(account), UserCommand::ReportBreachedPassword(command)) => {
             Ok(report_breached_password(account, command))
+        }
+        (User::Registered(account), UserCommand::GiveConsent(command)) => {
+            give_consent(account, command)
+        }
+        (User::Registered(account), UserCommand::WithdrawConsent(command)) => {
+            withdraw_consent(account, command)
         }
     }
 }

@@ -4,8 +4,8 @@ use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FactorRemoved, FactorRenamed, PasskeyCounterWentBack, PasskeyEnrolled, PasswordFoundBreached,
-    RecoveryCodeUsed, RecoveryCodesIssued, TotpEnrolled,
+    ConsentGiven, ConsentWithdrawn, FactorRemoved, FactorRenamed, PasskeyCounterWentBack,
+    PasskeyEnrolled, PasswordFoundBreached, RecoveryCodeUsed, RecoveryCodesIssued, TotpEnrolled,
 };
 use crate::catalogue::catalogued;
 use crate::{
@@ -56,6 +56,10 @@ pub enum UserEvent {
     FactorRenamed(FactorRenamed),
     /// The password was found on a list of breached ones.
     PasswordFoundBreached(PasswordFoundBreached),
+    /// The person consented to what an application may do.
+    ConsentGiven(ConsentGiven),
+    /// The person withdrew the consent to an application.
+    ConsentWithdrawn(ConsentWithdrawn),
     /// The account was erased.
     UserErased(UserErased),
 }
@@ -215,7 +219,7 @@ catalogued!(
     UserEvent: UserRegistered, PasswordResetRequested, PasswordReset, PasswordRehashed, PasswordChanged, SessionsRevoked,
     RoleChanged, UserLocked, UserUnlocked, EmailVerificationRequested, EmailVerified, EmailChanged, TotpEnrolled,
     PasskeyEnrolled, PasskeyCounterWentBack, FactorRemoved, RecoveryCodesIssued, RecoveryCodeUsed, FactorRenamed,
-    PasswordFoundBreached, UserErased,
+    PasswordFoundBreached, ConsentGiven, ConsentWithdrawn, UserErased,
 );
 
 /// The session epoch of an account was raised: sessions that started under an earlier one ended, except for at most
@@ -252,7 +256,9 @@ impl UserEvent {
             | Self::RecoveryCodesIssued(_)
             | Self::RecoveryCodeUsed(_)
             | Self::FactorRenamed(_)
-            | Self::PasswordFoundBreached(_) => return None,
+            | Self::PasswordFoundBreached(_)
+            | Self::ConsentGiven(_)
+            | Self::ConsentWithdrawn(_) => return None,
         };
         Some(RaisedEpoch {
             epoch,

@@ -1,6 +1,7 @@
 //! The `User` aggregate: an account, its role, its credential, its e-mail address, its lock and its end.
 
 mod breached_password;
+mod consents;
 mod decide;
 mod event;
 mod factor_labels;
@@ -13,6 +14,9 @@ use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
 pub use breached_password::{PasswordFoundBreached, ReportBreachedPassword};
+pub use consents::{
+    Consent, ConsentGiven, ConsentWithdrawn, Consents, GiveConsent, MAX_CONSENTS, WithdrawConsent,
+};
 pub use decide::{
     Authority, ChangePassword, ChangeRole, ConfirmEmail, Erase, Lock, MAX_RESET_REQUESTS,
     MAX_VERIFICATION_REQUESTS, RESET_REQUEST_WINDOW, RegisterUser, RehashPassword,
@@ -78,6 +82,8 @@ pub struct Registered {
     pub recent_requests: RecentRequests,
     /// The second factors.
     pub second_factors: SecondFactors,
+    /// What the person consented to.
+    pub consents: Consents,
 }
 
 /// The latest requests for mailed links. They limit how many links are sent for an account.
@@ -226,6 +232,7 @@ impl Registered {
             pending_verification: None,
             recent_requests: RecentRequests::default(),
             second_factors: SecondFactors::default(),
+            consents: Consents::default(),
         }
     }
 
@@ -239,8 +246,9 @@ impl Registered {
         }
         self.recent_requests.apply(&event);
         self.second_factors.apply(&event);
+        self.consents.apply(&event);
         match event {
-            // Those about second factors were applied above.
+            // Those about second factors and consents were applied above.
             UserEvent::UserRegistered(_)
             | UserEvent::UserErased(_)
             | UserEvent::TotpEnrolled(_)
@@ -249,7 +257,9 @@ impl Registered {
             | UserEvent::FactorRemoved(_)
             | UserEvent::RecoveryCodesIssued(_)
             | UserEvent::RecoveryCodeUsed(_)
-            | UserEvent::FactorRenamed(_) => {}
+            | UserEvent::FactorRenamed(_)
+            | UserEvent::ConsentGiven(_)
+            | UserEvent::ConsentWithdrawn(_) => {}
             // Nothing depends on it.
             UserEvent::PasswordFoundBreached(_) => {}
             UserEvent::PasswordResetRequested(event) => {

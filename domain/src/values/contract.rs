@@ -16,6 +16,9 @@ pub enum ContractName {
     V1Auth,
     /// Authlog's own pages and endpoints.
     Authlog,
+    /// `/oauth2`: applications that people let in.
+    #[serde(rename = "oauth")]
+    OAuth,
     /// The command line.
     Cli,
 }
@@ -29,6 +32,7 @@ impl ContractName {
             Self::Api => "api",
             Self::V1Auth => "v1-auth",
             Self::Authlog => "authlog",
+            Self::OAuth => "oauth",
             Self::Cli => "cli",
         }
     }

@@ -64,6 +64,10 @@ uuid_id! {
     /// The id of the recovery codes that were made together.
     RecoverySetId
 }
+uuid_id! {
+    /// The id of a secret of a client. It is not a secret: the secret is derived from it under a key of the service.
+    ClientSecretId
+}
 
 /// The number of an account, for contracts that identify accounts by number. Unique and never reused; gaps have no
 /// meaning.

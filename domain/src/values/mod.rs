@@ -1,6 +1,7 @@
 //! Value types. A value that exists is valid.
 
 mod authentication;
+mod client_id;
 mod contract;
 mod email;
 mod factor_label;
@@ -10,27 +11,32 @@ mod passkey;
 mod person_name;
 mod phone;
 mod role;
+mod scopes;
 mod timestamp;
 mod totp;
+mod uris;
 mod username;
 
 pub use authentication::{
     Authentication, AuthenticationLevel, AuthenticationMethod, AuthenticationMethods,
 };
+pub use client_id::{ClientId, ClientName};
 pub use contract::ContractName;
 pub use email::Email;
 pub use factor_label::FactorLabel;
 pub use identifier::{Identifier, IdentifierKind};
 pub use ids::{
-    AccountNumber, CredentialId, FactorId, RecoverySetId, ResetId, SessionId, UserId,
-    VerificationId,
+    AccountNumber, ClientSecretId, CredentialId, FactorId, RecoverySetId, ResetId, SessionId,
+    UserId, VerificationId,
 };
 pub use passkey::PasskeyTransport;
 pub use person_name::PersonName;
 pub use phone::Phone;
 pub use role::Role;
+pub use scopes::{Scope, Scopes};
 pub use timestamp::{CLOCK_DIFFERENCE, Timestamp};
 pub use totp::{TotpAlgorithm, TotpParameters};
+pub use uris::{Audience, HttpsUri, RedirectUri};
 pub use username::Username;
 
 /// Why a text is not a valid value.
@@ -116,3 +122,27 @@ macro_rules! text_value {
     };
 }
 use text_value;
+
+/// Implements `from_stored`, `as_str` and `Display` for a value type that holds one text, which is no personal data.
+macro_rules! public_text_value {
+    ($name:ident) => {
+        impl $name {
+            /// A value from text that was valid when it was stored.
+            pub fn from_stored(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+use public_text_value;

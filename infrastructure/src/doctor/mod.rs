@@ -20,13 +20,14 @@ mod stream;
 use std::collections::{HashMap, HashSet};
 
 use authlog_application::ports::{
-    Account, Check, Diagnosis, Finding, IdentifierKind, OpaqueTokenRecord, Rebuild, SessionRecord,
-    StoreError, StreamId, TokenDigest,
+    Account, Check, ClientRecord, Diagnosis, Finding, IdentifierKind, OpaqueTokenRecord, Rebuild,
+    SessionRecord, StoreError, StreamId, TokenDigest,
 };
 use authlog_domain::{AggregateKind, Timestamp, UserId};
 
 use crate::sealing::{GrantsAccess as _, Stored, StoredCredential};
 use crate::store::{ClaimDigest, ClaimUpgrade, KeyVault, Pepper, SigningKeyStore};
+use crate::tokens::KeyPurpose;
 use crate::transparency::SchemaCheck;
 pub(crate) use places::Placed;
 use stream::Verdict;
@@ -95,6 +96,7 @@ pub(crate) struct Reading {
     pub(crate) events: Vec<StoredEvent>,
     pub(crate) accounts: HashMap<String, Result<Stored<Account>, String>>,
     pub(crate) sessions: HashMap<String, Result<Stored<SessionRecord>, String>>,
+    pub(crate) clients: HashMap<String, Result<Stored<ClientRecord>, String>>,
     /// Each account's stored password.
     pub(crate) credentials: HashMap<String, Result<StoredCredential, String>>,
     /// Each account's seeds of authenticator apps.
@@ -167,11 +169,12 @@ pub(crate) struct Table {
     derived: bool,
 }
 
-const TABLES: [Table; 7] = {
-    use AggregateKind::{Session, User};
+const TABLES: [Table; 8] = {
+    use AggregateKind::{Client, Session, User};
     [
         table("accounts", "user_id", User, Check::Accounts, true),
         table("sessions", "session_id", Session, Check::Sessions, true),
+        table("clients", "client_id", Client, Check::Clients, true),
         table("credentials", "user_id", User, Check::Credentials, false),
         table("subject_keys", "user_id", User, Check::SubjectKeys, false),
         table(
@@ -545,7 +548,7 @@ impl<S: Examinable> Examination<'_, S> {
 
     async fn repair_rows(&self, verdict: &Verdict, found: &[Finding]) -> Result<(), StoreError> {
         let wrong = |check| found.iter().any(|finding| finding.check == check);
-        if (wrong(Check::Accounts) || wrong(Check::Sessions))
+        if (wrong(Check::Accounts) || wrong(Check::Sessions) || wrong(Check::Clients))
             && let Some(stream) = verdict.stream.known()
         {
             let written = if verdict.has_row {
@@ -646,10 +649,12 @@ impl<S: Examinable> Examination<'_, S> {
     }
 
     async fn signing_keys(&mut self) -> Result<(), StoreError> {
-        let stored = self.store.signing_keys(self.now).await?;
-        for fault in stored.faults {
-            let place = format!("key {}", fault.kid);
-            self.note(Check::SigningKeys, place, fault.detail.to_owned());
+        for purpose in KeyPurpose::ALL {
+            let stored = self.store.signing_keys(purpose, self.now).await?;
+            for fault in stored.faults {
+                let place = format!("key {}", fault.kid);
+                self.note(Check::SigningKeys, place, fault.detail.to_owned());
+            }
         }
         Ok(())
     }

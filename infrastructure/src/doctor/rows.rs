@@ -1,6 +1,6 @@
 //! The names of the fields in which a stored row differs from the row that its events give.
 
-use authlog_application::ports::{Account, SessionRecord};
+use authlog_application::ports::{Account, ClientRecord, SessionRecord};
 
 /// The names of the fields in which two rows differ; for the version, its values as well.
 macro_rules! differences {
@@ -39,6 +39,7 @@ pub(super) fn account_differences(expected: &Account, stored: &Account) -> Vec<S
         pending_verification,
         recent_requests,
         second_factors,
+        consents,
         created_at,
         updated_at
     )
@@ -59,6 +60,11 @@ pub(super) fn session_differences(expected: &SessionRecord, stored: &SessionReco
         rotated_at,
         expires_at,
         ended_at,
-        authentication
+        authentication,
+        grant
     )
+}
+
+pub(super) fn client_differences(expected: &ClientRecord, stored: &ClientRecord) -> Vec<String> {
+    differences!(expected, stored, id, state)
 }

@@ -6,7 +6,7 @@ use authlog_domain::{AggregateKind, EventKind, Timestamp, UserId};
 use authlog_projections::{Row, claims_of, row};
 
 use super::factors::factor_differences;
-use super::rows::{account_differences, session_differences};
+use super::rows::{account_differences, client_differences, session_differences};
 use super::{Place, Reading, StoredEvent, StreamName};
 use crate::leaf::{LeafInput, leaf_hash};
 use crate::sealing::{GrantsAccess, Stored, SubjectKey, open_payload};
@@ -35,6 +35,7 @@ impl Verdict {
                 finding.check,
                 Check::Accounts
                     | Check::Sessions
+                    | Check::Clients
                     | Check::Claims
                     | Check::Credentials
                     | Check::SecondFactors
@@ -254,6 +255,18 @@ impl Verdict {
     ) {
         match stream.kind {
             AggregateKind::RefusedLogins => {}
+            AggregateKind::Client => {
+                let expected = match expected {
+                    Some(Row::Client(row)) => Some(&**row),
+                    _ => None,
+                };
+                let stored = reading.clients.get(&stream.id);
+                let detail = differences(expected, row_of(stored), client_differences)
+                    .or_else(|| unsealed(vault, stored));
+                if let Some(detail) = detail {
+                    self.finds(Check::Clients, detail);
+                }
+            }
             AggregateKind::Session => {
                 let expected = match expected {
                     Some(Row::Session(row)) => Some(&**row),

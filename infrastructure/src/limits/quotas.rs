@@ -91,6 +91,10 @@ pub(super) const REFRESHES_OF_ACCOUNT: Quota = Quota {
 /// are bounded by their hashes, and these have none.
 pub(super) const PASSKEY_SIGN_INS: Quota = REFRESHES_OF_ACCOUNT;
 
+/// Codes of one account that applications redeem. Each appends an event and a row. A page that loops through the authorization of
+/// an application without asking the person is slowed down.
+pub(super) const REDEEMED_CODES: Quota = REFRESHES_OF_ACCOUNT;
+
 /// Changes that an account's owner makes to the account and its sessions. Each appends an event that is kept for ever; a
 /// person who clears up after a theft needs a dozen.
 pub(super) const CHANGES_OF_OWN_ACCOUNT: Quota = Quota {

@@ -54,7 +54,7 @@ fn attributes(event: &PublishedEvent) -> [(&'static str, String); 6] {
     [
         (ID, event.id.clone()),
         ("ce-type", cloud_event_type(event.kind)),
-        ("ce-subject", event.user.to_string()),
+        ("ce-subject", event.subject.to_string()),
         (TIME, event.time.to_string()),
         ("ce-sequence", event.padded_sequence()),
         (LOG_INDEX, event.log_index.to_string()),
@@ -92,7 +92,7 @@ pub(super) fn carries(message: &StreamMessage, event: &PublishedEvent) -> bool {
         .iter()
         .all(|(name, value)| header(name) == Some(value));
     headers_agree
-        && message.subject.as_str() == published::subject(event.kind, event.user)
+        && message.subject.as_str() == published::subject(event.kind, &event.subject)
         && data_agrees(&message.payload, event)
 }
 

@@ -58,7 +58,7 @@ impl<'a> Pipeline<'a> {
                 )));
             }
             let event = publish(logged).map_err(NatsError::unavailable)?;
-            let subject = published::subject(event.kind, event.user);
+            let subject = published::subject(event.kind, &event.subject);
             let after = self.sent + self.surplus;
             let message =
                 message(&event, self.source, after, &event.id).map_err(NatsError::unavailable)?;

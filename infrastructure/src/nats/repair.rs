@@ -215,7 +215,7 @@ async fn add_late(
     let logged = LogReader::new(log, 1).event(index).await.map_err(failed)?;
     let logged = logged.ok_or(RepairError::NotInOrder(index))?;
     let event = publish(&logged).map_err(failed)?;
-    let subject = published::subject(event.kind, event.user);
+    let subject = published::subject(event.kind, &event.subject);
     // The message in the event's place may have the event's id. The server would then treat this one as a duplicate.
     let message_id = format!("{}/late", event.id);
     for _ in 0..ATTEMPTS {

@@ -2,6 +2,7 @@
 
 use authlog_application::ports::{AppendError, IdentifierKind, StoreError};
 use authlog_domain::UserId;
+use authlog_projections::ClientRecord;
 use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::types::Json;
@@ -10,8 +11,8 @@ use tokio::time::Instant;
 use super::PostgresStore;
 use super::connections::Connections;
 use super::errors::{append_error, is_factor_used, is_too_late, violated_key};
-use super::rows::{AccountRow, SessionRow, upsert_accounts, upsert_sessions};
-use crate::sealing::SealedEvent;
+use super::rows::{AccountRow, ClientRow, SessionRow, upsert_accounts, upsert_sessions};
+use crate::sealing::{SealedEvent, WithMac};
 use crate::store::{AppendPlan, SealedFactorChange, in_time};
 
 /// The general append: one statement, one transaction, one round trip. It uses no NOTIFY, which takes a lock that all
@@ -77,7 +78,7 @@ const APPEND: &str = concat!(
                      (SELECT count(*) FROM subject_key), (SELECT count(*) FROM mail), (SELECT count(*) FROM claim)],
                ARRAY[cardinality($26), jsonb_array_length($25), jsonb_array_length($24), num_nonnulls($20),
                      num_nonnulls($16), cardinality($14), cardinality($7), cardinality($1)]::bigint[]),
-           apply_factor_changes($43)",
+           apply_factor_changes($43), write_clients($44)",
 );
 
 impl PostgresStore {
@@ -194,6 +195,7 @@ impl PostgresStore {
             .bind(not_after)
             .bind(plan.requires_other_admin_than.map(UserId::as_uuid))
             .bind(factor_changes(&plan.factors))
+            .bind(client_rows(&plan.clients))
             .fetch_one(self.connections.pool())
             .await?;
         clock.learn(sent, row.try_get("server_time")?);
@@ -238,6 +240,12 @@ impl PostgresStore {
 pub(super) fn factor_changes(changes: &[SealedFactorChange]) -> Option<Json<Vec<Value>>> {
     let all = changes.iter().map(SealedFactorChange::to_json);
     (!changes.is_empty()).then(|| Json(all.collect()))
+}
+
+/// The parameter of `write_clients`; `None` if there is no row.
+pub(super) fn client_rows(clients: &[WithMac<ClientRecord>]) -> Option<Json<Vec<ClientRow>>> {
+    let all = clients.iter().map(ClientRow::from);
+    (!clients.is_empty()).then(|| Json(all.collect()))
 }
 
 /// Whether exactly this event is stored. Its metadata contains the id of the request, so no other event is equal to it.

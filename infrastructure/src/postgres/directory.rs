@@ -19,7 +19,7 @@ use super::rows::{
 use super::session_lookups::SessionLookup;
 use crate::sealing::{Stored, StoredStanding};
 use crate::store::{
-    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, SealedFactor, live_page, readable_row,
+    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, SealedFactor, live_page, parents_of, readable_row,
 };
 
 /// The condition that selects the claim to a spelling or, if there is none, the claim to its mailbox. Each look-up
@@ -70,6 +70,13 @@ const SESSIONS: &str = concat!(
     "SELECT ",
     session_columns!(),
     ", s.user_id FROM sessions_of_user_after($1, $2, $3) s"
+);
+
+/// The sessions with these ids.
+const SESSIONS_BY_ID: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    ", s.user_id FROM sessions s WHERE s.session_id = ANY($1)"
 );
 
 /// Whether account `$1` has a session that has not ended, other than `$2`. Up to `$3` sessions of the current epoch are
@@ -370,10 +377,9 @@ impl Directory for PostgresStore {
             })
             .await?;
         let has_more = rows.len() >= MAX_PAGE_SESSIONS;
-        let rows = rows.into_iter().map(Stored::<SessionRecord>::try_from);
-        let rows = rows.filter_map(|row| readable_row(row).transpose());
-        let found: Result<_, StoreError> = rows.map(|row| Ok(row?.row)).collect();
-        Ok(live_page(found?, has_more, now, limit as usize))
+        let found = readable_sessions(rows)?;
+        let parents = self.sessions_by_id(&parents_of(&found)).await?;
+        Ok(live_page(found, &parents, has_more, now, limit as usize))
     }
 
     async fn may_have_other_sessions(
@@ -424,7 +430,33 @@ impl Directory for PostgresStore {
     }
 }
 
+/// Those of the rows that can be read.
+fn readable_sessions(rows: Vec<SessionRow>) -> Result<Vec<SessionRecord>, StoreError> {
+    rows.into_iter()
+        .map(Stored::<SessionRecord>::try_from)
+        .filter_map(|row| readable_row(row).transpose())
+        .map(|row| Ok(row?.row))
+        .collect()
+}
+
 impl PostgresStore {
+    /// The sessions with these ids. Without ids, nothing is asked.
+    async fn sessions_by_id(&self, ids: &[SessionId]) -> Result<Vec<SessionRecord>, StoreError> {
+        if ids.is_empty() {
+            return Ok(vec![]);
+        }
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+        let rows: Vec<SessionRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(SESSIONS_BY_ID)
+                    .bind(ids.as_slice())
+                    .fetch_all(pool)
+            })
+            .await?;
+        readable_sessions(rows)
+    }
+
     async fn standing(
         &self,
         session: SessionId,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::instants::recorded_micros;
 use super::pool::Pool;
-use super::rows::{AccountRow, SessionRow, account_columns, session_columns};
+use super::rows::{AccountRow, ClientRow, SessionRow, account_columns, session_columns};
 use super::seals::CredentialRow;
 use crate::doctor::{
     Examinable, LogEntry, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StoredFactor,
@@ -63,6 +63,9 @@ const SESSIONS: &str = concat!(
     session_columns!(),
     " FROM sessions s WHERE s.session_id = ANY($1)"
 );
+
+const CLIENTS: &str =
+    "SELECT client_id, version, state, mac FROM clients WHERE client_id = ANY($1)";
 
 const CREDENTIALS: &str = r"
     SELECT user_id, credential_id, sealed, password_hash FROM credentials WHERE user_id = ANY($1)";
@@ -246,19 +249,19 @@ impl Examinable for PostgresStore {
         limit: u32,
     ) -> Result<Vec<(String, bool)>, StoreError> {
         let Table { name, key, .. } = table;
+        let key_type = key_type(table.kind);
         let sql = format!(
             "SELECT t.{key}::text, EXISTS
                     (SELECT FROM events e WHERE e.aggregate_type = $1 AND e.aggregate_id = t.{key}::text)
                FROM {name} t
-              WHERE $2::uuid IS NULL OR t.{key} > $2::uuid
+              WHERE $2::text IS NULL OR t.{key} > $2::{key_type}
               ORDER BY t.{key} LIMIT $3"
         );
-        let after = after.and_then(|after| Uuid::try_parse(&after).ok());
         self.connections
             .ask(|pool| {
                 sqlx::query_as(&sql)
                     .bind(table.kind.as_str())
-                    .bind(after)
+                    .bind(after.as_deref())
                     .bind(i64::from(limit))
                     .fetch_all(pool)
             })
@@ -296,16 +299,16 @@ impl Examinable for PostgresStore {
         let Some((table, key)) = table_of(stream.kind) else {
             return Ok(());
         };
-        let id = Uuid::try_parse(&stream.id).map_err(unreadable)?;
+        let key_type = key_type(stream.kind);
         // A row with a higher version than its events would be overwritten neither now nor by later appends.
         let lower = format!(
-            "UPDATE {table} SET version = 0 WHERE {key} = $1 AND version >
-             (SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = $2 AND aggregate_id = $1::text)"
+            "UPDATE {table} SET version = 0 WHERE {key} = $1::{key_type} AND version >
+             (SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = $2 AND aggregate_id = $1)"
         );
         self.connections
             .ask(|pool| {
                 sqlx::query(&lower)
-                    .bind(id)
+                    .bind(&stream.id)
                     .bind(stream.kind.as_str())
                     .execute(pool)
             })
@@ -320,6 +323,10 @@ impl Examinable for PostgresStore {
                 let row = self.vault.seals.with_mac(*row);
                 self.write_rows(&[], &[row]).await
             }
+            Some(Row::Client(row)) => {
+                let row = self.vault.seals.with_mac(*row);
+                self.write_clients(&[row]).await
+            }
             None => Ok(()),
         }
     }
@@ -328,10 +335,10 @@ impl Examinable for PostgresStore {
         let Some((table, key)) = table_of(stream.kind) else {
             return Ok(());
         };
-        let id = Uuid::try_parse(&stream.id).map_err(unreadable)?;
-        let remove = format!("DELETE FROM {table} WHERE {key} = $1");
+        let key_type = key_type(stream.kind);
+        let remove = format!("DELETE FROM {table} WHERE {key} = $1::{key_type}");
         self.connections
-            .ask(|pool| sqlx::query(&remove).bind(id).execute(pool))
+            .ask(|pool| sqlx::query(&remove).bind(&stream.id).execute(pool))
             .await?;
         Ok(())
     }
@@ -390,7 +397,16 @@ const fn table_of(kind: AggregateKind) -> Option<(&'static str, &'static str)> {
     match kind {
         AggregateKind::User => Some(("accounts", "user_id")),
         AggregateKind::Session => Some(("sessions", "session_id")),
+        AggregateKind::Client => Some(("clients", "client_id")),
         AggregateKind::RefusedLogins => None,
+    }
+}
+
+/// The type of the column that names the aggregate, in every table of this kind.
+const fn key_type(kind: AggregateKind) -> &'static str {
+    match kind {
+        AggregateKind::User | AggregateKind::Session => "uuid",
+        AggregateKind::Client | AggregateKind::RefusedLogins => "text",
     }
 }
 
@@ -468,6 +484,17 @@ async fn read_derived(
     };
     let accounts = uuids(reading.ids_of(AggregateKind::User));
     let sessions = uuids(reading.ids_of(AggregateKind::Session));
+    let clients = reading.ids_of(AggregateKind::Client);
+    if !clients.is_empty() {
+        let rows: Vec<ClientRow> = sqlx::query_as(CLIENTS)
+            .bind(&clients)
+            .fetch_all(&mut *snapshot)
+            .await?;
+        reading.clients = rows
+            .into_iter()
+            .map(|row| (row.id(), row.try_into().map_err(error_text)))
+            .collect();
+    }
     if !accounts.is_empty() {
         let rows: Vec<AccountRow> = sqlx::query_as(ACCOUNTS)
             .bind(&accounts)

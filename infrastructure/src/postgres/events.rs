@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use authlog_application::ports::{
     Append, AppendError, EventStore, RecordedEvent, StoreError, StreamId,
 };
-use authlog_domain::{AggregateKind, RefusedLogins, Session, User, UserId};
+use authlog_domain::{AggregateKind, Client, RefusedLogins, Session, User, UserId};
 use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
 use serde_json::Value;
 use sqlx::FromRow;
@@ -137,6 +137,7 @@ impl PostgresStore {
                 AggregateKind::User => repository.get_events::<User>(id).await,
                 AggregateKind::Session => repository.get_events::<Session>(id).await,
                 AggregateKind::RefusedLogins => repository.get_events::<RefusedLogins>(id).await,
+                AggregateKind::Client => repository.get_events::<Client>(id).await,
             }
         });
         match read.await {

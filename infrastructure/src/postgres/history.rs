@@ -2,7 +2,7 @@
 
 use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{HistoryFilter, HistoryPage, PastEvent, StoreError};
-use authlog_domain::{SessionId, Timestamp, UserId};
+use authlog_domain::{ClientId, SessionId, Timestamp, UserId};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row as _};
@@ -72,6 +72,16 @@ const ORIGINS: &str = r"
       FROM events
      WHERE aggregate_type = 'session' AND aggregate_id = ANY($2) AND sequence = 1 AND user_id = $1";
 
+/// The events of a client: a range of the primary key.
+const OF_CLIENT: &str = r"
+    SELECT (SELECT l.log_index FROM event_log l
+             WHERE (l.aggregate_type, l.aggregate_id, l.sequence)
+                 = (e.aggregate_type, e.aggregate_id, e.sequence)) AS log_index,
+           recorded_at, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata
+      FROM events e
+     WHERE aggregate_type = 'client' AND aggregate_id = $1 AND sequence > $2
+     ORDER BY sequence LIMIT $3";
+
 /// Which events a page examined, and whether some of them have no log index yet.
 #[derive(FromRow)]
 struct Walk {
@@ -137,6 +147,26 @@ impl SealedHistory for PostgresStore {
                 sqlx::query_as(ORIGINS)
                     .bind(user.as_uuid())
                     .bind(&ids)
+                    .fetch_all(pool)
+            })
+            .await?;
+        rows.into_iter().map(PastEvent::try_from).collect()
+    }
+
+    async fn events_of_client(
+        &self,
+        client: &ClientId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<PastEvent>, StoreError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let rows: Vec<EventRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(OF_CLIENT)
+                    .bind(client.as_str())
+                    .bind(after)
+                    .bind(i64::from(limit))
                     .fetch_all(pool)
             })
             .await?;

@@ -23,6 +23,7 @@
 
 mod append;
 mod batching;
+mod clients;
 mod connections;
 mod directory;
 mod doctor;

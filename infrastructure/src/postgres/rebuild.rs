@@ -6,12 +6,13 @@ use async_trait::async_trait;
 use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{Rebuild, StoreError, StreamId, StreamRange};
 use authlog_domain::{AggregateKind, Timestamp, UserId};
-use authlog_projections::{Account, Row, SessionRecord, row};
+use authlog_projections::{Account, ClientRecord, Row, SessionRecord, row};
 use serde_json::Value;
 use sqlx::{Connection as _, FromRow};
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::append::client_rows;
 use super::rows::{AccountRow, SessionRow, accounts, sessions};
 use crate::sealing::WithMac;
 use crate::store::{WrappedKeys, unreadable, update_on_conflict};
@@ -81,8 +82,13 @@ const REMOVE_ORPHANS: &str = r"
             SELECT FROM events
              WHERE aggregate_type = 'session' AND aggregate_id = sessions.session_id::text)
         RETURNING 1
+    ), client AS (
+        DELETE FROM clients WHERE NOT EXISTS (
+            SELECT FROM events
+             WHERE aggregate_type = 'client' AND aggregate_id = clients.client_id)
+        RETURNING 1
     )
-    SELECT (SELECT count(*) FROM account) + (SELECT count(*) FROM session)";
+    SELECT (SELECT count(*) FROM account) + (SELECT count(*) FROM session) + (SELECT count(*) FROM client)";
 
 #[derive(FromRow)]
 struct EventRow {
@@ -176,7 +182,7 @@ impl Rebuild for PostgresStore {
             })
             .await?;
         let keys = Keys(events.iter_mut().filter_map(key).collect());
-        let (mut accounts, mut sessions) = (vec![], vec![]);
+        let (mut accounts, mut sessions, mut clients) = (vec![], vec![], vec![]);
         let mut events = events.into_iter().map(|row| row.event(*kind)).peekable();
         while let Some(first) = events.next() {
             let stream = StreamId {
@@ -193,6 +199,7 @@ impl Rebuild for PostgresStore {
                 Some(Row::Session(session)) if session.has_row(now) => {
                     sessions.push(self.vault.seals.with_mac(*session));
                 }
+                Some(Row::Client(client)) => clients.push(self.vault.seals.with_mac(*client)),
                 Some(Row::Session(_)) | None => {}
             }
         }
@@ -201,6 +208,9 @@ impl Rebuild for PostgresStore {
         }
         for sessions in sessions.chunks(ROWS_AT_ONCE) {
             self.write_rows(&[], sessions).await?;
+        }
+        for clients in clients.chunks(ROWS_AT_ONCE) {
+            self.write_clients(clients).await?;
         }
         Ok(())
     }
@@ -253,6 +263,21 @@ impl PostgresStore {
                 transaction.commit().await
             })
             .await
+    }
+
+    /// Writes these rows of clients.
+    pub(super) async fn write_clients(
+        &self,
+        clients: &[WithMac<ClientRecord>],
+    ) -> Result<(), StoreError> {
+        self.connections
+            .ask(|pool| {
+                sqlx::query("SELECT write_clients($1)")
+                    .bind(client_rows(clients))
+                    .execute(pool)
+            })
+            .await?;
+        Ok(())
     }
 
     /// Runs a statement that counts and may read whole tables, without the limit that requests have.

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::connections::Connections;
 use crate::sealing::{Unopenable, subject_key_place};
-use crate::store::{shared_secret_place as place, signing_key_place, unreadable};
+use crate::store::{shared_secret_place as place, unreadable};
+use crate::tokens::KeyPurpose;
 
 /// The next page of keys, in order of their accounts.
 const PAGE: &str = r"
@@ -27,14 +28,8 @@ const RESEAL: &str = r"
       FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (name, was, renewed)
      WHERE s.name = n.name AND s.sealed = n.was";
 
-/// A key that was retired meanwhile stays without its private half.
-const RESEAL_SIGNING: &str = r"
-    UPDATE signing_keys k SET sealed = n.renewed
-      FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (kid, was, renewed)
-     WHERE k.kid = n.kid AND k.sealed = n.was";
-
 /// Names, the old sealed values, and the new sealed values.
-type Resealed<T> = (Vec<T>, Vec<Vec<u8>>, Vec<Vec<u8>>);
+pub(super) type Resealed<T> = (Vec<T>, Vec<Vec<u8>>, Vec<Vec<u8>>);
 
 #[async_trait]
 impl MasterKeyRotation for PostgresStore {
@@ -96,7 +91,9 @@ impl MasterKeyRotation for PostgresStore {
     }
 
     async fn finish_rotation(&self) -> Result<(), StoreError> {
-        self.reseal_signing_keys().await?;
+        for purpose in KeyPurpose::ALL {
+            self.reseal_signing_keys(purpose).await?;
+        }
         let secrets: Vec<(String, Vec<u8>)> = self
             .connections
             .ask(|pool| sqlx::query_as("SELECT name, sealed FROM shared_secrets").fetch_all(pool))
@@ -116,39 +113,8 @@ impl MasterKeyRotation for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn reseal_signing_keys(&self) -> Result<(), StoreError> {
-        const SELECT: &str =
-            "SELECT algorithm, kid, sealed FROM signing_keys WHERE sealed IS NOT NULL";
-        let keys: Vec<(String, String, Vec<u8>)> = self
-            .connections
-            .ask(|pool| sqlx::query_as(SELECT).fetch_all(pool))
-            .await?;
-        // A value that no master key opens is not a signing key of this service.
-        let keys = keys
-            .into_iter()
-            .filter(|(algorithm, kid, sealed)| {
-                let place = signing_key_place(algorithm, kid);
-                self.vault.master.open(&place, sealed).is_ok()
-            })
-            .map(|(algorithm, kid, sealed)| ((algorithm, kid), sealed));
-        let (names, was, renewed) = self.resealed(keys.collect(), |(algorithm, kid)| {
-            signing_key_place(algorithm, kid)
-        })?;
-        let kids: Vec<String> = names.into_iter().map(|(_, kid)| kid).collect();
-        self.connections
-            .ask(|pool| {
-                sqlx::query(RESEAL_SIGNING)
-                    .bind(&kids)
-                    .bind(&was)
-                    .bind(&renewed)
-                    .execute(pool)
-            })
-            .await?;
-        Ok(())
-    }
-
     /// The values that are not sealed under the new key yet, with their replacements.
-    fn resealed<T>(
+    pub(super) fn resealed<T>(
         &self,
         stored: Vec<(T, Vec<u8>)>,
         place: impl Fn(&T) -> String,

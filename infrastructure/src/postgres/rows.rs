@@ -5,12 +5,12 @@
 //! have to be in the order of the table's columns.
 
 use authlog_application::ports::{
-    Account, OpaqueTokenRecord, SessionRecord, StoreError, TokenDigest,
+    Account, ClientRecord, OpaqueTokenRecord, SessionRecord, StoreError, TokenDigest,
 };
 use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
-    AccountNumber, CredentialId, Email, PersonName, Phone, ResetId, Role, Rotation, SessionId,
-    UserId, Username, VerificationId,
+    AccountNumber, ClientId, CredentialId, Email, PersonName, Phone, ResetId, Role, Rotation,
+    SessionId, UserId, Username, VerificationId,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -18,10 +18,13 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::instants::StoredInstant;
+use crate::client_state::{client_state_from, client_state_text};
+use crate::consents::{consents_from, consents_text};
 use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, StoredStanding, WithMac};
 use crate::second_factors::{second_factors_from, second_factors_text};
 use crate::session_authentication::{authentication_from, authentication_text};
+use crate::session_grant::{GrantColumns, audience_text};
 use crate::store::unreadable;
 
 /// A row of `accounts`. The members stand in the order of the columns.
@@ -52,6 +55,7 @@ pub(super) struct AccountRow {
     #[serde(serialize_with = "as_bytea")]
     mac: Option<Vec<u8>>,
     second_factors: Option<String>,
+    consents: Option<String>,
 }
 
 /// A row of `sessions`. The members stand in the order of the columns. Queries that join an account rename the columns that
@@ -75,6 +79,28 @@ pub(super) struct SessionRow {
     #[serde(rename = "mac", serialize_with = "as_bytea")]
     session_mac: Option<Vec<u8>>,
     authentication: Option<String>,
+    client_id: Option<String>,
+    scopes: Option<String>,
+    audience: Option<String>,
+    parent: Option<Uuid>,
+}
+
+/// A row of `clients`. The members stand in the order of the columns.
+#[derive(Clone, FromRow, Serialize)]
+pub(super) struct ClientRow {
+    client_id: String,
+    version: i64,
+    state: Option<String>,
+    #[serde(serialize_with = "as_bytea")]
+    mac: Option<Vec<u8>>,
+}
+
+/// A client, and whether its row is behind its events.
+#[derive(Clone, FromRow)]
+pub(super) struct CheckedClientRow {
+    #[sqlx(flatten)]
+    row: ClientRow,
+    client_is_behind: bool,
 }
 
 /// A statement with its parameters.
@@ -114,7 +140,7 @@ macro_rules! accounts {
         $($with)+!(
             accounts a: user_id, version, number, username, email, name, phone, role, credential_id, session_epoch,
             reset_id, reset_expires_at, created_at, updated_at, email_verified, locked, kept_session, verification_id,
-            verification_email, verification_expires_at, recent_requests, mac, second_factors
+            verification_email, verification_expires_at, recent_requests, mac, second_factors, consents
         )
     };
 }
@@ -124,7 +150,27 @@ macro_rules! sessions {
     ($($with:tt)+) => {
         $($with)+!(
             sessions s: session_id, version, user_id, contract, epoch, rotation, generation, started_at, last_used_at,
-            expires_at, ended_at, rotated_at, mac, authentication
+            expires_at, ended_at, rotated_at, mac, authentication, client_id, scopes, audience, parent
+        )
+    };
+}
+
+/// Hands the columns of `clients`, in the order of the table, to such a macro.
+macro_rules! clients {
+    ($($with:tt)+) => {
+        $($with)+!(clients c: client_id, version, state, mac)
+    };
+}
+
+/// The columns of a [`CheckedClientRow`], of the table called `c`.
+macro_rules! checked_client_columns {
+    () => {
+        concat!(
+            $crate::postgres::rows::clients!($crate::store::aliased_columns),
+            ", coalesce((SELECT later.sequence FROM events later WHERE later.aggregate_type = 'client' \
+               AND later.aggregate_id = c.client_id AND later.sequence > c.version ORDER BY later.sequence DESC LIMIT 1), \
+               (SELECT later.sequence FROM event_log later WHERE later.aggregate_type = 'client' \
+               AND later.aggregate_id = c.client_id AND later.sequence > c.version ORDER BY later.sequence DESC LIMIT 1)) IS NOT NULL AS client_is_behind"
         )
     };
 }
@@ -240,22 +286,23 @@ macro_rules! upsert_sessions {
     };
 }
 
-/// Writes one session, whose members are the parameters from `$1` to `$14`. [`SessionRow::bound_to`] binds them.
+/// Writes one session, whose members are the parameters from `$1` to `$18`. [`SessionRow::bound_to`] binds them.
 macro_rules! upsert_session {
     () => {
         concat!(
             "INSERT INTO sessions (",
             $crate::postgres::rows::sessions!($crate::store::column_list),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
             $crate::postgres::rows::sessions!($crate::store::update_on_conflict)
         )
     };
 }
 
 pub(super) use {
-    account_columns, accounts, checked_account_columns, column_next_to_account,
-    columns_next_to_account, later_entry_of_session, session_columns, session_is_behind, sessions,
-    standing_columns, upsert_accounts, upsert_session, upsert_sessions,
+    account_columns, accounts, checked_account_columns, checked_client_columns, clients,
+    column_next_to_account, columns_next_to_account, later_entry_of_session, session_columns,
+    session_is_behind, sessions, standing_columns, upsert_accounts, upsert_session,
+    upsert_sessions,
 };
 
 /// A column holds a value that this program never writes.
@@ -296,6 +343,7 @@ impl From<&WithMac<Account>> for AccountRow {
             recent_requests: to_stored(account),
             mac: Some(mac.to_vec()),
             second_factors: second_factors_text(account),
+            consents: consents_text(account),
         }
     }
 }
@@ -360,6 +408,8 @@ impl TryFrom<AccountRow> for Stored<Account> {
                 .map_err(|_| foreign("accounts.recent_requests"))?,
             second_factors: second_factors_from(row.second_factors.as_deref())
                 .map_err(|_| foreign("accounts.second_factors"))?,
+            consents: consents_from(row.consents.as_deref())
+                .map_err(|_| foreign("accounts.consents"))?,
             created_at: row.created_at.known()?,
             updated_at: row.updated_at.known()?,
         };
@@ -389,6 +439,10 @@ impl SessionRow {
             .bind(self.rotated_at)
             .bind(self.session_mac)
             .bind(self.authentication)
+            .bind(self.client_id)
+            .bind(self.scopes)
+            .bind(self.audience)
+            .bind(self.parent)
     }
 }
 
@@ -409,6 +463,10 @@ impl From<&WithMac<SessionRecord>> for SessionRow {
             rotated_at: session.rotated_at.into(),
             session_mac: Some(mac.to_vec()),
             authentication: authentication_text(session),
+            client_id: session.grant.as_ref().map(|it| it.client.to_string()),
+            scopes: session.grant.as_ref().map(|it| it.scopes.to_string()),
+            audience: audience_text(session),
+            parent: session.parent().map(SessionId::as_uuid),
         }
     }
 }
@@ -422,6 +480,12 @@ impl TryFrom<SessionRow> for Stored<SessionRecord> {
             Some(name) => Some(rotation(name).ok_or_else(|| foreign("sessions.rotation"))?),
         };
         let started_at = row.started_at.known()?;
+        let grant = GrantColumns {
+            client: row.client_id.as_deref(),
+            scopes: row.scopes.as_deref(),
+            audience: row.audience.as_deref(),
+            parent: row.parent.map(SessionId::new),
+        };
         let session = SessionRecord {
             id: SessionId::new(row.session_id),
             version: row.session_version.cast_unsigned(),
@@ -441,11 +505,58 @@ impl TryFrom<SessionRow> for Stored<SessionRecord> {
             rotated_at: row.rotated_at.known()?,
             authentication: authentication_from(row.authentication.as_deref(), started_at)
                 .map_err(|_| foreign("sessions.authentication"))?,
+            grant: grant.grant().map_err(|_| foreign("sessions.audience"))?,
         };
         Ok(Self {
             row: session,
             mac: row.session_mac,
             is_behind: false,
+        })
+    }
+}
+
+impl From<&WithMac<ClientRecord>> for ClientRow {
+    fn from(WithMac { row: client, mac }: &WithMac<ClientRecord>) -> Self {
+        Self {
+            client_id: client.id.to_string(),
+            version: client.version.cast_signed(),
+            state: client_state_text(client),
+            mac: Some(mac.to_vec()),
+        }
+    }
+}
+
+impl ClientRow {
+    /// The id of the aggregate.
+    pub(super) fn id(&self) -> String {
+        self.client_id.clone()
+    }
+}
+
+impl TryFrom<ClientRow> for Stored<ClientRecord> {
+    type Error = StoreError;
+
+    fn try_from(row: ClientRow) -> Result<Self, StoreError> {
+        let client = ClientRecord {
+            id: ClientId::parse(&row.client_id).map_err(|_| foreign("clients.client_id"))?,
+            version: row.version.cast_unsigned(),
+            state: client_state_from(row.state.as_deref()).map_err(|_| foreign("clients.state"))?,
+        };
+        Ok(Self {
+            row: client,
+            mac: row.mac,
+            is_behind: false,
+        })
+    }
+}
+
+impl TryFrom<CheckedClientRow> for Stored<ClientRecord> {
+    type Error = StoreError;
+
+    fn try_from(checked: CheckedClientRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            is_behind: checked.client_is_behind,
+            ..checked.row.try_into()?
         })
     }
 }
@@ -479,6 +590,7 @@ impl TryFrom<CheckedAccountRow> for Stored<Account> {
     }
 }
 
+/// The parent of the session is in a row of its own.
 impl TryFrom<StandingRow> for StoredStanding {
     type Error = StoreError;
 
@@ -489,6 +601,7 @@ impl TryFrom<StandingRow> for StoredStanding {
                 ..row.session.try_into()?
             },
             account: row.account.try_into()?,
+            parent: None,
         })
     }
 }

@@ -30,12 +30,12 @@ const APPEND: &str = concat!(
     upsert_session!(),
     r" RETURNING 1), event AS (
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions)
-        VALUES ('session', $15, $16, $17, $18, $19::text::json, $20::text::json, $21)
+        VALUES ('session', $19, $20, $21, $22, $23::text::json, $24::text::json, $25)
         RETURNING 1
     )
-    SELECT begin_append(ARRAY[$22::uuid], $23, $24, $25, $26) AS server_time,
+    SELECT begin_append(ARRAY[$26::uuid], $27, $28, $29, $30) AS server_time,
            require_rows(ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session)], ARRAY[1, 1]::bigint[]),
-           apply_factor_changes($27)",
+           apply_factor_changes($31)",
 );
 
 /// The statement of [`APPEND_SEVERAL`], with further arrays, the columns that they become, further queries, and a condition for the
@@ -194,6 +194,7 @@ impl SessionAppend {
             requires_other_admin_than: None,
             accounts,
             sessions,
+            clients,
             credential: None,
             factors,
             opaque_token: None,
@@ -205,7 +206,8 @@ impl SessionAppend {
             && claims.is_empty()
             && released.is_empty()
             && mail.is_empty()
-            && accounts.is_empty();
+            && accounts.is_empty()
+            && clients.is_empty();
         match (events.as_slice(), sessions.as_slice(), held.as_slice()) {
             ([event], [_], [user]) if nothing_else && event.kind == AggregateKind::Session => {
                 Some(Self {

@@ -1,4 +1,4 @@
-//! Batched lookups of a session with its account.
+//! Batched lookups of a session with its account and its parent.
 
 use std::sync::Arc;
 
@@ -18,12 +18,14 @@ use super::rows::{
 use crate::sealing::StoredStanding;
 use crate::store::readable_row;
 
-/// Whether a session's row is behind its events is checked only if `$2` is set. Its entries in the log are always
-/// checked: an append proves the events, but not that none was deleted.
+/// The sessions `$1`, and the parents of those that have one.
+///
+/// Whether a session's row is behind its events is checked only if `$2` is set, or if it is a parent. Its entries in the log are
+/// always checked: an append proves the events, but not that none was deleted.
 const STANDINGS: &str = concat!(
     "SELECT ",
     session_columns!(),
-    ", CASE WHEN $2 THEN ",
+    ", CASE WHEN $2 OR s.session_id <> ALL($1) THEN ",
     session_is_behind!(),
     " ELSE ",
     later_entry_of_session!(),
@@ -32,7 +34,9 @@ const STANDINGS: &str = concat!(
     r"
       FROM sessions s
       JOIN accounts a ON a.user_id = s.user_id
-     WHERE s.session_id = ANY($1)"
+     WHERE s.session_id = ANY($1 || ARRAY(
+               SELECT child.parent FROM sessions child
+                WHERE child.session_id = ANY($1) AND child.parent IS NOT NULL))"
 );
 
 /// A session to look up.
@@ -108,9 +112,16 @@ fn standing(
     rows: &[StandingRow],
     session: SessionId,
 ) -> Result<Option<StoredStanding>, StoreError> {
-    let row = rows.iter().find(|row| row.session() == session);
-    let Some(row) = row else {
+    let row_of = |session| rows.iter().find(|row| row.session() == session).cloned();
+    let Some(row) = row_of(session) else {
         return Ok(None);
     };
-    readable_row(StoredStanding::try_from(row.clone()))
+    let Some(mut standing) = readable_row(StoredStanding::try_from(row))? else {
+        return Ok(None);
+    };
+    if let Some(row) = standing.session.row.parent().and_then(row_of) {
+        let parent = readable_row(StoredStanding::try_from(row))?;
+        standing.parent = parent.map(|parent| parent.session);
+    }
+    Ok(Some(standing))
 }

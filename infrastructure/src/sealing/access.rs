@@ -7,9 +7,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use authlog_application::ports::{
-    Account, CredentialRecord, Entropy, OpaqueTokenRecord, PasswordHash, SessionRecord,
-    SessionWithAccount, SignInRecord,
+    Account, ClientRecord, CredentialRecord, Entropy, OpaqueTokenRecord, PasswordHash,
+    SessionRecord, SessionWithAccount, SignInRecord,
 };
+use authlog_domain::session::ClientGrant;
 use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
     CredentialId, Email, PersonName, Phone, Rotation, Timestamp, UserId, Username,
@@ -20,6 +21,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{Sealer, Unopenable};
+use crate::client_state::client_state_text;
+use crate::consents::consents_text;
 use crate::second_factors::second_factors_text;
 use crate::session_authentication::authentication_text;
 
@@ -51,11 +54,13 @@ pub(crate) struct Stored<T> {
     pub(crate) is_behind: bool,
 }
 
-/// A session and its account as they were read.
+/// A session, its account and its parent as they were read.
 #[derive(Clone)]
 pub(crate) struct StoredStanding {
     pub(crate) session: Stored<SessionRecord>,
     pub(crate) account: Stored<Account>,
+    /// The session that it ends with, if it has one that was found.
+    pub(crate) parent: Option<Stored<SessionRecord>>,
 }
 
 /// A password hash to write.
@@ -143,11 +148,13 @@ impl AccessSeals {
         acceptable
     }
 
-    /// Accepts a session and its account as [`Self::accept`] does; `None` unless both are accepted.
+    /// Accepts a session and its account as [`Self::accept`] does; `None` unless both are accepted. A parent that is not accepted
+    /// counts as missing, so that the session is not live.
     pub(crate) fn accept_standing(&self, stored: StoredStanding) -> Option<SessionWithAccount> {
         Some(SessionWithAccount {
             session: self.accept(stored.session)?,
             account: self.accept(stored.account)?,
+            parent: stored.parent.and_then(|parent| self.accept(parent)),
         })
     }
 
@@ -344,6 +351,7 @@ impl GrantsAccess for Account {
             // They only limit requests for mail, and rows of earlier versions lack them (docs/adr/0007).
             recent_requests: _,
             second_factors: _,
+            consents: _,
             created_at,
             updated_at,
         } = self;
@@ -385,6 +393,10 @@ impl GrantsAccess for Account {
         if let Some(factors) = second_factors_text(self) {
             message.bytes(factors.as_bytes());
         }
+        // Likewise an account without consents.
+        if let Some(consents) = consents_text(self) {
+            message.bytes(b"consents").bytes(consents.as_bytes());
+        }
     }
 }
 
@@ -409,6 +421,7 @@ impl GrantsAccess for SessionRecord {
             expires_at,
             ended_at,
             authentication: _,
+            grant,
         } = self;
         message
             .bytes(b"session")
@@ -429,6 +442,43 @@ impl GrantsAccess for SessionRecord {
         if let Some(authentication) = authentication_text(self) {
             message.bytes(authentication.as_bytes());
         }
+        // Likewise a session of a person.
+        if let Some(grant) = grant {
+            let ClientGrant {
+                client,
+                scopes,
+                audience,
+                parent,
+            } = grant;
+            message
+                .bytes(b"grant")
+                .bytes(client.as_str().as_bytes())
+                .bytes(scopes.to_string().as_bytes())
+                .number(audience.len() as u64)
+                .optional(*parent, |message, parent| message.id(parent.as_uuid()));
+            for resource in audience {
+                message.bytes(resource.as_str().as_bytes());
+            }
+        }
+    }
+}
+
+impl GrantsAccess for ClientRecord {
+    fn place(&self) -> String {
+        format!("clients {}", self.id)
+    }
+
+    fn write_to(&self, message: &mut Message) {
+        let Self {
+            id,
+            version,
+            state: _,
+        } = self;
+        message
+            .bytes(b"client")
+            .bytes(id.as_str().as_bytes())
+            .number(*version)
+            .text(client_state_text(self).as_deref());
     }
 }
 

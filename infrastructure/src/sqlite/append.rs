@@ -9,7 +9,7 @@ use super::errors::{is_duplicate, store_error};
 use super::factors::change_factors;
 use super::mail_queue::write_mail;
 use super::rotation::sealing_key;
-use super::rows::{write_account, write_session};
+use super::rows::{write_account, write_client, write_session};
 use crate::leaf::{LeafInput, leaf_hash};
 use crate::sealing::{SealedCredential, SealedEvent, WithMac};
 use crate::store::{AppendPlan, ClaimDigest, Predecessor, in_time, unreadable};
@@ -282,6 +282,9 @@ fn write_attachments(
     }
     for row in &plan.sessions {
         rows.one(write_session(connection, row)?);
+    }
+    for row in &plan.clients {
+        rows.one(write_client(connection, row)?);
     }
     if let Some(erasure) = &plan.erasure {
         rows.others += erase(connection, erasure)? as u64;

@@ -7,7 +7,8 @@ use authlog_application::ports::{
     TokenDigest,
 };
 use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
-use rusqlite::{OptionalExtension, Params, Row, params};
+use authlog_projections::SessionRecord;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::SqliteStore;
 use super::errors::store_error;
@@ -15,7 +16,7 @@ use super::factors::{PASSKEY, PASSKEY_COLUMNS, PasskeyRow, factors_of, passkey, 
 use super::rows::{ACCOUNT, SESSION, SESSION_COLUMNS, account, opaque_token, session};
 use crate::sealing::{Stored, StoredStanding};
 use crate::store::{
-    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, SealedFactor, live_page, readable_row,
+    MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, SealedFactor, live_page, parents_of, readable_row,
 };
 
 /// The accounts after the place of the account `?1`, or of the one before it if no account ever had that number.
@@ -44,6 +45,11 @@ fn kept_session() -> String {
         "SELECT {SESSION} FROM accounts AS a JOIN sessions AS s ON s.session_id = a.kept_session
          WHERE a.user_id = ?1 AND s.user_id = ?1 AND s.epoch <> a.session_epoch AND s.session_id > ?2"
     )
+}
+
+/// The session `?1`.
+fn session_by_id() -> String {
+    format!("SELECT {SESSION} FROM sessions AS s WHERE s.session_id = ?1")
 }
 
 /// The condition that selects the claim to a spelling or, if there is none, the claim to its mailbox.
@@ -190,9 +196,24 @@ impl Directory for SqliteStore {
             "SELECT {SESSION}, {ACCOUNT} FROM sessions AS s JOIN accounts AS a ON a.user_id = s.user_id
              WHERE s.session_id = ?"
         );
+        let id = session.to_string();
         let found = self
-            .find(sql, [session.to_string()], |row| standing(row, 0))
-            .await?;
+            .readers
+            .read(move |connection| {
+                let found = connection
+                    .prepare_cached(&sql)?
+                    .query_row([id], |row| standing(row, 0))
+                    .optional()?;
+                let Some(mut found) = found else {
+                    return Ok(None);
+                };
+                if let Some(parent) = found.session.row.parent() {
+                    found.parent = session_of(connection, parent)?;
+                }
+                Ok(Some(found))
+            })
+            .await;
+        let found = readable_row(found)?.flatten();
         Ok(found.and_then(|standing| self.vault.seals.accept_standing(standing)))
     }
 
@@ -220,16 +241,17 @@ impl Directory for SqliteStore {
                     kept.query_row(params![user, after], |row| Ok(session(row, 0)))
                         .optional()?,
                 );
-                Ok(rows)
+                let has_more = rows.len() >= MAX_PAGE_SESSIONS;
+                let found = readable_rows(rows);
+                let mut parents = Vec::new();
+                for parent in found.as_deref().map(parents_of).unwrap_or_default() {
+                    parents.extend(session_of(connection, parent)?.map(|it| it.row));
+                }
+                Ok((found, parents, has_more))
             })
             .await?;
-        let has_more = rows.len() >= MAX_PAGE_SESSIONS;
-        Ok(live_page(
-            readable_rows(rows)?,
-            has_more,
-            now,
-            limit as usize,
-        ))
+        let (found, parents, has_more) = rows;
+        Ok(live_page(found?, &parents, has_more, now, limit as usize))
     }
 
     async fn may_have_other_sessions(
@@ -389,12 +411,25 @@ fn readable_rows<T>(rows: Vec<rusqlite::Result<Stored<T>>>) -> Result<Vec<T>, St
         .collect()
 }
 
-/// The session whose [`SESSION`] columns begin at `first`, with its account's after them.
+/// The session whose [`SESSION`] columns begin at `first`, with its account's after them. Its parent is not read.
 fn standing(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredStanding> {
     Ok(StoredStanding {
         session: session(row, first)?,
         account: account(row, first + SESSION_COLUMNS)?,
+        parent: None,
     })
+}
+
+/// The session with this id. `None` if there is none, or if its row cannot be read.
+fn session_of(
+    connection: &Connection,
+    id: SessionId,
+) -> rusqlite::Result<Option<Stored<SessionRecord>>> {
+    let mut select = connection.prepare_cached(&session_by_id())?;
+    let row = select
+        .query_row([id.to_string()], |row| Ok(session(row, 0).ok()))
+        .optional()?;
+    Ok(row.flatten())
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::SqliteStore;
 use super::erasure::is_erased;
 use super::errors::store_error;
 use super::rebuild::{model_of, write_rows};
-use super::rows::{ACCOUNT, SESSION, account, session};
+use super::rows::{ACCOUNT, CLIENT, SESSION, account, client, session};
 use super::seals::{opaque_tokens_after, stored_credential};
 use crate::doctor::{
     Examinable, LogEntry, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StoredFactor,
@@ -371,6 +371,11 @@ fn read_derived(connection: &Connection, reading: &mut Reading) -> Result<()> {
     let by_id = format!("SELECT {SESSION} FROM sessions AS s WHERE s.session_id = ?");
     reading.sessions = look_up(connection, &by_id, &sessions, |row| {
         row_or_finding(session(row, 0))
+    })?;
+    let clients = reading.ids_of(AggregateKind::Client);
+    let by_id = format!("SELECT {CLIENT} FROM clients AS c WHERE c.client_id = ?");
+    reading.clients = look_up(connection, &by_id, &clients, |row| {
+        row_or_finding(client(row))
     })?;
     let by_id =
         "SELECT user_id, credential_id, sealed, password_hash FROM credentials WHERE user_id = ?";

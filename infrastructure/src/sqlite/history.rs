@@ -2,7 +2,7 @@
 
 use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{HistoryFilter, HistoryPage, PastEvent, StoreError};
-use authlog_domain::{AggregateKind, SessionId, Timestamp, UserId};
+use authlog_domain::{AggregateKind, ClientId, SessionId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
@@ -27,6 +27,16 @@ const SELECT: &str = "
 const ORIGIN: &str = "
     SELECT NULL, recorded_at, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata
     FROM events WHERE aggregate_type = 'session' AND aggregate_id = ?2 AND sequence = 1 AND user_id = ?1";
+
+/// The events of a client: a range of the stream, and so of its unique index.
+const OF_CLIENT: &str = "
+    SELECT l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
+        e.payload, e.metadata
+    FROM events AS e
+    LEFT JOIN event_log AS l ON l.log_index = e.position AND l.aggregate_type = e.aggregate_type
+        AND l.aggregate_id = e.aggregate_id AND l.sequence = e.sequence
+    WHERE e.aggregate_type = 'client' AND e.aggregate_id = ? AND e.sequence > ?
+    ORDER BY e.sequence LIMIT ?";
 
 impl_history!(SqliteStore);
 
@@ -60,6 +70,23 @@ impl SealedHistory for SqliteStore {
                     events.extend(event.optional()?);
                 }
                 Ok(events)
+            })
+            .await
+    }
+
+    async fn events_of_client(
+        &self,
+        client: &ClientId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<PastEvent>, StoreError> {
+        let (id, after) = (client.to_string(), i64::try_from(after).unwrap_or(i64::MAX));
+        self.page_readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(OF_CLIENT)?
+                    .query_map(params![id, after, limit], past_event)?
+                    .collect()
             })
             .await
     }

@@ -6,6 +6,7 @@
 
 mod append;
 mod checkpoint;
+mod clients;
 mod connection;
 mod directory;
 mod doctor;

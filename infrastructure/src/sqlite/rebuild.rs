@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use authlog_application::ports::{Rebuild, StoreError, StreamId, StreamRange};
 use authlog_domain::{AggregateKind, Timestamp};
-use authlog_projections::{Account, Row as ModelRow, SessionRecord};
+use authlog_projections::{Account, ClientRecord, Row as ModelRow, SessionRecord};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::SqliteStore;
 use super::erasure::is_erased;
 use super::errors::{malformed, store_error};
 use super::event_store::stored_events;
-use super::rows::{write_account, write_session};
+use super::rows::{write_account, write_client, write_session};
 use crate::sealing::WithMac;
 use crate::store::unreadable;
 
@@ -60,7 +60,8 @@ impl Rebuild for SqliteStore {
     async fn remove_orphans(&self) -> Answer<u64> {
         let accounts = self.remove_orphans_of(AggregateKind::User).await?;
         let sessions = self.remove_orphans_of(AggregateKind::Session).await?;
-        Ok(accounts + sessions)
+        let clients = self.remove_orphans_of(AggregateKind::Client).await?;
+        Ok(accounts + sessions + clients)
     }
 }
 
@@ -79,7 +80,7 @@ impl SqliteStore {
             let events = self.vault.open(stream, events, self).await?;
             let row = authlog_projections::row(stream.kind, &events).map_err(unreadable)?;
             let row = row.filter(|row| match row {
-                ModelRow::Account(_) => true,
+                ModelRow::Account(_) | ModelRow::Client(_) => true,
                 ModelRow::Session(session) => session.has_row(now),
             });
             rows.extend(row.map(|row| self.with_mac(row)));
@@ -94,6 +95,7 @@ impl SqliteStore {
         match row {
             ModelRow::Account(row) => RowWithMac::Account(seals.with_mac(*row)),
             ModelRow::Session(row) => RowWithMac::Session(seals.with_mac(*row)),
+            ModelRow::Client(row) => RowWithMac::Client(seals.with_mac(*row)),
         }
     }
 
@@ -172,28 +174,27 @@ fn streams_within(connection: &Connection, stretch: &StreamRange) -> Result<Vec<
 }
 
 /// A row to write, with its MAC.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a row is written right after it was computed"
-)]
 pub(super) enum RowWithMac {
     Account(WithMac<Account>),
     Session(WithMac<SessionRecord>),
+    Client(WithMac<ClientRecord>),
 }
 
 /// Writes these rows, except those of accounts that were erased since their events were read.
 pub(super) fn write_rows(connection: &Connection, rows: &[RowWithMac]) -> Result<()> {
     for row in rows {
         let user = match row {
-            RowWithMac::Account(it) => it.row.id,
-            RowWithMac::Session(it) => it.row.user,
+            RowWithMac::Account(it) => Some(it.row.id),
+            RowWithMac::Session(it) => Some(it.row.user),
+            RowWithMac::Client(_) => None,
         };
-        if is_erased(connection, user)? {
+        if user.map_or(Ok(false), |user| is_erased(connection, user))? {
             continue;
         }
         match row {
             RowWithMac::Account(row) => write_account(connection, row)?,
             RowWithMac::Session(row) => write_session(connection, row)?,
+            RowWithMac::Client(row) => write_client(connection, row)?,
         };
     }
     Ok(())
@@ -204,27 +205,36 @@ pub(super) fn write_rows(connection: &Connection, rows: &[RowWithMac]) -> Result
 pub(super) struct Model {
     pub(super) table: &'static str,
     pub(super) key: &'static str,
+    /// Whether the row `r` belongs to an account that was erased.
+    of_erased: &'static str,
 }
 
 /// The table with the rows of a kind of aggregate.
 pub(super) const fn model_of(kind: AggregateKind) -> Option<Model> {
-    let (table, key) = match kind {
-        AggregateKind::User => ("accounts", "user_id"),
-        AggregateKind::Session => ("sessions", "session_id"),
+    const OF_ERASED: &str =
+        "r.user_id IN (SELECT e.user_id FROM events AS e WHERE e.event_type = 'UserErased')";
+    let (table, key, of_erased) = match kind {
+        AggregateKind::User => ("accounts", "user_id", OF_ERASED),
+        AggregateKind::Session => ("sessions", "session_id", OF_ERASED),
+        AggregateKind::Client => ("clients", "client_id", "FALSE"),
         AggregateKind::RefusedLogins => return None,
     };
-    Some(Model { table, key })
+    Some(Model {
+        table,
+        key,
+        of_erased,
+    })
 }
 
-/// Whether the account to which the row `r` belongs was erased.
-const OF_ERASED: &str =
-    "r.user_id IN (SELECT e.user_id FROM events AS e WHERE e.event_type = 'UserErased')";
-
 fn orphans(connection: &Connection, kind: AggregateKind, model: Model) -> Result<Vec<String>> {
-    let Model { table, key } = model;
+    let Model {
+        table,
+        key,
+        of_erased,
+    } = model;
     let sql = format!(
         "SELECT {key} FROM {table} AS r WHERE NOT EXISTS
-         (SELECT 1 FROM events AS e WHERE e.aggregate_type = ? AND e.aggregate_id = r.{key}) OR {OF_ERASED}"
+         (SELECT 1 FROM events AS e WHERE e.aggregate_type = ? AND e.aggregate_id = r.{key}) OR {of_erased}"
     );
     connection
         .prepare_cached(&sql)?
@@ -238,10 +248,14 @@ fn remove(
     model: Model,
     ids: &[String],
 ) -> Result<u64> {
-    let Model { table, key } = model;
+    let Model {
+        table,
+        key,
+        of_erased,
+    } = model;
     let sql = format!(
         "DELETE FROM {table} AS r WHERE {key} = ?2 AND (NOT EXISTS
-         (SELECT 1 FROM events AS e WHERE e.aggregate_type = ?1 AND e.aggregate_id = ?2) OR {OF_ERASED})"
+         (SELECT 1 FROM events AS e WHERE e.aggregate_type = ?1 AND e.aggregate_id = ?2) OR {of_erased})"
     );
     let mut delete = connection.prepare_cached(&sql)?;
     let mut removed = 0;

@@ -8,13 +8,15 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use super::SqliteStore;
 use super::errors::store_error;
 use super::rows::id;
+use super::signing_keys::{SigningKeyName, private_halves, reseal};
 use crate::sealing::{Fingerprint, Unopenable, subject_key_place};
 use crate::store::{shared_secret_place as place, signing_key_place, unreadable};
+use crate::tokens::KeyPurpose;
 
 type Answer<T> = std::result::Result<T, StoreError>;
 
 /// A name, the old sealed value, and the new sealed value.
-type Resealed<T> = (T, Vec<u8>, Vec<u8>);
+pub(super) type Resealed<T> = (T, Vec<u8>, Vec<u8>);
 
 #[async_trait]
 impl MasterKeyRotation for SqliteStore {
@@ -66,16 +68,15 @@ impl MasterKeyRotation for SqliteStore {
     async fn finish_rotation(&self) -> Answer<()> {
         let secrets = self.readers.read(secrets).await?;
         let changed = self.resealed(secrets, |name| place(name))?;
-        let mut keys = self.readers.read(signing_keys).await?;
-        // A value that no master key opens is not a signing key of this service.
-        keys.retain(|((algorithm, kid), sealed)| {
-            let place = signing_key_place(algorithm, kid);
-            self.vault.master.open(&place, sealed).is_ok()
-        });
-        let keys = self.resealed(keys, |(algorithm, kid)| signing_key_place(algorithm, kid))?;
+        let mut keys = Vec::new();
+        for purpose in KeyPurpose::ALL {
+            keys.push((purpose, self.resealed_signing_keys(purpose).await?));
+        }
         self.writer
             .write(move |connection| {
-                write_signing_keys(connection, &keys).map_err(store_error)?;
+                for (purpose, keys) in &keys {
+                    reseal(connection, *purpose, keys).map_err(store_error)?;
+                }
                 write_secrets(connection, &changed).map_err(store_error)
             })
             .await
@@ -83,6 +84,23 @@ impl MasterKeyRotation for SqliteStore {
 }
 
 impl SqliteStore {
+    async fn resealed_signing_keys(
+        &self,
+        purpose: KeyPurpose,
+    ) -> Answer<Vec<Resealed<SigningKeyName>>> {
+        let place = |algorithm: &str, kid: &str| signing_key_place(purpose, algorithm, kid);
+        let mut keys = self
+            .readers
+            .read(move |connection| private_halves(connection, purpose))
+            .await?;
+        // A value that no master key opens is not a signing key of this service.
+        keys.retain(|((algorithm, kid), sealed)| {
+            let opened = self.vault.master.open(&place(algorithm, kid), sealed);
+            opened.is_ok()
+        });
+        self.resealed(keys, |(algorithm, kid)| place(algorithm, kid))
+    }
+
     /// The values that are not sealed under the new key yet, with their replacements.
     fn resealed<T>(
         &self,
@@ -156,27 +174,6 @@ fn write_secrets(connection: &Connection, changed: &[Resealed<String>]) -> Resul
     let mut update = connection.prepare_cached(UPDATE)?;
     for (name, was, renewed) in changed {
         update.execute(params![name, was, renewed])?;
-    }
-    Ok(())
-}
-
-/// The algorithm and the name of a signing key.
-type SigningKeyName = (String, String);
-
-/// The private halves of signing keys.
-fn signing_keys(connection: &Connection) -> Result<Vec<(SigningKeyName, Vec<u8>)>> {
-    connection
-        .prepare_cached("SELECT algorithm, kid, sealed FROM signing_keys WHERE sealed IS NOT NULL")?
-        .query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?
-        .collect()
-}
-
-/// A key that was retired meanwhile stays without its private half.
-fn write_signing_keys(connection: &Connection, changed: &[Resealed<SigningKeyName>]) -> Result<()> {
-    const UPDATE: &str = "UPDATE signing_keys SET sealed = ?3 WHERE kid = ?1 AND sealed = ?2";
-    let mut update = connection.prepare_cached(UPDATE)?;
-    for ((_, kid), was, renewed) in changed {
-        update.execute(params![kid, was, renewed])?;
     }
     Ok(())
 }

@@ -3,19 +3,22 @@
 use authlog_application::ports::{OpaqueTokenRecord, TokenDigest};
 use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
-    AccountNumber, CredentialId, Email, PersonName, Phone, ResetId, Role, SessionId, Timestamp,
-    UserId, Username, VerificationId,
+    AccountNumber, ClientId, CredentialId, Email, PersonName, Phone, ResetId, Role, SessionId,
+    Timestamp, UserId, Username, VerificationId,
 };
-use authlog_projections::{Account, SessionRecord};
+use authlog_projections::{Account, ClientRecord, SessionRecord};
 use rusqlite::{Connection, Result, Row, ToSql};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::errors::malformed;
+use crate::client_state::{client_state_from, client_state_text};
+use crate::consents::{consents_from, consents_text};
 use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, WithMac};
 use crate::second_factors::{second_factors_from, second_factors_text};
 use crate::session_authentication::{authentication_from, authentication_text};
+use crate::session_grant::{GrantColumns, audience_text};
 use crate::store::{aliased_columns, column_list, update_on_conflict};
 
 /// Declares a table of read-model rows by the list of its columns, each with the value that is written to it.
@@ -85,6 +88,7 @@ table! {
         recent_requests: to_stored(row),
         mac: mac,
         second_factors: second_factors_text(row),
+        consents: consents_text(row),
     }
 }
 
@@ -106,11 +110,26 @@ table! {
         rotated_at: row.rotated_at.unix_millis(),
         mac: mac,
         authentication: authentication_text(row),
+        client_id: row.grant.as_ref().map(|grant| grant.client.as_str()),
+        scopes: row.grant.as_ref().map(|grant| grant.scopes.to_string()),
+        audience: audience_text(row),
+        parent: row.parent().map(|parent| parent.to_string()),
+    }
+}
+
+table! {
+    clients c of "client": CLIENT, write_client;
+    row: ClientRecord, mac;
+    {
+        client_id: row.id.as_str(),
+        version: row.version as i64,
+        state: client_state_text(row),
+        mac: mac,
     }
 }
 
 /// The number of columns of [`SESSION`].
-pub(super) const SESSION_COLUMNS: usize = 15;
+pub(super) const SESSION_COLUMNS: usize = 19;
 
 /// The account whose [`ACCOUNT`] columns begin at `first`.
 pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Stored<Account>> {
@@ -123,6 +142,7 @@ pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Stored<Account>> {
     let version = version(row, first + 1)?;
     let recent_requests = row.get_ref(first + 20)?.as_str_or_null()?;
     let second_factors = row.get_ref(first + 22)?.as_str_or_null()?;
+    let consents = row.get_ref(first + 23)?.as_str_or_null()?;
     let account = Account {
         id: id(row, first, UserId::parse)?,
         version,
@@ -156,11 +176,12 @@ pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Stored<Account>> {
             .map_err(|error| malformed(first + 20, error))?,
         second_factors: second_factors_from(second_factors)
             .map_err(|error| malformed(first + 22, error))?,
+        consents: consents_from(consents).map_err(|error| malformed(first + 23, error))?,
     };
     Ok(Stored {
         row: account,
         mac: row.get(first + 21)?,
-        is_behind: row.get(first + 23)?,
+        is_behind: row.get(first + 24)?,
     })
 }
 
@@ -169,6 +190,12 @@ pub(super) fn session(row: &Row<'_>, first: usize) -> Result<Stored<SessionRecor
     let ended_at: Option<i64> = row.get(first + 10)?;
     let started_at = timestamp(row, first + 7)?;
     let authentication = row.get_ref(first + 13)?.as_str_or_null()?;
+    let grant = GrantColumns {
+        client: row.get_ref(first + 14)?.as_str_or_null()?,
+        scopes: row.get_ref(first + 15)?.as_str_or_null()?,
+        audience: row.get_ref(first + 16)?.as_str_or_null()?,
+        parent: optional(row, first + 17, SessionId::parse)?,
+    };
     let session = SessionRecord {
         id: id(row, first, SessionId::parse)?,
         version: version(row, first + 1)?,
@@ -184,11 +211,29 @@ pub(super) fn session(row: &Row<'_>, first: usize) -> Result<Stored<SessionRecor
         rotated_at: timestamp(row, first + 11)?,
         authentication: authentication_from(authentication, started_at)
             .map_err(|error| malformed(first + 13, error))?,
+        grant: grant
+            .grant()
+            .map_err(|error| malformed(first + 14, error))?,
     };
     Ok(Stored {
         row: session,
         mac: row.get(first + 12)?,
-        is_behind: row.get(first + 14)?,
+        is_behind: row.get(first + 18)?,
+    })
+}
+
+/// The client of a row of [`CLIENT`] columns.
+pub(super) fn client(row: &Row<'_>) -> Result<Stored<ClientRecord>> {
+    let state = client_state_from(row.get_ref(2)?.as_str_or_null()?);
+    let client = ClientRecord {
+        id: id(row, 0, |text| ClientId::parse(text).ok())?,
+        version: version(row, 1)?,
+        state: state.map_err(|error| malformed(2, error))?,
+    };
+    Ok(Stored {
+        row: client,
+        mac: row.get(3)?,
+        is_behind: row.get(4)?,
     })
 }
 

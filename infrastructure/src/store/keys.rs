@@ -11,7 +11,7 @@ use super::{owner, unreadable};
 use crate::sealing::{
     AccessSeals, MasterKeys, SubjectKey, SubjectKeyCache, Unopenable, open_payload,
 };
-use crate::tokens::RetiredKeys;
+use crate::tokens::{KeyPurpose, RetiredKeys};
 
 /// A store of the wrapped keys of accounts.
 pub(crate) trait WrappedKeys: Sync {
@@ -187,8 +187,11 @@ pub(crate) fn shared_secret_place(name: &str) -> String {
     format!("shared-secret/{name}")
 }
 
-/// The context in which a signing key is sealed. It keeps a sealed key from being used as another key or with another
-/// algorithm.
-pub(crate) fn signing_key_place(algorithm: &str, kid: &str) -> String {
-    format!("signing-key/{algorithm}/{kid}")
+/// The context in which a signing key is sealed. It keeps a sealed key from being used as another key, with another algorithm
+/// or for another purpose.
+pub(crate) fn signing_key_place(purpose: KeyPurpose, algorithm: &str, kid: &str) -> String {
+    match purpose {
+        KeyPurpose::Access => format!("signing-key/{algorithm}/{kid}"),
+        KeyPurpose::IdToken => format!("id-token-key/{algorithm}/{kid}"),
+    }
 }

@@ -2,9 +2,8 @@
 
 use authlog_application::RequestContext;
 use authlog_application::ports::{LeafHash, LogCursor, LoggedEvent, RecordedEvent, StoreError};
-use authlog_domain::{AggregateKind, Timestamp, UserId};
+use authlog_domain::{AggregateKind, Timestamp};
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::{owner, unreadable};
 use crate::sealing::open_payload;
@@ -40,10 +39,11 @@ impl LogRow {
             metadata: self.metadata,
         };
         let opened = kind.map(|kind| open_payload(kind, &mut event, None));
-        let user = owner(&event)
-            .ok()
-            .filter(|_| matches!(opened, Some(Ok(()))));
-        if user.is_none() {
+        let user = owner(&event).ok();
+        // Every event has an account, except those of clients.
+        let has_owner = user.is_some() || kind == Some(AggregateKind::Client);
+        let is_readable = has_owner && matches!(opened, Some(Ok(())));
+        if !is_readable {
             event.payload = Value::Null;
         }
         if let Some(metadata) = event.metadata.as_object_mut() {
@@ -55,7 +55,7 @@ impl LogRow {
             leaf_hash: leaf_hash(self.leaf_hash)?,
             log_index: u64::try_from(self.log_index).map_err(unreadable)?,
             recorded_at: self.recorded_at,
-            user: user.unwrap_or(UserId::new(Uuid::nil())),
+            user: user.filter(|_| is_readable),
             event,
         })
     }

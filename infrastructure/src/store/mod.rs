@@ -20,12 +20,13 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Directory, Doctor, EventLog, EventStore, Health, History, Housekeeping, MailGate, MailQueue,
-    MasterKeyRotation, Rebuild, ResetRequests, RevocationSource, SharedSecrets, StoreError,
+    Clients, Directory, Doctor, EventLog, EventStore, Health, History, Housekeeping, MailGate,
+    MailQueue, MasterKeyRotation, Rebuild, ResetRequests, RevocationSource, SharedSecrets,
+    StoreError,
 };
 use authlog_domain::Timestamp;
 
-use crate::tokens::{KeyRecord, SigningKeys};
+use crate::tokens::{KeyPurpose, KeyRecord, SigningKeys};
 use crate::transparency::{LogRecords, LogTree, SchemaCheck};
 
 pub(crate) use claims::{ClaimDigest, Pepper};
@@ -34,7 +35,7 @@ use errors::owner;
 pub(crate) use errors::{readable_row, unreadable};
 pub(crate) use factors::{SealedFactor, SealedFactorChange, SealedFactorChangeKind};
 pub(crate) use keys::{KeyVault, WrappedKeys, shared_secret_place, signing_key_place};
-pub(crate) use live_sessions::{MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page};
+pub(crate) use live_sessions::{MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, parents_of};
 pub(crate) use log_row::{AtCursor, LogRow, leaf_hash};
 pub(crate) use mail::{LONGEST_POSTPONEMENT, MailEntry};
 pub(crate) use opening::check_keys;
@@ -65,6 +66,7 @@ union! {
         History,
         Doctor,
         Directory,
+        Clients,
         RevocationSource,
         ResetRequests,
         MailQueue,
@@ -82,18 +84,23 @@ union! {
         SchemaCheck,
 }
 
-/// The keys that sign tokens. All nodes of one store use the same set, which is sealed under the master key.
+/// The keys that sign tokens. All nodes of one store use the same set for each purpose. It is sealed under the master key.
 #[async_trait]
 pub trait SigningKeyStore: Send + Sync {
-    /// Every key, retired ones included, and the number of the last change. Keys that cannot be used are left out of the
-    /// keys and listed among the faults.
-    async fn signing_keys(&self, now: Timestamp) -> Result<SigningKeys, StoreError>;
+    /// Every key of this purpose, retired ones included, and the number of the last change. Keys that cannot be used are left
+    /// out of the keys and listed among the faults.
+    async fn signing_keys(
+        &self,
+        purpose: KeyPurpose,
+        now: Timestamp,
+    ) -> Result<SigningKeys, StoreError>;
 
-    /// Writes new and changed keys, all or none, if no change was made since the one with the number `after`. Returns
-    /// whether they were written. Also removes the rows of keys named in `removed` that cannot be used, and a key from
-    /// the time before there was a set of keys.
+    /// Writes new and changed keys of this purpose, all or none, if no change was made since the one with the number `after`.
+    /// Returns whether they were written. Also removes the rows of keys named in `removed` that cannot be used, and a key of
+    /// access tokens from the time before there was a set of keys.
     async fn change_signing_keys(
         &self,
+        purpose: KeyPurpose,
         after: i64,
         changed: &[KeyRecord],
         removed: &[String],

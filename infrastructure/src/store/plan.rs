@@ -2,7 +2,7 @@
 
 use authlog_application::ports::{OpaqueTokenRecord, TooLate};
 use authlog_domain::{AggregateKind, ResetId, UserId};
-use authlog_projections::{Account, SessionRecord};
+use authlog_projections::{Account, ClientRecord, SessionRecord};
 use tokio::time::Instant;
 
 use super::claims::ClaimDigest;
@@ -40,6 +40,8 @@ pub(crate) struct AppendPlan {
     pub(crate) accounts: Vec<WithMac<Account>>,
     /// The sessions' rows after the events.
     pub(crate) sessions: Vec<WithMac<SessionRecord>>,
+    /// The clients' rows after the events.
+    pub(crate) clients: Vec<WithMac<ClientRecord>>,
     /// The password hash that the events refer to.
     pub(crate) credential: Option<SealedCredential>,
     /// The changes of second factors.

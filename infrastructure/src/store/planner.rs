@@ -48,6 +48,7 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
             requires_other_admin_than: append.requires_other_admin_than,
             accounts: vec![],
             sessions: vec![],
+            clients: vec![],
             credential,
             factors: vec![],
             opaque_token: append.opaque_token.map(|it| vault.seals.with_mac(it)),
@@ -72,6 +73,9 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
         let Some(first) = staged.new.first() else {
             return Ok(());
         };
+        if staged.stream.kind == AggregateKind::Client {
+            return self.add_stream_of_client(staged);
+        }
         let user = owner(first)?;
         if staged.stream.kind == AggregateKind::User && staged.base.version() == 0 {
             self.add_subject_key(user)?;
@@ -82,6 +86,13 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
             let entry = self.mail_entry(user, &notifiable, key.as_ref())?;
             self.plan.add_mail(entry);
         }
+        self.add_row(staged)
+    }
+
+    /// The events of a client belong to no account: there is nothing to seal, no owner to mail to, and no account that could be
+    /// erased meanwhile.
+    fn add_stream_of_client(&mut self, staged: &StagedStream) -> Result<(), StoreError> {
+        self.add_events(staged, None)?;
         self.add_row(staged)
     }
 
@@ -175,6 +186,7 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
                 self.plan.accounts.push(seals.with_mac(*row));
             }
             Some(Row::Session(row)) => self.plan.sessions.push(seals.with_mac(*row)),
+            Some(Row::Client(row)) => self.plan.clients.push(seals.with_mac(*row)),
             None => {}
         }
         Ok(())

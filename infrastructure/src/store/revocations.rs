@@ -53,7 +53,9 @@ pub(crate) fn revocation(
             None if kind == Some(EventKind::RoleChanged) => Ok(None),
             None => Err(unreadable(EndsNothingKnown)),
         },
-        Some(AggregateKind::RefusedLogins) | None => Err(unreadable(EndsNothingKnown)),
+        Some(AggregateKind::RefusedLogins | AggregateKind::Client) | None => {
+            Err(unreadable(EndsNothingKnown))
+        }
     }
 }
 

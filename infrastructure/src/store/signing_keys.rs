@@ -5,10 +5,11 @@ use authlog_domain::Timestamp;
 
 use super::keys::{KeyVault, shared_secret_place, signing_key_place};
 use super::unreadable;
-use crate::tokens::{KeyLedger, KeyRecord, KeyRow, KeyTimes, SigningKeys, judge};
+use crate::tokens::{KeyLedger, KeyPurpose, KeyRecord, KeyRow, KeyTimes, SigningKeys, judge};
 
-/// The stored set of signing keys, read in one snapshot.
+/// The stored set of signing keys of one purpose, read in one snapshot.
 pub(crate) struct StoredKeys {
+    pub(crate) purpose: KeyPurpose,
     pub(crate) rows: Vec<KeyRow>,
     pub(crate) number: i64,
     /// The ledger, sealed.
@@ -34,11 +35,12 @@ impl KeyVault {
     ) -> Result<SigningKeys, StoreError> {
         let ledger = self.open_ledger(stored)?;
         let open = |row: &KeyRow| {
-            let place = signing_key_place(&row.algorithm, &row.kid);
+            let place = signing_key_place(stored.purpose, &row.algorithm, &row.kid);
             self.master.open(&place, row.sealed.as_deref()?).ok()
         };
         let was_retired = |kid: &str| self.retired_keys.contains(kid);
         let found = judge(
+            stored.purpose,
             &stored.rows,
             stored.number,
             ledger.as_ref(),
@@ -56,7 +58,7 @@ impl KeyVault {
     }
 
     fn open_ledger(&self, stored: &StoredKeys) -> Result<Option<KeyLedger>, StoreError> {
-        let place = shared_secret_place(KeyLedger::NAME);
+        let place = shared_secret_place(stored.purpose.ledger());
         let Some(sealed) = &stored.ledger else {
             return Ok(None);
         };
@@ -89,7 +91,7 @@ impl KeyVault {
                 row.times == Some(times) && row.sealed.is_some() == key.private.is_some()
             });
             if !is_written {
-                rows.push((self.row_of_key(key)?, times));
+                rows.push((self.row_of_key(stored.purpose, key)?, times));
             }
         }
         rows.sort_by_key(|(row, _)| row.is_newest);
@@ -102,7 +104,7 @@ impl KeyVault {
         let ledger =
             KeyLedger::following(before.as_ref(), stored.number.saturating_add(1), &keys, now);
         let ledger = serde_json::to_vec(&ledger).map_err(unreadable)?;
-        let place = shared_secret_place(KeyLedger::NAME);
+        let place = shared_secret_place(stored.purpose.ledger());
         let ledger = self.master.seal(&place, &ledger, &*self.entropy);
         Ok(KeyChange {
             rows,
@@ -111,8 +113,8 @@ impl KeyVault {
         })
     }
 
-    fn row_of_key(&self, key: &KeyRecord) -> Result<KeyRow, StoreError> {
-        let place = signing_key_place(key.algorithm.as_str(), &key.kid);
+    fn row_of_key(&self, purpose: KeyPurpose, key: &KeyRecord) -> Result<KeyRow, StoreError> {
+        let place = signing_key_place(purpose, key.algorithm.as_str(), &key.kid);
         let private = key.private.as_ref();
         let sealed = private.map(|private| self.master.seal(&place, private, &*self.entropy));
         Ok(KeyRow {

@@ -19,8 +19,9 @@ const SEALING_LABEL: &[u8] = b"authlog.v1.second-factor-values\0";
 const RECOVERY_LABEL: &[u8] = b"authlog.v1.recovery-code\0";
 const CREDENTIAL_LABEL: &[u8] = b"authlog.v1.passkey-credential\0";
 
-/// The longest sealed value that is opened, in characters. Those of this program have about 400.
-const MAX_LENGTH: usize = 2048;
+/// The longest sealed value that is opened, in characters. Most of this program have about 400. An authorization code holds what
+/// the client asked for, and a request is shorter than this.
+const MAX_LENGTH: usize = 16 * 1024;
 
 /// [`SecondFactorSecrets`] under keys that are derived from a secret of the store.
 pub struct KeyedFactorSecrets {
@@ -64,6 +65,8 @@ const fn place(purpose: SealedFor) -> &'static str {
         SealedFor::PasskeyEnrolment => "passkey/enrolment",
         SealedFor::PasskeySignIn => "passkey/sign-in",
         SealedFor::PasskeyStepUp => "passkey/step-up",
+        SealedFor::AuthorizationCode => "oauth/code",
+        SealedFor::AuthorizationAsked => "oauth/asked",
     }
 }
 

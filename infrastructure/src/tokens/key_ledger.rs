@@ -2,8 +2,8 @@
 //! restored on its own.
 //!
 //! The ledger is written in the transaction that changes the rows, and holds the times of each key. Only the private halves
-//! are read from the rows. Earlier versions have no ledger and change only the rows. For a limited time after the first
-//! ledger was written, such a change is accepted and added to the ledger.
+//! are read from the rows. Earlier versions have no ledger and change only the rows of access keys. For a limited time after
+//! the first ledger was written, such a change is accepted and added to the ledger.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use authlog_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::KeyRecord;
+use super::{KeyPurpose, KeyRecord};
 
 /// How long after the first ledger nodes of the previous version may still run and change keys.
 const ROLLING_UPGRADE: Duration = Duration::from_secs(60 * 60);
@@ -19,7 +19,7 @@ const ROLLING_UPGRADE: Duration = Duration::from_secs(60 * 60);
 /// The upper limit of key times, in milliseconds since 1970-01-01T00:00:00Z. This program writes no later ones.
 const LAST_INSTANT: i64 = 4_102_444_800_000; // 2100-01-01T00:00:00Z
 
-/// The signing keys in the store.
+/// The signing keys of one purpose in the store.
 pub struct SigningKeys {
     /// The intact keys, including retired ones.
     pub keys: Vec<KeyRecord>,
@@ -49,7 +49,7 @@ impl KeyFault {
     }
 }
 
-/// A row of the table `signing_keys`.
+/// A row of a table of signing keys.
 #[derive(Clone)]
 pub(crate) struct KeyRow {
     pub(crate) kid: String,
@@ -132,9 +132,6 @@ struct LedgerKey {
 }
 
 impl KeyLedger {
-    /// The name of the shared secret under which the ledger is stored.
-    pub(crate) const NAME: &'static str = "signing-key-set";
-
     /// The ledger after `before`, if there was one, with the state of `keys`.
     pub(crate) fn following(
         before: Option<&Self>,
@@ -164,6 +161,7 @@ impl KeyLedger {
 /// Compares the rows with the ledger, and returns the keys and their faults. `open` opens the private half of a row.
 /// `was_retired` says whether this program has ever seen the key with this name as retired.
 pub(crate) fn judge(
+    purpose: KeyPurpose,
     rows: &[KeyRow],
     number: i64,
     ledger: Option<&KeyLedger>,
@@ -172,8 +170,9 @@ pub(crate) fn judge(
     was_retired: impl Fn(&str) -> bool,
 ) -> SigningKeys {
     let is_current = ledger.is_some_and(|ledger| ledger.number == number);
-    let is_unconfirmed =
-        !is_current && ledger.is_none_or(|ledger| ledger.permits_other_versions(now));
+    let is_unconfirmed = !is_current
+        && purpose.was_stored_without_a_ledger()
+        && ledger.is_none_or(|ledger| ledger.permits_other_versions(now));
     let mut found = SigningKeys {
         keys: vec![],
         number,

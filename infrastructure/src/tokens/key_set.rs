@@ -1,109 +1,86 @@
-//! The signing keys of a node in memory: which one signs, and which ones verify.
+//! The signing keys of a node in memory: which ones sign, and which ones verify.
 
 use std::sync::Arc;
 
 use authlog_domain::Timestamp;
 use serde_json::{Value, json};
 
-use super::{KeyRecord, KeyState, SigningKey};
+use super::loaded_keys::LoadedKeys;
+use super::{KeyPurpose, KeyRecord, SigningKey};
 
 /// The keys that a node uses.
 #[derive(Default)]
 pub struct KeySet {
-    /// The secret that is shared with clients. If there is one, it signs.
+    /// The secret that is shared with clients. If there is one, it signs access tokens.
     shared: Option<Arc<SigningKey>>,
-    /// The stored keys, the newest first.
-    keys: Vec<LoadedKey>,
-}
-
-/// A parsed key, and its record without the private half.
-struct LoadedKey {
-    times: KeyRecord,
-    key: Arc<SigningKey>,
+    access: Arc<LoadedKeys>,
+    id_tokens: Arc<LoadedKeys>,
 }
 
 impl KeySet {
-    /// The stored keys, and the secret that is shared with clients.
-    pub fn new(shared: Option<Arc<SigningKey>>, records: &[KeyRecord]) -> Self {
+    /// The stored keys of access tokens, and the secret that is shared with clients.
+    pub fn new(shared: Option<Arc<SigningKey>>, access: &[KeyRecord]) -> Self {
         let empty = Self {
             shared,
-            keys: vec![],
+            ..Self::default()
         };
-        empty.with(records)
+        empty.with(KeyPurpose::Access, access)
     }
 
-    /// This set, updated to the stored keys. Known keys are not parsed again.
-    pub(super) fn with(&self, records: &[KeyRecord]) -> Self {
-        let mut keys = Vec::with_capacity(records.len());
-        for record in records {
-            let Some(private) = &record.private else {
-                continue;
-            };
-            let known = self.keys.iter().find(|held| held.times.kid == record.kid);
-            let key = match known {
-                Some(held) => Arc::clone(&held.key),
-                None => match SigningKey::from_stored(record.algorithm, private) {
-                    Ok(key) => Arc::new(key),
-                    Err(error) => {
-                        tracing::error!(kid = record.kid, %error, "a stored signing key cannot be used");
-                        continue;
-                    }
-                },
-            };
-            let times = KeyRecord {
-                private: None,
-                ..record.clone()
-            };
-            keys.push(LoadedKey { times, key });
-        }
-        keys.sort_by_key(|held| std::cmp::Reverse(held.times.signs_from));
-        Self {
+    /// This set, with the keys of this purpose updated to the stored ones. Known keys are not parsed again.
+    #[must_use]
+    pub fn with(&self, purpose: KeyPurpose, records: &[KeyRecord]) -> Self {
+        let mut updated = Self {
             shared: self.shared.clone(),
-            keys,
+            access: Arc::clone(&self.access),
+            id_tokens: Arc::clone(&self.id_tokens),
+        };
+        match purpose {
+            KeyPurpose::Access => updated.access = Arc::new(self.access.with(records)),
+            KeyPurpose::IdToken => updated.id_tokens = Arc::new(self.id_tokens.with(records)),
+        }
+        updated
+    }
+
+    /// The key that signs access and refresh tokens at `now`.
+    pub(super) fn signing(&self, now: Timestamp) -> Option<&SigningKey> {
+        self.shared.as_deref().or_else(|| self.access.signing(now))
+    }
+
+    /// The key of access and refresh tokens with this name, if its tokens can be valid at `now`.
+    pub(super) fn verifying(&self, kid: &str, now: Timestamp) -> Option<&SigningKey> {
+        let shared = || self.shared.as_deref().filter(|key| key.kid() == kid);
+        self.access.verifying(kid, now).or_else(shared)
+    }
+
+    /// The key that signs ID tokens at `now`. A new database has none for a moment.
+    pub(super) fn signing_id_tokens(&self, now: Timestamp) -> Option<&SigningKey> {
+        self.id_tokens.signing(now)
+    }
+
+    /// The key that signs access tokens at `now`, if its public half verifies them. ID tokens are signed with it on request, but
+    /// never with a secret that clients share.
+    pub(super) fn signing_publicly(&self, now: Timestamp) -> Option<&SigningKey> {
+        match self.shared {
+            Some(_) => None,
+            None => self.access.signing(now),
         }
     }
 
-    /// The key that signs at `now`. If no key signs yet, because the clock of this node is behind, the first key is used.
-    pub(super) fn signing(&self, now: Timestamp) -> Option<&SigningKey> {
-        let in_state = |state| {
-            let mut found = self
-                .keys
-                .iter()
-                .filter(move |it| it.times.state(now) == state);
-            found.next_back().map(|held| &*held.key)
-        };
-        self.shared
-            .as_deref()
-            .or_else(|| in_state(KeyState::Signing))
-            .or_else(|| in_state(KeyState::Published))
-    }
-
-    /// The key with this name, if its tokens can be valid at `now`. Published keys are included, because a node whose clock is
-    /// ahead may already sign with them.
-    pub(super) fn verifying(&self, kid: &str, now: Timestamp) -> Option<&SigningKey> {
-        self.good(now)
-            .map(|held| &*held.key)
-            .chain(self.shared.as_deref())
-            .find(|key| key.kid() == kid)
+    /// The key with this name that may have signed an ID token, however long ago, unless it was retired. The private half of
+    /// a key is deleted at the first rotation after its last token has expired, and its public half with it.
+    pub(super) fn of_id_token(&self, kid: &str) -> Option<&SigningKey> {
+        self.id_tokens.named(kid).or_else(|| self.access.named(kid))
     }
 
     /// Whether a key with this name is known, in any state.
     pub(super) fn knows(&self, kid: &str) -> bool {
-        self.keys.iter().any(|held| held.times.kid == kid)
+        self.of_id_token(kid).is_some()
     }
 
-    /// The public keys that verify, as a JSON Web Key Set (RFC 7517).
+    /// The public keys that verify, as a JSON Web Key Set (RFC 7517): those of access tokens before those of ID tokens.
     pub(super) fn public(&self, now: Timestamp) -> Value {
-        let keys: Vec<&Value> = self
-            .good(now)
-            .filter_map(|held| held.key.public_jwk())
-            .collect();
-        json!({ "keys": keys })
-    }
-
-    fn good(&self, now: Timestamp) -> impl Iterator<Item = &LoadedKey> {
-        self.keys
-            .iter()
-            .filter(move |held| held.times.state(now) != KeyState::Retired)
+        let keys = self.access.public(now).chain(self.id_tokens.public(now));
+        json!({ "keys": keys.collect::<Vec<_>>() })
     }
 }

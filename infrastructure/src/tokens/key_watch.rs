@@ -7,7 +7,7 @@ use authlog_application::ports::{Clock, StoreError};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-use super::{KeyFault, KeySet};
+use super::{KeyFault, KeyPurpose, KeySet, SigningKeys};
 use crate::store::SigningKeyStore;
 
 /// The interval at which the keys are read. A new key waits for several intervals before it signs.
@@ -78,38 +78,69 @@ impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
 
     /// Runs until it is dropped. While the store does not answer, the keys stay as they are.
     pub async fn run(&self) {
-        let (mut silent, mut known_faults) = (false, vec![]);
+        let mut sets = KeyPurpose::ALL.map(WatchedSet::new);
         loop {
             let asked = Instant::now();
-            match self.read().await {
-                Ok((keys, faults)) => {
-                    report(&faults, &known_faults);
-                    known_faults = faults;
-                    self.current.send_replace(Arc::new(keys));
-                    silent = false;
-                }
-                Err(error) => {
-                    if !silent {
-                        tracing::warn!(%error, "signing keys cannot be read; the known ones stay in use until they can");
-                    }
-                    silent = true;
+            let mut keys = Arc::clone(&self.current.borrow());
+            for set in &mut sets {
+                if let Some(stored) = set.note(self.read(set.purpose).await) {
+                    keys = Arc::new(keys.with(set.purpose, &stored.keys));
                 }
             }
+            self.current.send_replace(keys);
             tokio::time::sleep_until(asked + MIN_INTERVAL).await;
             let _ = timeout(EVERY, self.wanted.notified()).await;
         }
     }
 
-    async fn read(&self) -> Result<(KeySet, Vec<KeyFault>), StoreError> {
+    async fn read(&self, purpose: KeyPurpose) -> Result<SigningKeys, StoreError> {
         let now = self.clock.now();
-        let stored = self.store.signing_keys(now).await?;
+        let stored = self.store.signing_keys(purpose, now).await?;
         if stored.is_unconfirmed {
             // A version without a ledger has changed the keys. If this write fails, the next read repeats it.
             let after = stored.number;
-            let _ = self.store.change_signing_keys(after, &[], &[], now).await;
+            let _ = self
+                .store
+                .change_signing_keys(purpose, after, &[], &[], now)
+                .await;
         }
-        let known = Arc::clone(&self.current.borrow());
-        Ok((known.with(&stored.keys), stored.faults))
+        Ok(stored)
+    }
+}
+
+/// What is known of one set of keys. Each set is reported by itself: one that cannot be read does not affect the other.
+struct WatchedSet {
+    purpose: KeyPurpose,
+    cannot_be_read: bool,
+    faults: Vec<KeyFault>,
+}
+
+impl WatchedSet {
+    const fn new(purpose: KeyPurpose) -> Self {
+        Self {
+            purpose,
+            cannot_be_read: false,
+            faults: vec![],
+        }
+    }
+
+    /// Logs new faults, or that the set cannot be read. Returns the set if it was read.
+    fn note(&mut self, read: Result<SigningKeys, StoreError>) -> Option<SigningKeys> {
+        match read {
+            Ok(stored) => {
+                report(&stored.faults, &self.faults);
+                self.faults.clone_from(&stored.faults);
+                self.cannot_be_read = false;
+                Some(stored)
+            }
+            Err(error) => {
+                if !self.cannot_be_read {
+                    tracing::warn!(purpose = %self.purpose, %error, "signing keys cannot be read; the known ones stay in use until they can");
+                }
+                self.cannot_be_read = true;
+                None
+            }
+        }
     }
 }
 

@@ -106,6 +106,10 @@ impl SecretTokens for HmacSecretTokens {
         let parts = [FORM_LABEL, secret.bytes()].concat();
         tag.is_ok_and(|tag| hmac::verify(&self.key, &parts, &tag).is_ok())
     }
+
+    fn code_challenge(&self, verifier: &str) -> String {
+        URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()))
+    }
 }
 
 impl HmacSecretTokens {
@@ -224,6 +228,13 @@ mod tests {
         let digest = tokens().browser_digest(&secret(1)).0;
         assert!(digest != tokens().browser_digest(&secret(2)).0);
         assert_ne!(URL_SAFE_NO_PAD.encode(digest), token);
+    }
+
+    #[test]
+    fn a_code_challenge_is_that_of_the_example_in_the_rfc() {
+        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+        assert_eq!(tokens().code_challenge(verifier), challenge);
     }
 
     #[test]

@@ -74,6 +74,19 @@ impl SigningKey {
         Self::from_stored(algorithm, &stored)
     }
 
+    /// Generates an RS256 key of ID tokens. It has 2048 bits, as the keys of all common providers (112 bits of security). Signing
+    /// costs less than half of what a longer key costs, and every sign-in of an application pays it. An ID token is believed
+    /// for minutes, so a longer key has to replace this one only when such keys become weak, and not decades before.
+    ///
+    /// # Errors
+    /// [`SigningKeyError::NotGenerated`].
+    pub(super) fn generate_for_id_tokens() -> Result<Self, SigningKeyError> {
+        let algorithm = JwtAlgorithm::Rs256;
+        let stored = new_rsa_key_bytes(KeySize::Rsa2048)
+            .map_err(|_| SigningKeyError::NotGenerated(algorithm))?;
+        Self::from_stored(algorithm, &stored)
+    }
+
     /// The key from the result of [`Self::to_stored`], or from any unencrypted PKCS#8 key in DER of the same algorithm.
     ///
     /// # Errors
@@ -253,10 +266,7 @@ fn new_key_bytes(
                 .as_ref()
                 .to_vec()
         }
-        JwtAlgorithm::Rs256 => {
-            let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(KeySize::Rsa3072)?.as_der()?;
-            der.as_ref().to_vec()
-        }
+        JwtAlgorithm::Rs256 => return new_rsa_key_bytes(KeySize::Rsa3072),
         JwtAlgorithm::Hs256 => {
             let mut secret = vec![0; SigningKey::MIN_SECRET_BYTES];
             rand::fill(&mut secret)?;
@@ -264,6 +274,11 @@ fn new_key_bytes(
         }
     };
     Ok(Zeroizing::new(bytes))
+}
+
+fn new_rsa_key_bytes(size: KeySize) -> Result<Zeroizing<Vec<u8>>, aws_lc_rs::error::Unspecified> {
+    let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(size)?.as_der()?;
+    Ok(Zeroizing::new(der.as_ref().to_vec()))
 }
 
 fn base64(bytes: &[u8]) -> String {

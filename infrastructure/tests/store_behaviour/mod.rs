@@ -7,10 +7,12 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a test may panic")]
 
 pub mod accounts;
+pub mod applications;
 pub mod directory;
 pub mod erasure;
 pub mod event_log;
 pub mod event_store;
+pub mod key_purposes;
 pub mod live_sessions;
 pub mod mail;
 pub mod mailboxes;
@@ -141,6 +143,13 @@ macro_rules! store_behaviour {
             the_sessions_that_count_by_sql_are_those_that_count_by_the_domain,
             the_rows_that_are_removed_are_those_that_are_over_by_the_domain,
         ]);
+        store_behaviour!($open, applications: [
+            a_session_of_an_application_is_live_only_while_its_parent_is,
+            a_parent_that_was_changed_or_removed_counts_as_ended,
+            a_changed_grant_or_consent_grants_nothing_until_it_is_repaired,
+            of_a_hundred_appends_that_start_one_session_one_succeeds,
+            sessions_without_a_parent_are_not_affected_by_the_lookup_of_others,
+        ]);
         store_behaviour!($open, predecessors: [
             an_event_without_its_predecessor_is_a_conflict_and_leaves_nothing,
             nothing_is_appended_for_an_account_that_was_lost,
@@ -251,6 +260,13 @@ macro_rules! store_behaviour {
             a_store_keeps_the_algorithm_of_its_keys_unless_a_setting_names_another,
             a_new_store_signs_with_es256_on_every_node,
             a_replaced_master_key_opens_no_signing_key,
+        ]);
+        store_behaviour!($open, key_purposes: [
+            each_purpose_has_keys_of_its_own_that_change_by_themselves,
+            nodes_that_start_at_once_make_one_key_of_id_tokens,
+            a_key_of_id_tokens_that_was_changed_or_removed_is_a_fault_and_another_is_made,
+            a_key_of_one_purpose_is_not_accepted_for_the_other,
+            a_replaced_master_key_opens_no_key_of_id_tokens,
         ]);
         store_behaviour!($open, schema: [
             the_schema_of_this_program_has_no_fault,

@@ -9,16 +9,16 @@ use authlog_application::ports::{
 };
 use authlog_domain::refused_logins::{LoginRefusalReason, RecordRefusedLogin};
 use authlog_domain::session::{
-    Limits, LogOut, RefreshSession, SessionCommand, SessionRefusal, StartSession,
+    ClientGrant, Limits, LogOut, RefreshSession, SessionCommand, SessionRefusal, StartSession,
 };
 use authlog_domain::user::{
     Authority, Erase, ProvedEpoch, RegisterUser, RequestPasswordReset, ResetPassword, UserCommand,
     UserRefusal,
 };
 use authlog_domain::{
-    AccountNumber, AggregateKind, Authentication, AuthenticationLevel, AuthenticationMethods,
-    CredentialId, Email, FactorId, PersonName, Phone, RefusedLogins, ResetId, Role, Rotation,
-    Session, SessionId, User, UserId, Username,
+    AccountNumber, AggregateKind, Audience, Authentication, AuthenticationLevel,
+    AuthenticationMethods, ClientId, CredentialId, Email, FactorId, PersonName, Phone,
+    RefusedLogins, ResetId, Role, Rotation, Scopes, Session, SessionId, User, UserId, Username,
 };
 use authlog_infrastructure::Store;
 use authlog_projections::{Row, row};
@@ -170,6 +170,26 @@ impl Person {
 
     /// The start of a session under this epoch: under the first with a password alone, under later ones with a second factor.
     pub async fn login(&self, session: SessionId, epoch: u32) -> StagedStream {
+        self.login_with(session, epoch, None).await
+    }
+
+    /// The start of a session of an application, which ends with the session `parent`.
+    pub async fn lets_in(&self, session: SessionId, epoch: u32, parent: SessionId) -> StagedStream {
+        let grant = ClientGrant {
+            client: ClientId::from_stored("shop"),
+            scopes: Scopes::from_stored("email openid"),
+            audience: vec![Audience::parse("https://api.shop.example").unwrap()],
+            parent: Some(parent),
+        };
+        self.login_with(session, epoch, Some(grant)).await
+    }
+
+    async fn login_with(
+        &self,
+        session: SessionId,
+        epoch: u32,
+        grant: Option<ClientGrant>,
+    ) -> StagedStream {
         let at = now();
         let authentication = if epoch == 0 {
             Authentication::by_password(at)
@@ -188,6 +208,7 @@ impl Person {
             rotation: Some(Rotation::Rotating),
             expires_at: at.plus(LIFETIME),
             authentication,
+            grant,
         });
         let staged = decide::<Session>(session_stream(session), vec![], self.user, command).await;
         staged.unwrap()
@@ -357,6 +378,7 @@ fn base(kind: AggregateKind, events: &[RecordedEvent]) -> Base {
     match row(kind, events).unwrap() {
         Some(Row::Account(row)) => Base::Account(row),
         Some(Row::Session(row)) => Base::Session(row),
+        Some(Row::Client(row)) => Base::Client(row),
         None if events.is_empty() => Base::Nothing,
         None => Base::Events(events.len() as u64),
     }

@@ -12,12 +12,12 @@ use authlog_application::ports::{
 use authlog_domain::refused_logins::{LoginRefusalReason, RecordRefusedLogin};
 use authlog_domain::session::{Limits, LogOut, RefreshSession, SessionCommand};
 use authlog_domain::user::{
-    ChangePassword, ChangeRole, EnrolTotp, RequestEmailVerification, RequestPasswordReset,
-    ResetPassword, UserCommand, VerificationLink,
+    ChangePassword, ChangeRole, EnrolTotp, GiveConsent, RequestEmailVerification,
+    RequestPasswordReset, ResetPassword, UserCommand, VerificationLink,
 };
 use authlog_domain::{
-    AggregateKind, AuthenticationLevel, CredentialId, Email, FactorId, RefusedLogins, ResetId,
-    Role, SessionId, Timestamp, TotpParameters, UserId, VerificationId,
+    AggregateKind, AuthenticationLevel, ClientId, CredentialId, Email, FactorId, RefusedLogins,
+    ResetId, Role, Scopes, SessionId, Timestamp, TotpParameters, UserId, VerificationId,
 };
 use authlog_infrastructure::Store;
 use authlog_projections::{account, session};
@@ -286,9 +286,16 @@ pub async fn a_person_with_everything(store: &dyn Store) -> (Person, SessionId) 
     ada.resets_password(store, CredentialId::new(random()), "$argon2id$new")
         .await;
     let session = SessionId::new(random());
-    let login = ada.login(session, 1).await;
+    let parent = SessionId::new(random());
+    let login = ada.lets_in(session, 1, parent).await;
     append(store, vec![login]).await.unwrap();
     for command in [
+        UserCommand::GiveConsent(GiveConsent {
+            at: at(0),
+            client: ClientId::from_stored("shop"),
+            scopes: Scopes::from_stored("email openid"),
+            proved: proved(1),
+        }),
         UserCommand::ChangePassword(ChangePassword {
             at: at(1),
             credential: CredentialId::new(random()),
@@ -349,7 +356,11 @@ pub async fn a_person_with_everything(store: &dyn Store) -> (Person, SessionId) 
     (ada, session)
 }
 
-fn assert_everything_differs(SessionWithAccount { session, account }: &SessionWithAccount) {
+fn assert_everything_differs(
+    SessionWithAccount {
+        session, account, ..
+    }: &SessionWithAccount,
+) {
     let reset = account.pending_reset.unwrap();
     let verification = account.pending_verification.as_ref().unwrap();
     let instants = HashSet::from([
@@ -365,8 +376,9 @@ fn assert_everything_differs(SessionWithAccount { session, account }: &SessionWi
     ]);
     assert_eq!(instants.len(), 9);
     let numbers = (account.version, account.number.get(), account.session_epoch);
-    assert_eq!(numbers, (8, 1, 3));
+    assert_eq!(numbers, (9, 1, 3));
     assert_eq!(account.second_factors.totp.len(), 1);
+    assert_eq!(account.consents.iter().count(), 1);
     let numbers = (session.version, session.epoch, session.generation);
     assert_eq!(numbers, (5, 1, 2));
     assert_eq!((account.email_verified, account.locked), (true, false));
@@ -376,6 +388,10 @@ fn assert_everything_differs(SessionWithAccount { session, account }: &SessionWi
     assert!(session.contract.is_some() && session.rotation.is_some());
     assert_eq!(session.authentication.acr, AuthenticationLevel::Aal2);
     assert!(session.authentication.factor.is_some());
+    let grant = session.grant.as_ref().unwrap();
+    assert_eq!(grant.client.as_str(), "shop");
+    assert_eq!((grant.audience.len(), grant.scopes.iter().count()), (1, 2));
+    assert!(grant.parent.is_some_and(|parent| parent != session.id));
 }
 
 /// A rebuild that has read a stream just before an append must not undo what the append wrote.

@@ -79,7 +79,7 @@ impl Member {
 }
 
 /// The checks that found something, each with whether all of it was repaired.
-async fn findings(store: &dyn Store, repair: bool) -> Vec<(Check, bool)> {
+pub async fn findings(store: &dyn Store, repair: bool) -> Vec<(Check, bool)> {
     let diagnosis = store.examine(repair, now(), &|_| ()).await.unwrap();
     let found = diagnosis.divergences.into_iter();
     found

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use authlog_infrastructure::Store;
 use authlog_infrastructure::sealing::{MasterKey, MasterKeys};
 use authlog_infrastructure::tokens::{
-    JwtAlgorithm, KeyRecord, KeyState, SigningKey, ensure_signing_key, retire_signing_key,
-    rotate_signing_key,
+    JwtAlgorithm, KeyPurpose, KeyRecord, KeyState, SigningKey, ensure_signing_key,
+    retire_signing_key, rotate_signing_key,
 };
 use tokio::task::JoinSet;
 
@@ -16,7 +16,11 @@ use super::system::{SystemEntropy, now};
 const ALGORITHM: JwtAlgorithm = JwtAlgorithm::EdDsa;
 
 async fn keys_of(store: &dyn Store) -> Vec<KeyRecord> {
-    store.signing_keys(now()).await.unwrap().keys
+    store
+        .signing_keys(KeyPurpose::Access, now())
+        .await
+        .unwrap()
+        .keys
 }
 
 /// The parts of a key that can be compared.
@@ -37,7 +41,7 @@ pub async fn a_key_is_read_back_as_it_was_written_on_every_node(world: &impl Wor
         JwtAlgorithm::Es256,
         JwtAlgorithm::Rs256,
     ] {
-        ensure_signing_key(&*store, Some(algorithm), now())
+        ensure_signing_key(&*store, KeyPurpose::Access, Some(algorithm), now())
             .await
             .unwrap();
     }
@@ -58,7 +62,7 @@ pub async fn nodes_that_start_at_once_make_one_key(world: &impl World) {
     for runner in 0..20 {
         let store = nodes[runner % 2].clone();
         race.spawn(async move {
-            let keys = ensure_signing_key(&*store, Some(ALGORITHM), now())
+            let keys = ensure_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), now())
                 .await
                 .unwrap();
             assert_eq!(keys.len(), 1);
@@ -72,22 +76,26 @@ pub async fn nodes_that_start_at_once_make_one_key(world: &impl World) {
 
 pub async fn of_concurrent_key_changes_one_succeeds(world: &impl World) {
     let store = world.store();
-    ensure_signing_key(&*store, Some(ALGORITHM), now())
+    ensure_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), now())
         .await
         .unwrap();
     let mut race = JoinSet::new();
     for _ in 0..10 {
         let store = world.store();
-        race.spawn(async move { rotate_signing_key(&*store, Some(ALGORITHM), false, now()).await });
+        race.spawn(async move {
+            rotate_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), false, now()).await
+        });
     }
     let made = race.join_all().await;
     assert_eq!(made.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    let stored = store.signing_keys(now()).await.unwrap();
+    let stored = store.signing_keys(KeyPurpose::Access, now()).await.unwrap();
     let (keys, number) = (stored.keys, stored.number);
     assert_eq!(keys.len(), 2);
     // A node that has not seen the last change cannot make another.
     let change = async |after, keys: &[KeyRecord]| {
-        let change = store.change_signing_keys(after, keys, &[], now()).await;
+        let change = store
+            .change_signing_keys(KeyPurpose::Access, after, keys, &[], now())
+            .await;
         change.unwrap()
     };
     assert!(!change(number - 1, &keys).await);
@@ -96,10 +104,11 @@ pub async fn of_concurrent_key_changes_one_succeeds(world: &impl World) {
 
 pub async fn a_private_key_is_sealed_for_its_key_id(world: &impl World) {
     let store = world.store();
-    ensure_signing_key(&*store, Some(ALGORITHM), now())
+    ensure_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), now())
         .await
         .unwrap();
-    let changed = rotate_signing_key(&*store, Some(ALGORITHM), false, now()).await;
+    let changed =
+        rotate_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), false, now()).await;
     let newest = changed.unwrap().pop().unwrap();
     world
         .execute(&format!(
@@ -108,7 +117,7 @@ pub async fn a_private_key_is_sealed_for_its_key_id(world: &impl World) {
             newest.kid
         ))
         .await;
-    let found = store.signing_keys(now()).await.unwrap();
+    let found = store.signing_keys(KeyPurpose::Access, now()).await.unwrap();
     assert_eq!(found.faults.len(), 1);
     assert_eq!(found.faults[0].kid, newest.kid);
     let usable = found.keys.iter().filter(|key| key.private.is_some());
@@ -132,16 +141,16 @@ async fn put_keys_back(world: &impl World) {
 
 pub async fn an_old_row_does_not_bring_a_retired_key_back(world: &impl World) {
     let store = world.store();
-    let first = ensure_signing_key(&*store, Some(ALGORITHM), now())
+    let first = ensure_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), now())
         .await
         .unwrap();
     let kid = first[0].kid.as_str();
     copy_of_keys(world).await;
-    let changed = retire_signing_key(&*store, kid, now()).await.unwrap();
+    let (_, changed) = retire_signing_key(&*store, kid, now()).await.unwrap();
     let successor = changed.last().unwrap().kid.as_str();
     put_keys_back(world).await;
     for node in [store, world.another_node().await] {
-        let found = node.signing_keys(now()).await.unwrap();
+        let found = node.signing_keys(KeyPurpose::Access, now()).await.unwrap();
         let named: HashSet<_> = found.faults.iter().map(|fault| &*fault.kid).collect();
         assert_eq!(named, HashSet::from([kid, successor]));
         let is_retired = |key: &KeyRecord| key.state(now()) == KeyState::Retired;
@@ -152,17 +161,24 @@ pub async fn an_old_row_does_not_bring_a_retired_key_back(world: &impl World) {
     }
     // A successor signs, although its row was removed.
     let store = world.store();
-    let keys = ensure_signing_key(&*store, Some(ALGORITHM), now())
+    let keys = ensure_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), now())
         .await
         .unwrap();
     let signs = |key: &&KeyRecord| key.state(now()) == KeyState::Signing;
     assert_ne!(keys.iter().find(signs).unwrap().kid, kid);
-    assert_eq!(store.signing_keys(now()).await.unwrap().faults, []);
+    assert_eq!(
+        store
+            .signing_keys(KeyPurpose::Access, now())
+            .await
+            .unwrap()
+            .faults,
+        []
+    );
 }
 
 pub async fn a_program_remembers_a_retirement_when_the_whole_set_is_put_back(world: &impl World) {
     let store = world.store();
-    let first = ensure_signing_key(&*store, Some(ALGORITHM), now())
+    let first = ensure_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), now())
         .await
         .unwrap();
     let kid = first[0].kid.as_str();
@@ -189,7 +205,7 @@ pub async fn a_program_remembers_a_retirement_when_the_whole_set_is_put_back(wor
     let restarted = world.another_node().await;
     restarted.keep_retired_keys_in(file).unwrap();
     for node in [store, restarted] {
-        let found = node.signing_keys(now()).await.unwrap();
+        let found = node.signing_keys(KeyPurpose::Access, now()).await.unwrap();
         assert_eq!(found.faults.len(), 1);
         assert_eq!(found.keys[0].state(now()), KeyState::Retired);
         assert!(found.keys[0].private.is_none());
@@ -198,7 +214,7 @@ pub async fn a_program_remembers_a_retirement_when_the_whole_set_is_put_back(wor
 
 pub async fn unusable_key_rows_are_left_out_and_can_be_removed(world: &impl World) {
     let store = world.store();
-    let first = ensure_signing_key(&*store, Some(ALGORITHM), now())
+    let first = ensure_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), now())
         .await
         .unwrap();
     world
@@ -209,14 +225,14 @@ pub async fn unusable_key_rows_are_left_out_and_can_be_removed(world: &impl Worl
                 ('odd', 'x', now(), now(), NULL, NULL), ('new', 'EdDSA', now(), now(), NULL, NULL)",
         )
         .await;
-    let found = store.signing_keys(now()).await.unwrap();
+    let found = store.signing_keys(KeyPurpose::Access, now()).await.unwrap();
     let kids: HashSet<_> = found.faults.iter().map(|fault| &*fault.kid).collect();
     assert_eq!(kids, HashSet::from(["far", "odd", "new"]));
     assert_eq!(found.keys.len(), 1);
     for kid in ["far", "odd", "new"] {
         retire_signing_key(&*store, kid, now()).await.unwrap();
     }
-    let found = store.signing_keys(now()).await.unwrap();
+    let found = store.signing_keys(KeyPurpose::Access, now()).await.unwrap();
     assert_eq!(found.faults, []);
     assert_eq!(found.keys[0].kid, first[0].kid);
     assert_eq!(world.count("signing_keys").await, 1);
@@ -225,7 +241,7 @@ pub async fn unusable_key_rows_are_left_out_and_can_be_removed(world: &impl Worl
 /// During a rolling upgrade, nodes of a version without a ledger serve for a while.
 pub async fn key_changes_of_an_older_node_are_accepted_during_an_upgrade(world: &impl World) {
     let store = world.store();
-    let first = ensure_signing_key(&*store, Some(ALGORITHM), now())
+    let first = ensure_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), now())
         .await
         .unwrap();
     let kid = first[0].kid.as_str();
@@ -238,13 +254,13 @@ pub async fn key_changes_of_an_older_node_are_accepted_during_an_upgrade(world: 
     world
         .execute("UPDATE signing_key_changes SET number = number + 1")
         .await;
-    let found = store.signing_keys(now()).await.unwrap();
+    let found = store.signing_keys(KeyPurpose::Access, now()).await.unwrap();
     assert!(found.is_unconfirmed);
     assert_eq!(found.keys[0].state(now()), KeyState::Retired);
-    ensure_signing_key(&*store, Some(ALGORITHM), now())
+    ensure_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), now())
         .await
         .unwrap();
-    let found = store.signing_keys(now()).await.unwrap();
+    let found = store.signing_keys(KeyPurpose::Access, now()).await.unwrap();
     assert!(!found.is_unconfirmed);
     assert_eq!(found.faults, []);
     // After the upgrade such a change is not accepted, and the ledger decides.
@@ -255,7 +271,7 @@ pub async fn key_changes_of_an_older_node_are_accepted_during_an_upgrade(world: 
         .execute("UPDATE signing_keys SET signs_until = signs_from WHERE retired_at IS NULL")
         .await;
     let later = now().plus(std::time::Duration::from_secs(2 * 60 * 60));
-    let found = store.signing_keys(later).await.unwrap();
+    let found = store.signing_keys(KeyPurpose::Access, later).await.unwrap();
     let signs = found
         .keys
         .iter()
@@ -266,7 +282,7 @@ pub async fn key_changes_of_an_older_node_are_accepted_during_an_upgrade(world: 
 
 pub async fn the_private_half_of_a_retired_key_is_deleted(world: &impl World) {
     let store = world.store();
-    let first = ensure_signing_key(&*store, Some(ALGORITHM), now())
+    let first = ensure_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), now())
         .await
         .unwrap();
     retire_signing_key(&*store, &first[0].kid, now())
@@ -291,7 +307,7 @@ pub async fn keys_of_an_earlier_version_are_migrated(world: &impl World) {
         let name = format!("signing-key/{}", key.algorithm());
         store.shared_secret(&name, &key.to_stored()).await.unwrap();
     }
-    let keys = ensure_signing_key(&*store, Some(ALGORITHM), now())
+    let keys = ensure_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), now())
         .await
         .unwrap();
     assert_eq!(keys.len(), 2);
@@ -324,21 +340,27 @@ pub async fn a_store_keeps_the_algorithm_of_its_keys_unless_a_setting_names_anot
         (signing.next().unwrap().clone(), signing.count())
     };
     for node in [store.clone(), world.another_node().await, store.clone()] {
-        let keys = ensure_signing_key(&*node, None, now()).await.unwrap();
+        let keys = ensure_signing_key(&*node, KeyPurpose::Access, None, now())
+            .await
+            .unwrap();
         assert_eq!(keys.len(), 2);
         let (key, others) = signing(&keys);
         assert_eq!((&*key.kid, others), (ed.kid(), 0));
     }
-    let changed = rotate_signing_key(&*store, None, true, now())
+    let changed = rotate_signing_key(&*store, KeyPurpose::Access, None, true, now())
         .await
         .unwrap();
     assert_eq!(changed.last().unwrap().algorithm, JwtAlgorithm::EdDsa);
     // A setting that is taken back changes nothing either.
     let es256 = Some(JwtAlgorithm::Es256);
-    let keys = ensure_signing_key(&*store, es256, now()).await.unwrap();
+    let keys = ensure_signing_key(&*store, KeyPurpose::Access, es256, now())
+        .await
+        .unwrap();
     let count = keys.len();
     for wanted in [None, es256, None] {
-        let keys = ensure_signing_key(&*store, wanted, now()).await.unwrap();
+        let keys = ensure_signing_key(&*store, KeyPurpose::Access, wanted, now())
+            .await
+            .unwrap();
         assert_eq!(keys.len(), count);
         let newest = keys.iter().find(|key| key.signs_until.is_none()).unwrap();
         assert_eq!(newest.algorithm, JwtAlgorithm::Es256);
@@ -350,7 +372,11 @@ pub async fn a_new_store_signs_with_es256_on_every_node(world: &impl World) {
     let mut race = JoinSet::new();
     for runner in 0..10 {
         let store = nodes[runner % 2].clone();
-        race.spawn(async move { ensure_signing_key(&*store, None, now()).await.unwrap() });
+        race.spawn(async move {
+            ensure_signing_key(&*store, KeyPurpose::Access, None, now())
+                .await
+                .unwrap()
+        });
     }
     for keys in race.join_all().await {
         assert_eq!(keys.len(), 1);
@@ -361,7 +387,7 @@ pub async fn a_new_store_signs_with_es256_on_every_node(world: &impl World) {
 
 pub async fn a_replaced_master_key_opens_no_signing_key(world: &impl World) {
     let store = world.store();
-    let before = ensure_signing_key(&*store, Some(ALGORITHM), now())
+    let before = ensure_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), now())
         .await
         .unwrap();
     let new = MasterKey::generate(&SystemEntropy);
@@ -369,13 +395,15 @@ pub async fn a_replaced_master_key_opens_no_signing_key(world: &impl World) {
     let both = world.open_with(keys).await.unwrap();
     both.begin_rotation().await.unwrap();
     // The old node does not seal under a key that is being replaced.
-    let refused = rotate_signing_key(&*store, Some(ALGORITHM), false, now()).await;
+    let refused =
+        rotate_signing_key(&*store, KeyPurpose::Access, Some(ALGORITHM), false, now()).await;
     assert!(refused.is_err());
-    let meanwhile = rotate_signing_key(&*both, Some(ALGORITHM), false, now()).await;
+    let meanwhile =
+        rotate_signing_key(&*both, KeyPurpose::Access, Some(ALGORITHM), false, now()).await;
     meanwhile.unwrap();
     while both.rewrap_after(None, 10).await.unwrap().is_some() {}
     both.finish_rotation().await.unwrap();
-    assert!(store.signing_keys(now()).await.is_err());
+    assert!(store.signing_keys(KeyPurpose::Access, now()).await.is_err());
     let opened = world.open_with(new.into()).await.unwrap();
     let after = keys_of(&*opened).await;
     assert_eq!(after.len(), 2);

@@ -114,7 +114,7 @@ pub async fn a_history_is_complete_at_every_page_size(world: &impl World) {
     for person in &cast.people {
         let expected: Vec<u64> = everything
             .iter()
-            .filter(|event| event.user == person.user)
+            .filter(|event| event.user == Some(person.user))
             .map(|event| event.log_index)
             .collect();
         for limit in [1, 2, 7, 1000] {

@@ -1,7 +1,7 @@
 //! The row of an account.
 
 use authlog_domain::user::{
-    PendingReset, PendingVerification, RecentRequests, Registered, SecondFactors,
+    Consents, PendingReset, PendingVerification, RecentRequests, Registered, SecondFactors,
 };
 use authlog_domain::{
     AccountNumber, CredentialId, Email, PersonName, Phone, Role, SessionId, Timestamp, UserId,
@@ -46,6 +46,8 @@ pub struct Account {
     pub recent_requests: Option<RecentRequests>,
     /// The second factors.
     pub second_factors: SecondFactors,
+    /// What the person lets applications do.
+    pub consents: Consents,
     /// When the account was registered.
     pub created_at: Timestamp,
     /// When anything last changed that a reader of the account sees.
@@ -84,6 +86,7 @@ impl Account {
             pending_verification: self.pending_verification.clone(),
             recent_requests: self.recent_requests.clone().unwrap_or_default(),
             second_factors: self.second_factors.clone(),
+            consents: self.consents.clone(),
         }
     }
 
@@ -101,6 +104,7 @@ impl Account {
             pending_verification,
             recent_requests,
             second_factors,
+            consents,
         } = state;
         self.role = role;
         self.credential = credential;
@@ -112,6 +116,7 @@ impl Account {
         self.pending_reset = pending_reset;
         self.pending_verification = pending_verification;
         self.second_factors = second_factors;
+        self.consents = consents;
         if let Some(known) = &mut self.recent_requests {
             *known = recent_requests;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authlog_domain::session::Started;
+use authlog_domain::session::{ClientGrant, Started};
 use authlog_domain::{Authentication, ContractName, Rotation, SessionId, Timestamp, UserId};
 
 use super::Account;
@@ -36,6 +36,8 @@ pub struct SessionRecord {
     pub ended_at: Option<Timestamp>,
     /// How the person was authenticated.
     pub authentication: Authentication,
+    /// What was granted to an application; `None` for a session of the person.
+    pub grant: Option<ClientGrant>,
 }
 
 /// How long the row of a session is kept once the session is over. After that, every access token of the session has expired:
@@ -82,6 +84,7 @@ impl SessionRecord {
             expires_at,
             ended_at,
             authentication,
+            grant,
         } = state;
         Self {
             id,
@@ -97,6 +100,7 @@ impl SessionRecord {
             expires_at,
             ended_at,
             authentication,
+            grant,
         }
     }
 
@@ -114,12 +118,46 @@ impl SessionRecord {
             expires_at: self.expires_at,
             ended_at: self.ended_at,
             authentication: self.authentication,
+            grant: self.grant.clone(),
         }
     }
 
-    /// Whether the session is live at `now`. `account` is the account of the session.
-    pub fn is_live(&self, account: &Account, now: Timestamp) -> bool {
+    /// The session that this one ends with.
+    pub fn parent(&self) -> Option<SessionId> {
+        self.grant.as_ref()?.parent
+    }
+
+    /// Whether the session is live at `now`. `account` is the account of the session, and `parent` is the row of its parent.
+    ///
+    /// A session with a parent is live only while the parent is, which is derived from both rows: no event ends it. So the end of
+    /// a session ends any number of others. A parent that cannot be found, or is another account's, counts as ended. The parent
+    /// is a session of a person, and has no parent of its own.
+    pub fn is_live(&self, account: &Account, parent: Option<&Self>, now: Timestamp) -> bool {
         let account_epoch = account.epoch_for(self.id, self.epoch);
+        self.is_live_alone(account_epoch, now) && self.has_no_ended_parent(account, parent, now)
+    }
+
+    /// Whether the session has no parent, or `parent` is the row of it and live at `now`.
+    pub fn has_no_ended_parent(
+        &self,
+        account: &Account,
+        parent: Option<&Self>,
+        now: Timestamp,
+    ) -> bool {
+        let Some(id) = self.parent() else {
+            return true;
+        };
+        parent.is_some_and(|parent| {
+            let account_epoch = account.epoch_for(parent.id, parent.epoch);
+            parent.id == id
+                && parent.user == self.user
+                && parent.parent().is_none()
+                && parent.is_live_alone(account_epoch, now)
+        })
+    }
+
+    /// Whether the session is live at `now` apart from its parent, for an account with this session epoch.
+    pub fn is_live_alone(&self, account_epoch: u32, now: Timestamp) -> bool {
         self.state().is_live(account_epoch, now)
     }
 }

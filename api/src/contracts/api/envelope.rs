@@ -83,9 +83,10 @@ pub(super) fn refused(refusal: Refusal, sent: &AccountIn, at: Timestamp) -> Resp
         | Refusal::InvalidVerificationToken => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
         Refusal::RegistrationClosed => plain(StatusCode::FORBIDDEN, "registration is closed"),
         Refusal::Forbidden => plain(StatusCode::FORBIDDEN, "Forbidden"),
-        Refusal::UnknownAccount | Refusal::UnknownSession | Refusal::SecondFactor(_) => {
-            plain(StatusCode::NOT_FOUND, "Not found")
-        }
+        Refusal::UnknownAccount
+        | Refusal::UnknownSession
+        | Refusal::SecondFactor(_)
+        | Refusal::Client(_) => plain(StatusCode::NOT_FOUND, "Not found"),
         Refusal::LastAdministrator => plain(StatusCode::CONFLICT, "Conflict"),
         Refusal::TooManyAttempts { retry_after } => retry_later(
             plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests"),

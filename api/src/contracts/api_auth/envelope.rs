@@ -160,9 +160,10 @@ pub(super) fn refused(refusal: Refusal, at: Timestamp) -> Response {
             at,
         ),
         Refusal::Forbidden => plain_error(StatusCode::FORBIDDEN, at),
-        Refusal::UnknownAccount | Refusal::UnknownSession | Refusal::SecondFactor(_) => {
-            plain_error(StatusCode::NOT_FOUND, at)
-        }
+        Refusal::UnknownAccount
+        | Refusal::UnknownSession
+        | Refusal::SecondFactor(_)
+        | Refusal::Client(_) => plain_error(StatusCode::NOT_FOUND, at),
         Refusal::LastAdministrator => plain_error(StatusCode::CONFLICT, at),
         Refusal::TooManyAttempts { retry_after } => {
             retry_later(plain_error(StatusCode::TOO_MANY_REQUESTS, at), retry_after)

@@ -91,9 +91,10 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         Refusal::InvalidVerificationToken => bad_request("please provided a valid token!"),
         Refusal::RegistrationClosed => error(StatusCode::FORBIDDEN, "registration is closed"),
         Refusal::Forbidden => error(StatusCode::FORBIDDEN, "forbidden"),
-        Refusal::UnknownAccount | Refusal::UnknownSession | Refusal::SecondFactor(_) => {
-            error(StatusCode::NOT_FOUND, "not found")
-        }
+        Refusal::UnknownAccount
+        | Refusal::UnknownSession
+        | Refusal::SecondFactor(_)
+        | Refusal::Client(_) => error(StatusCode::NOT_FOUND, "not found"),
         Refusal::LastAdministrator => error(StatusCode::CONFLICT, "conflict"),
         Refusal::TooManyAttempts { retry_after } => retry_later(
             error(StatusCode::TOO_MANY_REQUESTS, "too many requests"),

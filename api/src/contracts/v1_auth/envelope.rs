@@ -48,9 +48,10 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         | Refusal::InvalidResetToken
         | Refusal::InvalidVerificationToken => plain(StatusCode::UNAUTHORIZED),
         Refusal::RegistrationClosed | Refusal::Forbidden => plain(StatusCode::FORBIDDEN),
-        Refusal::UnknownAccount | Refusal::UnknownSession | Refusal::SecondFactor(_) => {
-            plain(StatusCode::NOT_FOUND)
-        }
+        Refusal::UnknownAccount
+        | Refusal::UnknownSession
+        | Refusal::SecondFactor(_)
+        | Refusal::Client(_) => plain(StatusCode::NOT_FOUND),
         Refusal::LastAdministrator => plain(StatusCode::CONFLICT),
         Refusal::TooManyAttempts { retry_after } => {
             retry_later(plain(StatusCode::TOO_MANY_REQUESTS), retry_after)

@@ -1,5 +1,6 @@
 //! The history of an account and its state at any time, for auditors and for the account's owner.
 
+pub(super) mod client;
 mod query;
 
 use std::sync::Arc;

@@ -1,0 +1,138 @@
+//! Authentication of the tokens of applications. They are never accepted where a [`Caller`](super::Caller) is needed: an
+//! application has what was granted to it, and not what the person may do.
+
+use std::sync::Arc;
+
+use authlog_domain::{Scopes, Timestamp};
+
+use super::AuthenticatedClient;
+use crate::ports::{
+    Account, ClientTokenClaims, OAuthClaims, SessionWithAccount, TokenKind, VerifiedOAuthToken,
+    VerifiedToken,
+};
+use crate::{Authlog, Refusal, TokenStatus};
+
+/// A token of an application whose session is live.
+pub(crate) struct LiveApplication {
+    pub(crate) token: VerifiedToken,
+    pub(crate) oauth: Arc<OAuthClaims>,
+    pub(crate) account: Arc<Account>,
+}
+
+impl AuthenticatedClient {
+    /// Whether the person lets the client do all of this. A client of the operator's own needs no consent.
+    pub(crate) fn is_permitted(&self, account: &Account, scopes: &Scopes) -> bool {
+        self.client().settings.first_party || account.consents.cover(self.id(), scopes)
+    }
+}
+
+impl Authlog {
+    /// The claims of a signed token of OAuth; `None` if its signature is wrong or it has expired at `now`. If another node signed
+    /// it with a key that this node has not loaded yet, the key is loaded.
+    pub(crate) async fn verify_oauth(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Option<VerifiedOAuthToken> {
+        let tokens = &self.parts.tokens;
+        match tokens.verify_oauth(token, now) {
+            None if tokens.learn_key(token).await => tokens.verify_oauth(token, now),
+            verified => verified,
+        }
+    }
+
+    /// The bearer of an access token of an application at this service; `None` if it is not valid here.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(crate) async fn check_application(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Option<LiveApplication>, Refusal> {
+        let verified = self.verify_oauth(token, now).await;
+        let verified = verified.filter(|it| it.is_for(self.parts.tokens.issuer()));
+        match verified {
+            Some(VerifiedOAuthToken::Session { token, oauth })
+                if token.kind == TokenKind::Access =>
+            {
+                self.live_application(token, &oauth, now).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The token with its account, if its session is live and its client may be used. An access token is checked in memory, with
+    /// the session that it ends with, unless the deny list may be incomplete. A refresh token has to be the current one.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(crate) async fn live_application(
+        &self,
+        token: VerifiedToken,
+        oauth: &Arc<OAuthClaims>,
+        now: Timestamp,
+    ) -> Result<Option<LiveApplication>, Refusal> {
+        let client = self.client(&oauth.client).await?;
+        if client.is_none_or(|client| client.locked) {
+            return Ok(None);
+        }
+        let account = match token.kind {
+            TokenKind::Access => {
+                let list = &self.revocation_list;
+                match list.standing_under(&token, oauth.parent, now) {
+                    TokenStatus::Ended => return Ok(None),
+                    TokenStatus::Live => {
+                        self.account_at(token.user, token.session, token.epoch)
+                            .await?
+                    }
+                    TokenStatus::Unknown => {
+                        let standing = self.standing_of(&token, oauth, now).await?;
+                        standing.map(|standing| Arc::new(standing.account))
+                    }
+                }
+            }
+            TokenKind::Refresh { generation } => {
+                let standing = self.standing_of(&token, oauth, now).await?;
+                standing
+                    .filter(|standing| standing.session.generation == generation)
+                    .map(|standing| Arc::new(standing.account))
+            }
+        };
+        Ok(account.map(|account| LiveApplication {
+            token,
+            oauth: Arc::clone(oauth),
+            account,
+        }))
+    }
+
+    /// The live session of a token, by a query.
+    async fn standing_of(
+        &self,
+        token: &VerifiedToken,
+        oauth: &OAuthClaims,
+        now: Timestamp,
+    ) -> Result<Option<SessionWithAccount>, Refusal> {
+        let standing = self.parts.directory.session(token.session).await?;
+        Ok(standing.filter(|standing| {
+            let grant = standing.session.grant.as_ref();
+            standing.is_live(now) && grant.is_some_and(|grant| grant.client == oauth.client)
+        }))
+    }
+
+    /// Whether the access token of a client itself is valid: the client is registered and not locked, and the secret with which
+    /// it got the token has not been retired.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(crate) async fn is_valid_client_token(
+        &self,
+        claims: &ClientTokenClaims,
+    ) -> Result<bool, Refusal> {
+        let client = self.client(&claims.client).await?;
+        Ok(client.is_some_and(|client| {
+            let has = |secret| client.secrets.iter().any(|it| it.id == secret);
+            !client.locked && claims.secret.is_none_or(has)
+        }))
+    }
+}

@@ -1,0 +1,137 @@
+//! A person lets an application act in their name, or withdraws that.
+
+use authlog_domain::user::{GiveConsent, UserCommand, WithdrawConsent};
+use authlog_domain::{ClientId, RevocationReason, SessionId};
+
+use super::demand::Demand;
+use super::{AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest};
+use crate::access::BrowserSession;
+use crate::use_cases::accounts::AppendOptions;
+use crate::{Authlog, Caller, Refusal, RequestContext};
+
+/// How many sessions of an account are looked at a time for those of an application.
+const PAGE: u32 = 100;
+
+/// Why a consent is not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsentRefusal {
+    /// The account has consents to as many applications as it can have. The person can withdraw one.
+    #[error("the account has too many consents")]
+    TooManyConsents,
+    /// The request is refused for another reason, with a redirect to the client.
+    #[error(transparent)]
+    Request(#[from] AuthorizationRefusal),
+}
+
+impl Authlog {
+    /// Records that the person consents to the request, and continues it: normally, the outcome is a code. If the person has to
+    /// sign in again first, nothing is recorded.
+    ///
+    /// # Errors
+    /// See [`ConsentRefusal`].
+    pub async fn give_consent(
+        &self,
+        request: &AuthorizationRequest,
+        browser: &BrowserSession,
+        context: &RequestContext,
+    ) -> Result<AuthorizationOutcome, ConsentRefusal> {
+        match self.demand(request, browser)? {
+            Demand::Login | Demand::Level(_) => return Ok(self.authorize(request, Some(browser))?),
+            Demand::Nothing => {}
+            Demand::Consent => self.record_consent(request, browser, context).await?,
+        }
+        let code = self.code(request, browser);
+        Ok(AuthorizationOutcome::Code(
+            code.map_err(AuthorizationRefusal::from)?,
+        ))
+    }
+
+    async fn record_consent(
+        &self,
+        request: &AuthorizationRequest,
+        browser: &BrowserSession,
+        context: &RequestContext,
+    ) -> Result<(), ConsentRefusal> {
+        let caller = browser.caller();
+        let client = &request.target.client.id;
+        if !browser.account().consents.has_room_for(client) {
+            return Err(ConsentRefusal::TooManyConsents);
+        }
+        self.admit_change(caller)
+            .map_err(AuthorizationRefusal::from)?;
+        let command = UserCommand::GiveConsent(GiveConsent {
+            at: self.parts.clock.now(),
+            client: client.clone(),
+            scopes: request.scopes.clone(),
+            proved: browser.epoch(),
+        });
+        let metadata = context.metadata_of(&caller);
+        let decided = self.decide(caller.user(), command, AppendOptions::default(), metadata);
+        match decided.await {
+            Ok(_) => Ok(()),
+            // Other consents were recorded meanwhile.
+            Err(Refusal::Forbidden) => Err(ConsentRefusal::TooManyConsents),
+            // The session was ended meanwhile, or the account was erased.
+            Err(Refusal::WrongCredentials { .. } | Refusal::UnknownAccount) => {
+                Err(AuthorizationRefusal::LoginRequired.into())
+            }
+            Err(refusal) => Err(AuthorizationRefusal::from(refusal).into()),
+        }
+    }
+
+    /// Withdraws the consent of the caller to an application, and ends the application's sessions. Without a consent, only the
+    /// sessions are ended: those of an application that needs no consent, or whose consent was withdrawn a moment ago.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`], [`Refusal::TooManyAttempts`], or [`Refusal::Unavailable`]. A session that is not ended
+    /// because of an error cannot be refreshed without a consent.
+    pub async fn withdraw_consent(
+        &self,
+        caller: Caller,
+        client: &ClientId,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let session = self.session_to_change(caller).await?;
+        let command = UserCommand::WithdrawConsent(WithdrawConsent {
+            at: self.parts.clock.now(),
+            client: client.clone(),
+            proved: session.epoch(),
+        });
+        let metadata = context.metadata_of(&caller);
+        let decided = self.decide(caller.user(), command, AppendOptions::default(), metadata);
+        decided.await.map_err(|refusal| match refusal {
+            Refusal::WrongCredentials { .. } | Refusal::UnknownAccount => {
+                Refusal::InvalidAccessToken
+            }
+            other => other,
+        })?;
+        let account = session.into_account();
+        let mut after = None;
+        loop {
+            let now = self.parts.clock.now();
+            let directory = &self.parts.directory;
+            let page = directory
+                .live_sessions(account.id, now, after, PAGE)
+                .await?;
+            let of_client = page.sessions.iter().filter(|session| {
+                let grant = session.grant.as_ref();
+                grant.is_some_and(|grant| grant.client == *client)
+            });
+            let sessions: Vec<SessionId> = of_client.map(|session| session.id).collect();
+            for session in sessions {
+                let metadata = context.metadata_of(&caller);
+                let reason = RevocationReason::ConsentWithdrawn;
+                let revoked = self.revoke_session(&account, session, reason, metadata);
+                match revoked.await {
+                    // It ended meanwhile.
+                    Ok(()) | Err(Refusal::UnknownSession) => {}
+                    Err(refusal) => return Err(refusal),
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}

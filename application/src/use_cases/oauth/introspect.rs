@@ -1,0 +1,175 @@
+//! Introspection (RFC 7662) and revocation (RFC 7009) by clients.
+
+use authlog_domain::session::{LogOut, SessionCommand};
+use authlog_domain::{SessionId, UserId};
+use serde_json::{Map, Value, json};
+
+use super::GrantRefusal;
+use crate::access::{AuthenticatedClient, LiveApplication};
+use crate::ports::{ClientTokenClaims, Revocation, TokenKind, VerifiedOAuthToken};
+use crate::{Authlog, Refusal, RequestContext};
+
+/// The scope with which a client introspects every token.
+const INSPECTS_TOKENS: &str = "tokens.introspect";
+
+impl Authlog {
+    /// What a token says, if it is active; `None` for any other. A client introspects the tokens that were issued to it, and the
+    /// access tokens for a resource that it is registered for. A client with the scope `tokens.introspect` introspects every
+    /// token of an application. So no client learns more than whether it can use the token.
+    ///
+    /// The members are those of RFC 7662 §2.2 beside `active`.
+    ///
+    /// # Errors
+    /// [`GrantRefusal::Unavailable`]. A client that authenticates with nothing introspects no token:
+    /// [`GrantRefusal::InvalidClient`].
+    pub async fn introspect_for_client(
+        &self,
+        by: &AuthenticatedClient,
+        token: &str,
+    ) -> Result<Option<Map<String, Value>>, GrantRefusal> {
+        if !by.is_confidential() {
+            return Err(GrantRefusal::InvalidClient);
+        }
+        let now = self.parts.clock.now();
+        let Some(verified) = self.verify_oauth(token, now).await else {
+            return Ok(None);
+        };
+        if !may_introspect(by, &verified) {
+            return Ok(None);
+        }
+        Ok(match &verified {
+            VerifiedOAuthToken::Client(claims) => {
+                let is_valid = self.is_valid_client_token(claims).await?;
+                is_valid.then(|| self.claims_of_client_token(claims))
+            }
+            VerifiedOAuthToken::Session { token, oauth } => {
+                let live = self.live_application(*token, oauth, now).await?;
+                live.map(|live| self.claims_of_session_token(&live))
+            }
+        })
+    }
+
+    fn claims_of_client_token(&self, claims: &ClientTokenClaims) -> Map<String, Value> {
+        members(json!({
+            "iss": self.parts.tokens.issuer(),
+            "sub": claims.client,
+            "client_id": claims.client,
+            "scope": claims.scopes,
+            "aud": claims.audience,
+            "token_type": "Bearer",
+            "jti": claims.token,
+            "iat": claims.issued_at.unix_seconds(),
+            "exp": claims.expires_at.unix_seconds(),
+        }))
+    }
+
+    fn claims_of_session_token(&self, live: &LiveApplication) -> Map<String, Value> {
+        let LiveApplication {
+            token,
+            oauth,
+            account,
+        } = live;
+        let mut claims = members(json!({
+            "iss": self.parts.tokens.issuer(),
+            "sub": token.user,
+            "username": account.sign_in_name(),
+            "client_id": oauth.client,
+            "scope": oauth.scopes,
+            "sid": token.session,
+            "jti": token.token,
+            "iat": token.issued_at.unix_seconds(),
+            "exp": token.expires_at.unix_seconds(),
+        }));
+        if token.kind == TokenKind::Access {
+            claims.insert("aud".to_owned(), json!(oauth.audience));
+            claims.insert("token_type".to_owned(), "Bearer".into());
+        }
+        if let Some(authentication) = token.authentication {
+            claims.insert("acr".to_owned(), json!(authentication.acr));
+            claims.insert("amr".to_owned(), json!(authentication.amr));
+            let auth_time = authentication.auth_time.unix_seconds();
+            claims.insert("auth_time".to_owned(), auth_time.into());
+        }
+        claims
+    }
+
+    /// Ends the session of a token that was issued to the client. Any other text changes nothing, and is no error
+    /// (RFC 7009 §2.2): so a client learns nothing of other clients' tokens.
+    ///
+    /// # Errors
+    /// [`GrantRefusal::Unavailable`].
+    pub async fn revoke_for_client(
+        &self,
+        by: &AuthenticatedClient,
+        token: &str,
+        context: &RequestContext,
+    ) -> Result<(), GrantRefusal> {
+        let now = self.parts.clock.now();
+        match self.verify_oauth(token, now).await {
+            Some(VerifiedOAuthToken::Session { token, oauth }) if oauth.client == *by.id() => {
+                Ok(self
+                    .end_application(token.user, token.session, context)
+                    .await?)
+            }
+            // The token of a client itself has no session, and expires within minutes.
+            Some(VerifiedOAuthToken::Session { .. } | VerifiedOAuthToken::Client(_)) | None => {
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the session of an application. If it has ended, nothing changes.
+    async fn end_application(
+        &self,
+        user: UserId,
+        session: SessionId,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let at = self.parts.clock.now();
+        let id = session.to_string();
+        let ended = self.executor.execute(&id, |work| async move {
+            let standing = work.session(session).await?;
+            let standing = standing.ok_or(Refusal::InvalidAccessToken)?;
+            let command = SessionCommand::LogOut(LogOut { at });
+            let metadata = context.metadata(user);
+            work.execute_on_session(standing.session, command, metadata)
+                .await?;
+            work.commit().await
+        });
+        match ended.await {
+            Ok(()) => self.revocation_list.add(Revocation::Session(session), at),
+            // It has ended before, or the account was erased.
+            Err(
+                Refusal::InvalidAccessToken
+                | Refusal::InvalidRefreshToken
+                | Refusal::UnknownAccount,
+            ) => {}
+            Err(refusal) => return Err(refusal),
+        }
+        Ok(())
+    }
+}
+
+fn may_introspect(by: &AuthenticatedClient, token: &VerifiedOAuthToken) -> bool {
+    let settings = &by.client().settings;
+    let is_refresh = match token {
+        VerifiedOAuthToken::Session { token, .. } => token.kind != TokenKind::Access,
+        VerifiedOAuthToken::Client(_) => false,
+    };
+    let is_own_resource = || {
+        let audiences = &settings.audiences;
+        audiences
+            .iter()
+            .any(|audience| token.is_for(audience.as_str()))
+    };
+    token.client() == by.id()
+        || settings.scopes.contains(INSPECTS_TOKENS)
+        || (!is_refresh && is_own_resource())
+}
+
+fn members(object: Value) -> Map<String, Value> {
+    match object {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,259 @@
+//! The exchange of an authorization code for tokens (RFC 6749 §4.1.3).
+
+use authlog_domain::client::GrantType;
+use authlog_domain::session::{ClientGrant, ReuseCode, SessionCommand, StartSession};
+use authlog_domain::{AggregateKind, Audience, Rotation, Timestamp};
+
+use super::code::AuthorizationCode;
+use super::id_token::IdTokenDemand;
+use super::issue::{ACCESS_LIFETIME, AccessTerms, ApplicationSession, REFRESH_LIFETIME};
+use super::{CodeExchange, GrantRefusal, OAuthTokens, pkce, resources};
+use crate::access::AuthenticatedClient;
+use crate::ports::{Account, Attempt, Revocation, SessionWithAccount, StreamId};
+use crate::unit_of_work::{CommandError, UnitOfWork};
+use crate::use_cases::issue_tokens::NewSession;
+use crate::{Authlog, Refusal, RequestContext};
+
+/// What became of a code.
+enum Redeemed {
+    /// The session has started.
+    Started,
+    /// The code had been redeemed before, and its session has ended.
+    Reused,
+}
+
+impl Authlog {
+    /// Redeems a code, which starts a session. A code is redeemed once: if it comes back, it was copied, and its session ends. A
+    /// request that does not fit the code changes nothing, so that the code can still be redeemed by its client.
+    ///
+    /// # Errors
+    /// See [`GrantRefusal`].
+    pub async fn redeem_code(
+        &self,
+        by: &AuthenticatedClient,
+        exchange: CodeExchange<'_>,
+        context: &RequestContext,
+    ) -> Result<OAuthTokens, GrantRefusal> {
+        let settings = &by.client().settings;
+        if !settings.grants.contains(&GrantType::AuthorizationCode) {
+            return Err(GrantRefusal::UnauthorizedClient);
+        }
+        let code = self.open_code(exchange.code);
+        let code = code.ok_or(GrantRefusal::InvalidGrant)?;
+        self.check_exchange(by, &code, exchange)?;
+        let resources = granted_resources(by, &code, exchange.resources)?;
+
+        let (account, ends_at) = self.account_of_code(by, &code).await?;
+        let grant = code.grant(resources.granted);
+        let command = self.start_of(by, &code, &grant, ends_at);
+        let now = command.at;
+        // The tokens are made first: if one cannot be signed, the code can be redeemed again.
+        let application = ApplicationSession {
+            id: code.session,
+            user: code.user,
+            epoch: code.epoch,
+            authentication: code.authentication,
+            grant: &grant,
+            generation: 0,
+            expires_at: command.expires_at,
+        };
+        let access = AccessTerms {
+            scopes: &code.scopes,
+            resources: &resources.asked,
+        };
+        let mut tokens = self.application_tokens(by, &application, &access, now)?;
+        if code.scopes.contains("openid") {
+            let demand = IdTokenDemand {
+                nonce: code.nonce.as_deref(),
+                claims: &code.id_token_claims,
+            };
+            let id_token = self.id_token(by, &application, &account, Some(demand), now);
+            tokens.id_token = Some(id_token?);
+        }
+        let session = NewSession::of_application(code.session, command);
+        match self.record_code(&code, &session, now, context).await? {
+            Redeemed::Started => Ok(tokens),
+            Redeemed::Reused => {
+                let revocation = Revocation::Session(code.session);
+                self.revocation_list.add(revocation, now);
+                self.mail_due.notify_one();
+                Err(GrantRefusal::InvalidGrant)
+            }
+        }
+    }
+
+    /// The start of the session. It lasts until its tokens have expired, and not longer than the session of the browser, unless
+    /// it continues without that one.
+    fn start_of(
+        &self,
+        by: &AuthenticatedClient,
+        code: &AuthorizationCode,
+        grant: &ClientGrant,
+        browser_ends_at: Timestamp,
+    ) -> StartSession {
+        let at = self.parts.clock.now();
+        let can_refresh = by
+            .client()
+            .settings
+            .grants
+            .contains(&GrantType::RefreshToken);
+        let lifetime = if can_refresh {
+            REFRESH_LIFETIME.min(self.settings.session_limits.lifetime)
+        } else {
+            ACCESS_LIFETIME
+        };
+        let expires_at = at.plus(lifetime);
+        StartSession {
+            at,
+            user: code.user,
+            epoch: code.epoch,
+            rotation: can_refresh.then_some(Rotation::Rotating),
+            expires_at: match grant.parent {
+                Some(_) => expires_at.min(browser_ends_at),
+                None => expires_at,
+            },
+            authentication: code.authentication,
+            grant: Some(grant.clone()),
+        }
+    }
+
+    /// Whether the request fits the code: its client, its redirect URI and its verifier.
+    fn check_exchange(
+        &self,
+        by: &AuthenticatedClient,
+        code: &AuthorizationCode,
+        exchange: CodeExchange<'_>,
+    ) -> Result<(), GrantRefusal> {
+        let redirect_uri = exchange.redirect_uri;
+        let redirect_uri = redirect_uri.ok_or(GrantRefusal::InvalidRequest(
+            "the parameter redirect_uri is missing",
+        ))?;
+        let fits_verifier = match (&code.challenge, exchange.verifier) {
+            (Some(challenge), Some(verifier)) => {
+                pkce::is_verifier(verifier)
+                    && self.parts.secrets.code_challenge(verifier) == *challenge
+            }
+            (None, None) => true,
+            // A verifier without a challenge: somebody removed the challenge from the request (RFC 9700 §4.8.2).
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let fits = code.client == *by.id() && code.redirect_uri == redirect_uri && fits_verifier;
+        fits.then_some(()).ok_or(GrantRefusal::InvalidGrant)
+    }
+
+    /// The account of a code, and when the session of the browser expires, which has to be live. The account has to be of the
+    /// same epoch: the owner may have taken it back since.
+    async fn account_of_code(
+        &self,
+        by: &AuthenticatedClient,
+        code: &AuthorizationCode,
+    ) -> Result<(Account, Timestamp), GrantRefusal> {
+        let now = self.parts.clock.now();
+        let standing = self.parts.directory.session(code.browser).await;
+        let standing = standing.map_err(Refusal::from)?;
+        let SessionWithAccount {
+            session, account, ..
+        } = standing
+            .filter(|it| it.is_live(now) && it.session.grant.is_none())
+            .filter(|it| it.account.id == code.user && it.account.session_epoch == code.epoch)
+            .filter(|it| self.sign_in_block(&it.account).is_none())
+            .filter(|it| by.is_permitted(&it.account, &code.scopes))
+            .ok_or(GrantRefusal::InvalidGrant)?;
+        let attempt = Attempt::RedeemCode {
+            account: account.id,
+        };
+        self.admit(attempt)?;
+        Ok((account, session.expires_at))
+    }
+
+    /// Appends the start of the session, or the reuse of the code if the session has started before.
+    async fn record_code(
+        &self,
+        code: &AuthorizationCode,
+        session: &NewSession,
+        now: Timestamp,
+        context: &RequestContext,
+    ) -> Result<Redeemed, GrantRefusal> {
+        let id = session.id();
+        let recorded = self.executor.execute(&id, |work| async move {
+            // A code that was redeemed before conflicts with the first event of its stream. So a session is looked up only
+            // after a conflict, and redeeming a code costs one append.
+            if work.is_retried() && record_reuse(code, &work, now, context).await? {
+                work.commit().await?;
+                return Ok(Redeemed::Reused);
+            }
+            session.start(&work, context).await?;
+            work.commit().await?;
+            Ok(Redeemed::Started)
+        });
+        recorded.await.map_err(|refusal| match refusal {
+            // The account was erased meanwhile, or the session has ended and its row was removed.
+            Refusal::UnknownAccount | Refusal::InvalidRefreshToken => GrantRefusal::InvalidGrant,
+            other => other.into(),
+        })
+    }
+}
+
+/// Stages the reuse of the code if its session has started. Returns whether it has.
+async fn record_reuse(
+    code: &AuthorizationCode,
+    work: &UnitOfWork,
+    at: Timestamp,
+    context: &RequestContext,
+) -> Result<bool, CommandError> {
+    let Some(standing) = work.session(code.session).await? else {
+        // A session without a row is over, or its row was changed by another program.
+        let stream = StreamId {
+            kind: AggregateKind::Session,
+            id: code.session.to_string(),
+        };
+        if work.has_events(&stream).await? {
+            return Err(Refusal::InvalidRefreshToken.into());
+        }
+        return Ok(false);
+    };
+    let command = SessionCommand::ReuseCode(ReuseCode { at });
+    let metadata = context.metadata(code.user);
+    work.execute_on_session(standing.session, command, metadata)
+        .await?;
+    Ok(true)
+}
+
+/// The resources of an exchange.
+struct Resources {
+    /// Those of the session.
+    granted: Vec<Audience>,
+    /// Those of the first access token.
+    asked: Vec<Audience>,
+}
+
+/// A request names some of the resources of the authorization request, or all of them by naming none (RFC 8707 §2.2). If that one
+/// named none, the client can still name what it is registered for.
+fn granted_resources(
+    by: &AuthenticatedClient,
+    code: &AuthorizationCode,
+    texts: &[&str],
+) -> Result<Resources, GrantRefusal> {
+    let permitted = if code.resources.is_empty() {
+        &by.client().settings.audiences
+    } else {
+        &code.resources
+    };
+    let asked = resources::among(texts, permitted).ok_or(GrantRefusal::InvalidTarget)?;
+    Ok(if code.resources.is_empty() {
+        Resources {
+            granted: asked.clone(),
+            asked,
+        }
+    } else if asked.is_empty() {
+        Resources {
+            granted: code.resources.clone(),
+            asked: code.resources.clone(),
+        }
+    } else {
+        Resources {
+            granted: code.resources.clone(),
+            asked,
+        }
+    })
+}
