@@ -23,8 +23,9 @@ on_both_stores!(
 );
 
 /// Commands that only read.
-const READING: [&[&str]; 8] = [
+const READING: [&[&str]; 9] = [
     &["user", "list"],
+    &["client", "list"],
     &["keys", "list"],
     &["history", "ann"],
     &["state", "ann"],
@@ -35,7 +36,9 @@ const READING: [&[&str]; 8] = [
 ];
 
 /// Commands that change an existing store.
-const CHANGING: [&[&str]; 13] = [
+const CHANGING: [&[&str]; 15] = [
+    &["client", "lock", "shop"],
+    &["client", "remove", "shop", "--yes"],
     &["user", "role", "ann", "admin"],
     &["user", "lock", "ann"],
     &["user", "unlock", "ann"],

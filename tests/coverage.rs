@@ -121,7 +121,7 @@ fn endpoints_in_line(line: &str) -> Vec<Named> {
 /// is dead code, so looking for functions with its signature is enough.
 fn stories() -> Vec<String> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let directories = [tests.join("clients"), tests];
+    let directories = [tests.join("clients"), tests.join("oauth"), tests];
     let files = directories
         .iter()
         .flat_map(|it| std::fs::read_dir(it).unwrap());

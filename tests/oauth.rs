@@ -1,5 +1,21 @@
-//! OAuth 2.0: metadata, introspection and revocation.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! OAuth 2.1 and OpenID Connect: metadata, and introspection and revocation of the tokens of contracts. The modules have the flows
+//! of applications.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+mod bad_input;
+mod basic_op;
+mod browsers;
+mod code_flow;
+mod config_op;
+mod isolation;
+mod libraries;
+mod machines;
+mod provider;
+mod races;
 
 use crate::support;
 
@@ -35,11 +51,33 @@ async fn the_metadata_lists_what_is_supported_and_no_more(store: Store) {
         200,
         &json!({
             "issuer": issuer,
+            "authorization_endpoint": "https://auth.example.com/oauth2/authorize",
+            "token_endpoint": "https://auth.example.com/oauth2/token",
+            "userinfo_endpoint": "https://auth.example.com/oauth2/userinfo",
             "jwks_uri": "https://auth.example.com/.well-known/jwks.json",
             "introspection_endpoint": "https://auth.example.com/oauth2/introspect",
-            "introspection_endpoint_auth_methods_supported": ["Bearer"],
+            "introspection_endpoint_auth_methods_supported": ["Bearer", "client_secret_basic", "client_secret_post"],
             "revocation_endpoint": "https://auth.example.com/oauth2/revoke",
-            "revocation_endpoint_auth_methods_supported": ["none"],
+            "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "scopes_supported": ["openid", "profile", "email", "phone", "offline_access"],
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+            "prompt_values_supported": ["none", "login", "consent", "select_account"],
+            "acr_values_supported": ["urn:authlog:aal1", "urn:authlog:aal2"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256", "ES256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "code_challenge_methods_supported": ["S256"],
+            "claim_types_supported": ["normal"],
+            "claims_supported": [
+                "sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "name", "preferred_username",
+                "updated_at", "email", "email_verified", "phone_number",
+            ],
+            "claims_parameter_supported": true,
+            "request_parameter_supported": false,
+            "request_uri_parameter_supported": false,
+            "authorization_response_iss_parameter_supported": true,
         }),
     );
     assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));

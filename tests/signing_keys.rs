@@ -253,10 +253,8 @@ async fn a_client_asks_for_the_types_of_keys_that_it_reads(store: Store) {
     for query in ["kty=", "kty=oct", "kty=rsa", "kty=RSA;EC", "kty=%FF"] {
         let answer = http.send(own::KEY_SET).query(query).await;
         assert_eq!(answer.status, 400, "{query}: {answer}");
-        assert_eq!(
-            answer.json()["detail"],
-            "kty must be a list of RSA, EC and OKP."
-        );
+        let detail = "kty must be a list of RSA, EC and OKP.";
+        assert!(answer.body.contains(detail), "{query}: {answer}");
     }
 }
 

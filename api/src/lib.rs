@@ -19,6 +19,7 @@ mod contracts;
 mod http;
 mod http2;
 mod native;
+mod oauth2;
 mod pages;
 mod poll_twice;
 mod serving;
@@ -130,10 +131,12 @@ pub async fn serve(listener: TcpListener, api: Api) {
 /// What the shared HTTP layer has to know about the endpoints.
 static ENDPOINTS: Endpoints = Endpoints {
     contracts: &contracts::ALL,
+    oauth2: &oauth2::SURFACES,
     native: &native::SURFACE,
     pages: &pages::SURFACE,
     is_page: pages::is_page,
     read_only: &native::READ_ONLY,
+    public: &native::PUBLIC,
     forward_auth: &native::forward_auth::ROUTES,
     probes: &native::PROBES,
 };
@@ -144,6 +147,7 @@ fn router(api: Api) -> Router {
     let router = ENDPOINTS
         .contracts
         .iter()
+        .chain(ENDPOINTS.oauth2)
         .copied()
         .chain([ENDPOINTS.pages])
         .fold((ENDPOINTS.native.routes)(), |router, surface| {

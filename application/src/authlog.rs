@@ -247,6 +247,13 @@ impl Authlog {
         self.parts.tokens.key_set(self.parts.clock.now())
     }
 
+    /// The algorithms that sign ID tokens now.
+    pub fn id_token_algorithms(&self) -> Vec<&'static str> {
+        self.parts
+            .tokens
+            .id_token_algorithms(self.parts.clock.now())
+    }
+
     /// `iss` and `aud` of every signed token.
     pub fn issuer_and_audience(&self) -> (&str, &str) {
         (self.parts.tokens.issuer(), self.parts.tokens.audience())

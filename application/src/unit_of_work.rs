@@ -10,7 +10,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use authlog_domain::client::{ClientCommand, ClientEvent, RegisteredClient};
+use authlog_domain::client::{ClientCommand, ClientEvent};
 use authlog_domain::refused_logins::{MAX_PER_DAY, RecordRefusedLogin};
 use authlog_domain::session::{SessionCommand, SessionEvent};
 use authlog_domain::user::{RecentRequests, UserCommand, UserEvent};
@@ -24,8 +24,8 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::deadline::Deadline;
 use crate::ports::{
-    Account, Append, AppendError, Base, Clients, CredentialRecord, Directory, EventStore,
-    FactorChange, OpaqueTokenRecord, RecordedEvent, SessionRecord, SessionWithAccount,
+    Account, Append, AppendError, Base, ClientRecord, Clients, CredentialRecord, Directory,
+    EventStore, FactorChange, OpaqueTokenRecord, RecordedEvent, SessionRecord, SessionWithAccount,
     StagedStream, StoreError, StreamId,
 };
 use crate::{PasskeyRefusal, Refusal, SecondFactorRefusal};
@@ -351,27 +351,29 @@ impl UnitOfWork {
         }
     }
 
-    /// Executes `command` on the client, based on its row. A client without a row never existed: one that was removed has a row.
+    /// The client's row, for [`Self::execute_on_client`]. A client without a row never existed: one that was removed has a row.
+    pub(crate) async fn client(
+        &self,
+        client: &ClientId,
+    ) -> Result<Option<ClientRecord>, StoreError> {
+        self.clients.record(client).await
+    }
+
+    /// Executes `command` on the client whose row was just read by [`Self::client`]. If the client has changed since, the append
+    /// conflicts, so settings that were computed from the row overwrite no others.
     pub(crate) async fn execute_on_client(
         &self,
         client: &ClientId,
+        row: Option<ClientRecord>,
         command: ClientCommand,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<ClientEvent>, CommandError> {
         let mut loaded = LoadedAggregate::<Client>::new(client.as_str());
-        if let Some(row) = self.clients.record(client).await? {
+        if let Some(row) = row {
             loaded.aggregate = row.aggregate();
             loaded.staged.base = Base::Client(Box::new(row));
         }
         self.execute_on(loaded, command, metadata).await
-    }
-
-    /// The client's row.
-    pub(crate) async fn client(
-        &self,
-        client: &ClientId,
-    ) -> Result<Option<RegisteredClient>, StoreError> {
-        self.clients.client(client).await
     }
 
     /// Executes `command` on the refused logins of the account on that day, based on their number. Once the daily limit is

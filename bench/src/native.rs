@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use tokio::task::JoinSet;
 
 use crate::clients::{Clients, Measuring};
-use crate::http::{Carried, Connection};
+use crate::http::{Carried, Connection, address_of_client};
 use crate::load::{Sample, load};
 use crate::operations::{Introspect, PASSWORD, Read, Verify, sign_in, sign_in_opaque};
 use crate::service::{Service, Setup};
@@ -160,10 +160,11 @@ impl NativeClients {
         self.services[number / FOLLOWERS_OF_AN_ACCOUNT].clone()
     }
 
+    /// Readers in networks of their own, because the memory for pages that are read at a time is limited for each network.
     fn readers(&self, path: &str, authorization: impl Fn(usize) -> String) -> Vec<Read> {
         let numbers = 0..self.accounts.len();
         let readers = numbers.map(|number| Read {
-            connection: Connection::to(&self.address),
+            connection: Connection::from(address_of_client(number as u64), &self.address),
             path: path.to_owned(),
             authorization: authorization(number),
         });

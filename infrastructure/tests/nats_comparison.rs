@@ -178,7 +178,7 @@ impl Message {
             headers.insert(format!("ce-{name}"), json[name].as_str().unwrap());
         }
         Self {
-            subject: published::subject(event.kind, event.user),
+            subject: published::subject(event.kind, &event.subject),
             headers,
             data: json["data"].to_string(),
         }

@@ -15,7 +15,7 @@ use crate::composition;
 use crate::settings::Settings;
 
 /// The checks, in the order in which their results are printed.
-const CHECKS: [Check; 17] = [
+const CHECKS: [Check; 18] = [
     Check::Sequences,
     Check::LogDense,
     Check::LogComplete,
@@ -26,6 +26,7 @@ const CHECKS: [Check; 17] = [
     Check::Accounts,
     Check::Places,
     Check::Sessions,
+    Check::Clients,
     Check::Claims,
     Check::Credentials,
     Check::SecondFactors,

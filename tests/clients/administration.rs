@@ -228,6 +228,7 @@ async fn a_request_that_is_not_valid_is_refused_with_its_member_and_stores_nothi
         let request = service.send(about("PATCH", "shop", "")).bearer(&admin);
         is_problem(&request.json(&body).await, 400, member);
         let mut new = web_application("other");
+        new["grants"] = json!(["authorization_code"]);
         new[member] = value;
         let request = service.send(own::REGISTER_CLIENT).bearer(&admin);
         is_problem(&request.json(&new).await, 400, member);

@@ -13,7 +13,7 @@ pub struct Browser {
     prefix: String,
     pub cookies: BTreeMap<String, String>,
     page: Option<Answer>,
-    /// The path of the page, as the service sees it.
+    /// The path of the page, as the service sees it; or the address of the application to which the browser was sent.
     pub path: String,
 }
 
@@ -31,6 +31,14 @@ impl Browser {
             cookies: BTreeMap::new(),
             page: None,
             path: "/".to_owned(),
+        }
+    }
+
+    /// The same browser, with a service that was restarted.
+    pub fn at(&self, http: &Http) -> Self {
+        Self {
+            http: http.clone(),
+            ..self.clone()
         }
     }
 
@@ -59,6 +67,21 @@ impl Browser {
         let request = self.request("GET", path);
         let answer = request.header("sec-fetch-site", "none").await;
         self.follow(path, answer).await;
+    }
+
+    /// Opens a path of the service, as a link or redirect of another site.
+    pub async fn come_from_another_site(&mut self, path: &str) {
+        let request = self.request("GET", path);
+        let answer = request.header("sec-fetch-site", "cross-site").await;
+        self.follow(path, answer).await;
+    }
+
+    /// Whether the page has a form that leads to `action`.
+    pub fn asks(&self, action: &str) -> bool {
+        let form = format!("<form method=\"post\" action=\"{}{action}\">", self.prefix);
+        self.page
+            .as_ref()
+            .is_some_and(|page| page.body.contains(&form))
     }
 
     /// Submits the form of the page that leads to `action`, with these fields in addition to the hidden ones.
@@ -126,6 +149,12 @@ impl Browser {
                 break;
             }
             let location = answer.header("location").expect("a location").to_owned();
+            // The browser leaves for an application, which is not running.
+            if !location.starts_with('/') {
+                self.path = location;
+                self.page = Some(answer);
+                return;
+            }
             let below = location.strip_prefix(self.prefix.as_str());
             path = below.expect("a path of the service").to_owned();
             let request = self.request("GET", &path);

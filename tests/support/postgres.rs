@@ -5,6 +5,7 @@
 //! removed after a panic, an interrupt and a kill alike.
 
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -119,6 +120,30 @@ impl Postgres {
         let name = format!("authlog_{}", unique());
         self.execute("postgres", &format!("CREATE DATABASE {name}"));
         self.url(&name)
+    }
+
+    /// Creates a database with the schema of the program and nothing else, and returns its URL. To copy one takes a third of the
+    /// processor time of the migrations.
+    pub fn migrated_database(&self) -> String {
+        static TEMPLATE: OnceLock<String> = OnceLock::new();
+        self.copy_of(TEMPLATE.get_or_init(|| self.migrated_template()))
+    }
+
+    /// The database that [`Self::migrated_database`] copies. The first test process of a server makes it.
+    fn migrated_template(&self) -> String {
+        let making = open(&self.home.join("template"));
+        making.lock().expect("a lock");
+        let template = self.url(&format!("migrated_{:x}", schema_version()));
+        if !Self::runs(&template, "SELECT 1") {
+            let unfinished = self.fresh_database();
+            run(Command::new(env!("CARGO_BIN_EXE_authlog"))
+                .arg("migrate")
+                .env("AUTHLOG_DATABASE_URL", &unfinished));
+            let [from, to] =
+                [&unfinished, &template].map(|url| url.rsplit_once('/').expect("a database").1);
+            self.execute("postgres", &format!("ALTER DATABASE {from} RENAME TO {to}"));
+        }
+        template
     }
 
     fn url(&self, database: &str) -> String {
@@ -244,6 +269,19 @@ impl Drop for FrozenPostgres {
             signal("CONT", *process);
         }
     }
+}
+
+/// A number that changes with the migrations.
+fn schema_version() -> u64 {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
+    let files = fs::read_dir(folder).expect("the migrations");
+    let mut files: Vec<_> = files.map(|it| it.expect("a file").path()).collect();
+    files.sort();
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        fs::read(file).expect("a migration").hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn url(port: u16, database: &str) -> String {

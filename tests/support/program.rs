@@ -25,14 +25,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults with an empty store of this kind, on a free port, without limits of attempts.
+    /// The defaults with an empty store of this kind, migrated on PostgreSQL, on a free port, without limits of attempts.
     pub fn on(store: Store) -> Self {
         let settings = Self::in_an_empty_directory();
         match store {
             Store::Sqlite => settings,
-            Store::Postgres => {
-                settings.with("AUTHLOG_DATABASE_URL", &Postgres::shared().fresh_database())
-            }
+            Store::Postgres => settings.with(
+                "AUTHLOG_DATABASE_URL",
+                &Postgres::shared().migrated_database(),
+            ),
         }
     }
 

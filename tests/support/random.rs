@@ -32,3 +32,10 @@ pub fn from_environment(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
 }
+
+/// A text of hexadecimal digits that no other test has.
+pub fn random_text(length: usize) -> String {
+    let digits = std::iter::repeat_with(|| uuid::Uuid::new_v4().simple().to_string());
+    let digits: Vec<String> = digits.take(length.div_ceil(32)).collect();
+    digits.concat()[..length].to_owned()
+}

@@ -54,7 +54,7 @@ pub async fn everything_happens(service: &Program, name: &str) -> Story {
     events.extend([EventKind::RoleChanged, EventKind::LoggedIn]);
     comes_and_is_erased(service, &format!("{name}-for-a-day"), &mut events).await;
     is_imported(service, &format!("{name}-from-elsewhere"), &mut events).await;
-    a_client_comes_and_goes(service, &format!("{name}-shop"), &mut events);
+    a_client_comes_and_goes(service, &mut events);
     let happened: BTreeSet<_> = events.iter().copied().collect();
     assert_eq!(happened, EventKind::ALL.into());
     Story {
@@ -65,7 +65,7 @@ pub async fn everything_happens(service: &Program, name: &str) -> Story {
 }
 
 /// An operator registers a client, changes it, replaces its secret, locks it for a while, and removes it.
-fn a_client_comes_and_goes(service: &Program, id: &str, events: &mut Vec<EventKind>) {
+fn a_client_comes_and_goes(service: &Program, events: &mut Vec<EventKind>) {
     let run = |arguments: &[&str]| {
         let output = service.settings.run(arguments, "");
         assert!(output.status.success(), "{output:?}");
@@ -74,8 +74,6 @@ fn a_client_comes_and_goes(service: &Program, id: &str, events: &mut Vec<EventKi
     let created = run(&[
         "client",
         "create",
-        "--id",
-        id,
         "--name",
         "Shop",
         "--redirect-uri",
@@ -83,6 +81,7 @@ fn a_client_comes_and_goes(service: &Program, id: &str, events: &mut Vec<EventKi
         "--json",
     ]);
     let created: serde_json::Value = serde_json::from_str(&created).expect("JSON");
+    let id = created["id"].as_str().expect("its id");
     let secret = created["secrets"][0]["id"].as_str().expect("its id");
     run(&["client", "change", id, "--name", "Old shop"]);
     run(&["client", "rotate-secret", id]);

@@ -12,7 +12,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::Response;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_http::cors::{AllowHeaders, CorsLayer};
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use url::Url;
 
 use super::SECOND_FACTOR;
@@ -92,6 +92,27 @@ impl AllowedOrigins {
     /// Records which page sends `request`, for the response to it.
     pub(crate) fn page_of<B>(&self, request: &Request<B>) -> Option<Page> {
         let cors = self.cors.clone()?;
+        Some(Page::new(cors, request))
+    }
+
+    /// The same for a public resource: a page of any other site may read it as well, but its browser sends no cookies.
+    pub(crate) fn page_of_any_site<B>(&self, request: &Request<B>) -> Option<Page> {
+        let origin = request.headers().get(ORIGIN);
+        match origin.filter(|origin| !self.origins.contains(origin)) {
+            Some(_) => Some(Page::new(for_every_site(), request)),
+            None => self.page_of(request),
+        }
+    }
+}
+
+/// The headers with which a browser describes the page that sent a request.
+pub(crate) struct Page {
+    cors: CorsLayer,
+    head: Request<()>,
+}
+
+impl Page {
+    fn new<B>(cors: CorsLayer, request: &Request<B>) -> Self {
         let mut head = Request::new(());
         *head.method_mut() = request.method().clone();
         for name in [
@@ -103,14 +124,18 @@ impl AllowedOrigins {
                 head.headers_mut().insert(name, value.clone());
             }
         }
-        Some(Page { cors, head })
+        Self { cors, head }
     }
 }
 
-/// The headers with which a browser describes the page that sent a request.
-pub(crate) struct Page {
-    cors: CorsLayer,
-    head: Request<()>,
+/// The CORS layer of public resources.
+fn for_every_site() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(EXPOSED)
+        .max_age(PREFLIGHT_MAX_AGE)
 }
 
 /// Adds the CORS headers that let the page that sent the request read `response`. A preflight request gets a response

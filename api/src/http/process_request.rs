@@ -75,13 +75,16 @@ pub(crate) async fn process_request(
     let is_forward_auth = endpoints.forward_auth.contains(&route);
     let changes_something =
         !is_forward_auth && !request.method().is_safe() && !endpoints.read_only.contains(&route);
-    request.extensions_mut().insert(context);
-    request.extensions_mut().insert(surface);
+    let origins = &api.settings.allowed_origins;
     let page = if is_forward_auth {
         None
+    } else if endpoints.public.contains(&route) {
+        origins.page_of_any_site(&request)
     } else {
-        api.settings.allowed_origins.page_of(&request)
+        origins.page_of(&request)
     };
+    request.extensions_mut().insert(context);
+    request.extensions_mut().insert(surface);
 
     let place = match arrival {
         Some(Arrival { under_way, .. }) => under_way.map(Some).ok_or(RequestError::LimitExceeded),

@@ -31,6 +31,8 @@ pub(crate) struct Surface {
 pub(crate) struct Endpoints {
     /// The published contracts.
     pub contracts: &'static [&'static Surface],
+    /// The endpoints of OAuth that answer in the form of RFC 6749.
+    pub oauth2: &'static [&'static Surface],
     /// The surface of every path that is under no contract's base path and is no page.
     pub native: &'static Surface,
     /// The surface of the hosted pages.
@@ -39,6 +41,8 @@ pub(crate) struct Endpoints {
     pub is_page: fn(&str) -> bool,
     /// Routes that change nothing, although their method is not safe.
     pub read_only: &'static [&'static str],
+    /// Routes that pages of every site may read, without cookies.
+    pub public: &'static [&'static str],
     /// Routes by which a proxy asks about another request: method and headers are those of that request.
     pub forward_auth: &'static [&'static str],
     /// Routes that monitoring requests every few seconds. A success is logged at debug level only.
@@ -50,6 +54,7 @@ impl Endpoints {
     pub fn surface_of(&self, path: &str) -> &'static Surface {
         self.contracts
             .iter()
+            .chain(self.oauth2)
             .copied()
             .filter(|surface| surface.covers(path))
             .max_by_key(|surface| surface.base.len())
@@ -102,6 +107,10 @@ mod tests {
             ("/users/", ContractName::Users),
             ("/v1/auth/%ff", ContractName::V1Auth),
             ("/v1", ContractName::Authlog),
+            ("/oauth2/token", ContractName::OAuth),
+            ("/oauth2/userinfo", ContractName::OAuth),
+            ("/oauth2/authorize", ContractName::Authlog),
+            ("/oauth2/introspect", ContractName::Authlog),
             ("/", ContractName::Authlog),
             ("*", ContractName::Authlog),
         ] {

@@ -13,6 +13,9 @@ use super::problem::problem;
 use super::query::{parsed, read_parameters};
 use crate::Api;
 
+/// The path of the keys.
+pub(super) const KEY_SET: &str = "/.well-known/jwks.json";
+
 /// `Cache-Control` of the keys: verifiers may cache them for five minutes. A new key is published for longer than that before
 /// it signs.
 pub(super) const KEEP: &str = "public, max-age=300";

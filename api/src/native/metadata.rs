@@ -1,27 +1,66 @@
-//! The authorization server metadata (RFC 8414).
+//! The metadata of the authorization server (RFC 8414) and of the OpenID provider (OpenID Connect Discovery 1.0).
 
 use std::sync::Arc;
 
+use authlog_domain::AuthenticationLevel;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::keys::KEEP;
+use super::INTROSPECT;
+use super::keys::{KEEP, KEY_SET};
 use crate::Api;
+use crate::oauth2::{TOKEN, USERINFO};
+use crate::pages::AUTHORIZE;
 
-/// The metadata of RFC 8414 §2. Tokens are issued through the contracts, so there is no authorization endpoint, no
-/// token endpoint, and no response type, grant or scope. Fields without a value are left out, as §3.2 requires. That
-/// includes `response_types_supported`, which §2 requires of a server that has one.
+/// The path of the metadata of the authorization server (RFC 8414 §3).
+pub(super) const OF_SERVER: &str = "/.well-known/oauth-authorization-server";
+
+/// The path of the metadata of the OpenID provider.
+pub(super) const OF_PROVIDER: &str = "/.well-known/openid-configuration";
+
+/// The algorithm of ID tokens, unless a client is registered for that of access tokens.
+const RS256: &str = "RS256";
+
+/// How a client authenticates itself.
+const AUTH_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
+
+/// One document for both specifications: each allows members of the other. Members without a value are left out
+/// (RFC 8414 §3.2).
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the specifications say it with these members"
+)]
 #[derive(Serialize)]
 struct MetadataOut<'a> {
     issuer: &'a str,
+    authorization_endpoint: String,
+    token_endpoint: String,
+    userinfo_endpoint: String,
     jwks_uri: String,
     introspection_endpoint: String,
-    introspection_endpoint_auth_methods_supported: [&'static str; 1],
     revocation_endpoint: String,
-    revocation_endpoint_auth_methods_supported: [&'static str; 1],
+    scopes_supported: [&'static str; 5],
+    response_types_supported: [&'static str; 1],
+    response_modes_supported: [&'static str; 1],
+    grant_types_supported: [&'static str; 3],
+    prompt_values_supported: [&'static str; 4],
+    acr_values_supported: [&'static str; 2],
+    subject_types_supported: [&'static str; 1],
+    id_token_signing_alg_values_supported: Vec<&'static str>,
+    token_endpoint_auth_methods_supported: [&'static str; 3],
+    introspection_endpoint_auth_methods_supported: [&'static str; 3],
+    revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    code_challenge_methods_supported: [&'static str; 1],
+    claim_types_supported: [&'static str; 1],
+    claims_supported: [&'static str; 15],
+    claims_parameter_supported: bool,
+    request_parameter_supported: bool,
+    // Left out, it would count as true (OpenID Connect Discovery §3).
+    request_uri_parameter_supported: bool,
+    authorization_response_iss_parameter_supported: bool,
 }
 
 /// Returns the metadata.
@@ -29,11 +68,74 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
     let at = |path: &str| format!("{}{path}", api.settings.public_url);
     let out = MetadataOut {
         issuer: api.authlog.issuer_and_audience().0,
-        jwks_uri: at("/.well-known/jwks.json"),
-        introspection_endpoint: at("/oauth2/introspect"),
-        introspection_endpoint_auth_methods_supported: ["Bearer"],
+        authorization_endpoint: at(AUTHORIZE),
+        token_endpoint: at(TOKEN),
+        userinfo_endpoint: at(USERINFO),
+        jwks_uri: at(KEY_SET),
+        introspection_endpoint: at(INTROSPECT),
         revocation_endpoint: at("/oauth2/revoke"),
-        revocation_endpoint_auth_methods_supported: ["none"],
+        scopes_supported: ["openid", "profile", "email", "phone", "offline_access"],
+        response_types_supported: ["code"],
+        response_modes_supported: ["query"],
+        grant_types_supported: ["authorization_code", "refresh_token", "client_credentials"],
+        prompt_values_supported: ["none", "login", "consent", "select_account"],
+        acr_values_supported: [
+            AuthenticationLevel::Aal1.as_str(),
+            AuthenticationLevel::Aal2.as_str(),
+        ],
+        subject_types_supported: ["public"],
+        id_token_signing_alg_values_supported: with_rs256(api.authlog.id_token_algorithms()),
+        token_endpoint_auth_methods_supported: AUTH_METHODS,
+        introspection_endpoint_auth_methods_supported: [
+            "Bearer",
+            "client_secret_basic",
+            "client_secret_post",
+        ],
+        revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+        code_challenge_methods_supported: ["S256"],
+        claim_types_supported: ["normal"],
+        claims_supported: [
+            "sub",
+            "iss",
+            "aud",
+            "exp",
+            "iat",
+            "auth_time",
+            "nonce",
+            "acr",
+            "amr",
+            "name",
+            "preferred_username",
+            "updated_at",
+            "email",
+            "email_verified",
+            "phone_number",
+        ],
+        claims_parameter_supported: true,
+        request_parameter_supported: false,
+        request_uri_parameter_supported: false,
+        authorization_response_iss_parameter_supported: true,
     };
     ([(CACHE_CONTROL, KEEP)], Json(out)).into_response()
+}
+
+/// These algorithms, and RS256: every provider supports it (OpenID Connect Discovery §3). Its key is generated shortly after the
+/// first start.
+fn with_rs256(mut algorithms: Vec<&'static str>) -> Vec<&'static str> {
+    if !algorithms.contains(&RS256) {
+        algorithms.insert(0, RS256);
+    }
+    algorithms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rs256_is_always_supported() {
+        assert_eq!(with_rs256(vec![]), ["RS256"]);
+        assert_eq!(with_rs256(vec!["EdDSA"]), ["RS256", "EdDSA"]);
+        assert_eq!(with_rs256(vec!["ES256", "RS256"]), ["ES256", "RS256"]);
+    }
 }

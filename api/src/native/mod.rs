@@ -35,6 +35,8 @@ use axum::routing::{delete, get, post, put};
 
 use crate::Api;
 use crate::http::Surface;
+use crate::oauth2::{TOKEN, USERINFO};
+use crate::pages::AUTHORIZE;
 pub(crate) use factors::key_uri;
 pub(crate) use page::{NoRoom, PageRoom};
 pub(crate) use passkey_in::{assertion, attestation};
@@ -44,8 +46,10 @@ pub(crate) use passkey_options::{AssertionOptionsOut, CreationOptionsOut};
 const INTROSPECT: &str = "/oauth2/introspect";
 
 /// Routes that change nothing, although their method is POST.
-pub(crate) const READ_ONLY: [&str; 4] = [
+pub(crate) const READ_ONLY: [&str; 6] = [
     INTROSPECT,
+    AUTHORIZE,
+    USERINFO,
     PASSKEY_OPTIONS,
     SECOND_STEP_OPTIONS,
     STEP_UP_OPTIONS,
@@ -54,6 +58,15 @@ pub(crate) const READ_ONLY: [&str; 4] = [
 const PASSKEY_OPTIONS: &str = "/sign-in/passkey/options";
 const SECOND_STEP_OPTIONS: &str = "/sign-in/second-factor/options";
 const STEP_UP_OPTIONS: &str = "/account/step-up/options";
+
+/// Routes that pages of every site may read: they have no cookie, and whoever has no token reads public data.
+pub(crate) const PUBLIC: [&str; 5] = [
+    keys::KEY_SET,
+    metadata::OF_SERVER,
+    metadata::OF_PROVIDER,
+    TOKEN,
+    USERINFO,
+];
 
 /// Routes that monitoring requests every few seconds.
 pub(crate) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
@@ -153,11 +166,9 @@ fn routes() -> Router<Arc<Api>> {
         .route("/audit/users/{id}", get(history::state))
         .route("/audit/users/{id}/events", get(history::events))
         .route("/account/history", get(history::own_history))
-        .route("/.well-known/jwks.json", get(keys::key_set))
-        .route(
-            "/.well-known/oauth-authorization-server",
-            get(metadata::metadata),
-        )
+        .route(keys::KEY_SET, get(keys::key_set))
+        .route(metadata::OF_SERVER, get(metadata::metadata))
+        .route(metadata::OF_PROVIDER, get(metadata::metadata))
         .route(INTROSPECT, post(oauth::introspect))
         .route("/oauth2/revoke", post(oauth::revoke))
 }

@@ -9,6 +9,7 @@ use authlog_application::{
 use authlog_domain::{
     Authentication, AuthenticationLevel, AuthenticationMethods, Role, SessionId, UserId,
 };
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +21,9 @@ use uuid::Uuid;
 use super::problem::{failed, refused, unauthenticated};
 use crate::Api;
 use crate::http::{presented_token, read_body};
+use crate::oauth2::{
+    Parameters, authenticated, grant_refused, invalid_request, read_form, unreadable, uses_basic,
+};
 
 /// The form of both requests. It holds a token and has no `Debug`.
 struct TokenForm {
@@ -33,7 +37,7 @@ struct InactiveOut {
     active: bool,
 }
 
-/// The response for a valid token (RFC 7662 §2.2). There are no scopes and no clients.
+/// The response for a valid token of a contract (RFC 7662 §2.2), which has no scopes and no client.
 #[derive(Serialize)]
 struct ActiveOut<'a> {
     active: bool,
@@ -77,22 +81,17 @@ impl AuthenticationOut {
     }
 }
 
-/// The error response (RFC 6749 §5.2), to which both RFCs refer.
-#[derive(Serialize)]
-struct ErrorOut {
-    error: &'static str,
-    error_description: &'static str,
-}
-
-/// Introspects a token, for callers with the right to do so.
+/// Introspects a token, for callers with the right to do so: clients with credentials of their own, and accounts with an access
+/// token.
 pub(super) async fn introspect(
     State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Response> {
     let caller = presented_token(&headers);
-    if caller.is_empty() {
-        return Err(unauthenticated());
+    if caller.is_empty() || uses_basic(&headers) {
+        return introspect_for_client(&api, &headers, request, &context).await;
     }
     let inspector = TokenInspector::by_token(&api.authlog, caller).await;
     let inspector = inspector.map_err(refused)?;
@@ -109,15 +108,51 @@ pub(super) async fn introspect(
     })
 }
 
-/// Ends the session of a token. It needs no other authentication than the token: clients are public and have no
-/// credentials of their own (RFC 7009 §2.1).
+/// Introspects a token for a client that authenticates itself (RFC 7662 §2.1).
+async fn introspect_for_client(
+    api: &Api,
+    headers: &HeaderMap,
+    request: Request,
+    context: &RequestContext,
+) -> Result<Response, Response> {
+    let form = match read_form(api, request).await {
+        Ok(form) if names_client(headers, &form) => form,
+        Err(unread) if uses_basic(headers) => return Err(unread),
+        // Without any credentials, nothing is said about the form.
+        _ => return Err(unauthenticated()),
+    };
+    let client = authenticated(api, headers, &form, context).await?;
+    let token = form.required("token").map_err(unreadable)?;
+    let active = api.authlog.introspect_for_client(&client, token).await;
+    let active = active.map_err(|refusal| grant_refused(headers, refusal))?;
+    Ok(match active {
+        Some(mut members) => {
+            members.insert("active".to_owned(), true.into());
+            Json(members).into_response()
+        }
+        None => Json(InactiveOut { active: false }).into_response(),
+    })
+}
+
+/// Ends the session of a token. A token of a contract needs no other authentication than itself, because its clients are public
+/// and have no credentials of their own (RFC 7009 §2.1). A token of an OAuth client is revoked for that client only.
 pub(super) async fn revoke(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
+    headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Response> {
     // The token type is evident from the token, so the hint is ignored (RFC 7009 §2.1).
-    let TokenForm { token, .. } = form(&api, request).await?;
+    let bytes = body(&api, request).await?;
+    let TokenForm { token, .. } = parse(&bytes).map_err(invalid_request)?;
+    let parameters = Parameters::parse(&bytes);
+    if let Some(form) = parameters.ok().filter(|form| names_client(&headers, form)) {
+        let client = authenticated(&api, &headers, &form, &context).await?;
+        let revoked = api.authlog.revoke_for_client(&client, &token, &context);
+        let revoked = revoked.await;
+        revoked.map_err(|refusal| grant_refused(&headers, refusal))?;
+        return Ok(StatusCode::OK.into_response());
+    }
     let revoked = api.authlog.revoke(&token, &context).await;
     revoked.map_err(refused)?;
     Ok(StatusCode::OK.into_response())
@@ -146,18 +181,22 @@ fn active_out<'a>(
     }
 }
 
+/// Whether a request presents credentials of a client, or at least its id.
+fn names_client(headers: &HeaderMap, form: &Parameters) -> bool {
+    let mut named = ["client_id", "client_assertion"].into_iter();
+    uses_basic(headers) || named.any(|name| form.repeated(name).next().is_some())
+}
+
 /// Parses the form of a request.
 async fn form(api: &Api, request: Request) -> Result<TokenForm, Response> {
+    let bytes = body(api, request).await?;
+    parse(&bytes).map_err(invalid_request)
+}
+
+async fn body(api: &Api, request: Request) -> Result<Bytes, Response> {
     let media_type = "application/x-www-form-urlencoded";
     let bytes = read_body(request, media_type).await;
-    let bytes = bytes.map_err(|failure| failed(failure, api.now()))?;
-    parse(&bytes).map_err(|error_description| {
-        let out = ErrorOut {
-            error: "invalid_request",
-            error_description,
-        };
-        (StatusCode::BAD_REQUEST, Json(out)).into_response()
-    })
+    bytes.map_err(|failure| failed(failure, api.now()))
 }
 
 fn parse(bytes: &[u8]) -> Result<TokenForm, &'static str> {

@@ -5,14 +5,14 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY};
 use axum::response::{Html, IntoResponse, Response};
 
+use super::application::{Application, keep_opener};
 use super::html::{Escaped, STYLE_DIGEST, document};
 use super::script;
 use crate::Api;
 
-/// Pages load nothing, must not be framed, and send their forms to this service only. They run no script, with the exception of
-/// [`Frame::with_script`].
-const POLICY: &str =
-    "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// What holds for every page besides: it must not be framed. Pages load nothing, and send their forms to this service only, or on
+/// to the application of [`Frame::leading_to`]. They run no script, with the exception of [`Frame::with_script`].
+const POLICY: &str = "base-uri 'none'; frame-ancestors 'none'";
 
 /// The frame of a page.
 #[derive(Clone, Copy)]
@@ -25,6 +25,10 @@ pub(super) struct Frame<'a> {
     has_secret_address: bool,
     /// Whether the page uses passkeys.
     has_script: bool,
+    /// The source expression of the application at which a form of the page may end.
+    form_action: Option<&'a str>,
+    /// Whether an application may have opened the page in a window of its own, which it needs to reach.
+    keeps_opener: bool,
 }
 
 impl<'a> Frame<'a> {
@@ -35,6 +39,8 @@ impl<'a> Frame<'a> {
             person: None,
             has_secret_address: false,
             has_script: false,
+            form_action: None,
+            keeps_opener: false,
         }
     }
 
@@ -61,6 +67,25 @@ impl<'a> Frame<'a> {
             person: None,
             has_secret_address: true,
             has_script: false,
+            form_action: None,
+            keeps_opener: false,
+        }
+    }
+
+    /// The same page on the way to an application: its form may end there.
+    pub(super) fn leading_to(self, application: Option<&'a Application>) -> Self {
+        Self {
+            form_action: application.map(|it| it.form_action.as_str()),
+            keeps_opener: application.is_some(),
+            ..self
+        }
+    }
+
+    /// The same page in a window that an application opened.
+    pub(super) const fn sharing_its_window(self) -> Self {
+        Self {
+            keeps_opener: true,
+            ..self
         }
     }
 
@@ -86,7 +111,12 @@ impl<'a> Frame<'a> {
         } else {
             (String::new(), String::new())
         };
-        let policy = format!("{POLICY}; style-src '{STYLE_DIGEST}'{allowed}");
+        let application = self
+            .form_action
+            .map_or_else(String::new, |source| format!(" {source}"));
+        let policy = format!(
+            "default-src 'none'; form-action 'self'{application}; {POLICY}; style-src '{STYLE_DIGEST}'{allowed}"
+        );
         // Without a referrer, the browser would say that the forms of the page come from nowhere (`Origin: null`).
         let referrer = if self.has_secret_address {
             "no-referrer"
@@ -98,7 +128,11 @@ impl<'a> Frame<'a> {
             (REFERRER_POLICY, referrer),
         ];
         let html = Html(document(title, &script, &self.navigation(), content));
-        (status, headers, html).into_response()
+        let mut response = (status, headers, html).into_response();
+        if self.keeps_opener {
+            keep_opener(response.headers_mut());
+        }
+        response
     }
 
     fn navigation(&self) -> String {
@@ -148,7 +182,7 @@ mod tests {
             base: "/a\"b",
             person: Some(&account),
             has_secret_address: false,
-            has_script: false,
+            ..Frame::without_links()
         };
         let response = frame.page(StatusCode::OK, "Security", "");
         assert_eq!(response.headers()[REFERRER_POLICY], "same-origin");
@@ -156,6 +190,29 @@ mod tests {
         assert!(html.contains(r#"href="/a&quot;b/security""#), "{html}");
         assert!(!html.contains("<script"), "{html}");
         assert!(html.contains("<strong>ahmadsolih</strong>"), "{html}");
+    }
+
+    #[test]
+    fn a_page_on_the_way_to_an_application_may_end_there_and_keeps_the_window() {
+        let application = Application {
+            name: "App".to_owned(),
+            form_action: "https://app.example".to_owned(),
+            login_hint: None,
+            asks_again: false,
+        };
+        let frame = Frame::without_links().leading_to(Some(&application));
+        let response = frame.page(StatusCode::OK, "Sign in", "");
+        let policy = response.headers()[CONTENT_SECURITY_POLICY]
+            .to_str()
+            .unwrap();
+        assert!(
+            policy.contains("; form-action 'self' https://app.example; "),
+            "{policy}"
+        );
+        let opener = "cross-origin-opener-policy";
+        assert_eq!(response.headers()[opener], "unsafe-none");
+        let plain = Frame::without_links().page(StatusCode::OK, "Sign in", "");
+        assert_eq!(plain.headers().get(opener), None);
     }
 
     #[test]

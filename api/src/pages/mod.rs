@@ -6,6 +6,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `home`, `sign_in`, `second_step`, `sign_up`, `sign_out`, `security` | the pages |
+//! | `authorize`, `consent`, `application` | the authorization endpoint, its consent page, and the application that sent a person |
 //! | `forgotten_password`, `reset_password`, `verify_email` | the pages around mailed links |
 //! | `frame`, `html`, `style.css` | the look and the headers that all pages share |
 //! | `passkey`, `script`, `passkey.js` | what a form takes from a passkey, and the script that asks the browser for it |
@@ -13,6 +14,9 @@
 //! | `trouble` | the sentences for refusals |
 //! | `device`, `qr_code` | what the page `/security` shows |
 
+mod application;
+mod authorize;
+mod consent;
 mod cookie;
 mod cross_site;
 mod device;
@@ -46,6 +50,7 @@ use axum::routing::{get, post};
 
 use crate::Api;
 use crate::http::Surface;
+pub(crate) use authorize::AUTHORIZE;
 
 /// The surface of the pages.
 pub(crate) static SURFACE: Surface = Surface {
@@ -56,8 +61,10 @@ pub(crate) static SURFACE: Surface = Surface {
 };
 
 /// The paths of the pages. Below the last one, every path is a page.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 11] = [
     "/",
+    authorize::AUTHORIZE,
+    consent::CONSENT,
     "/sign-in",
     "/sign-in/code",
     "/sign-up",
@@ -80,6 +87,11 @@ fn routes() -> Router<Arc<Api>> {
         .route(script::PATH, get(script::show))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
         .route("/sign-in/code", post(second_step::submit))
+        .route(
+            authorize::AUTHORIZE,
+            get(authorize::show).post(authorize::submit),
+        )
+        .route(consent::CONSENT, post(consent::submit))
         .route("/sign-up", get(sign_up::show).post(sign_up::submit))
         .route("/sign-out", get(sign_out::show).post(sign_out::submit))
         .route(
@@ -134,6 +146,10 @@ fn routes() -> Router<Arc<Api>> {
         .route(
             "/security/sessions/end-others",
             post(security::sessions::end_others),
+        )
+        .route(
+            "/security/applications/{id}/withdraw",
+            post(security::applications::withdraw),
         )
         .route("/security/sessions/{id}/end", post(security::sessions::end))
 }

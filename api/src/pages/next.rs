@@ -2,8 +2,10 @@
 
 use url::Url;
 
-/// The longest path that is kept, in bytes. An authorization request of an application fits.
-const MAX_LENGTH: usize = 2048;
+use super::authorize::AUTHORIZE;
+
+/// The longest path that is kept, in bytes: an authorization request of an application, with what this service adds to it.
+const MAX_LENGTH: usize = 10 * 1024;
 
 /// A path of this service, relative to the public URL, with a query if it has one. No link can make it lead to another site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,12 @@ impl Next {
     /// The path.
     pub(super) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The query of the authorization request that the path is, if it is one.
+    pub(super) fn authorization_query(&self) -> Option<&str> {
+        let (path, query) = self.0.split_once('?')?;
+        (path == AUTHORIZE).then_some(query)
     }
 }
 

@@ -12,13 +12,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
+use super::application::Application;
 use super::form::Form;
 use super::frame::Frame;
 use super::html::{alert, hidden};
 use super::next::Next;
 use super::passkey::{Options, WITHOUT_SCRIPT, answer, passkey_button};
 use super::session::OwnForm;
-use super::sign_in::{TERMS, code_field, finish, refused};
+use super::sign_in::{TERMS, code_field, finish, refused, with_next};
 use super::trouble;
 use crate::Api;
 use crate::native::{AssertionOptionsOut, assertion};
@@ -26,8 +27,12 @@ use crate::native::{AssertionOptionsOut, assertion};
 /// Shows the page.
 pub(super) async fn second_step(api: &Api, challenge: &str, next: &Next) -> Response {
     match Ways::of(api, challenge).await {
-        Ok(ways) => ways.page(api, StatusCode::OK, None, challenge, next),
-        Err(refusal) => refused(api, refusal, "", next),
+        Ok(ways) => {
+            let application = Application::of(api, next).await;
+            let application = application.as_ref();
+            ways.page(api, StatusCode::OK, None, challenge, next, application)
+        }
+        Err(refusal) => refused(api, refusal, "", next).await,
     }
 }
 
@@ -47,14 +52,16 @@ pub(super) async fn submit(
     if let Refusal::SecondFactor(SecondFactorRefusal::Passkey(PasskeyRefusal::ChallengeUsed)) =
         refusal
     {
-        return refused(&api, refusal, "", &next);
+        return refused(&api, refusal, "", &next).await;
     }
     let challenge = form.text("challenge");
+    let application = Application::of(&api, &next).await;
+    let application = application.as_ref();
     match Ways::of(&api, challenge).await {
         Ok(ways) => trouble::refused(refusal, "The code is wrong.", |status, trouble| {
-            ways.page(&api, status, Some(trouble), challenge, &next)
+            ways.page(&api, status, Some(trouble), challenge, &next, application)
         }),
-        Err(expired) => refused(&api, expired, "", &next),
+        Err(expired) => refused(&api, expired, "", &next).await,
     }
 }
 
@@ -109,8 +116,11 @@ impl Ways {
         trouble: Option<&str>,
         challenge: &str,
         next: &Next,
+        application: Option<&Application>,
     ) -> Response {
-        let frame = Frame::of(api).with_script(self.passkeys.is_some());
+        let frame = Frame::of(api)
+            .with_script(self.passkeys.is_some())
+            .leading_to(application);
         let base = frame.base();
         let kept = [
             hidden("challenge", challenge),
@@ -148,7 +158,8 @@ impl Ways {
         };
         let content = format!(
             r#"{alert}<p>Your password was right. Your account has a second factor as well.</p>
-{without_script}{passkey}{code}{recovery}<p><a href="{base}/sign-in">Begin again</a></p>"#,
+{without_script}{passkey}{code}{recovery}<p><a href="{base}{begin}">Begin again</a></p>"#,
+            begin = with_next("/sign-in", next),
             alert = alert(trouble),
             passkey = passkey.unwrap_or_default(),
             code = code.unwrap_or_default(),

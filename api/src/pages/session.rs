@@ -8,7 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 use super::cross_site::is_own_form;
 use super::form::Form;
@@ -34,8 +34,12 @@ pub(super) async fn session_of(
 
 /// The response to a request of a person who is not signed in. After signing in, the person returns to the page at `path`.
 pub(super) fn to_sign_in(api: &Api, path: &str) -> Response {
-    let next = utf8_percent_encode(path, NON_ALPHANUMERIC);
-    see_other(api, &format!("/sign-in?next={next}"))
+    see_other(api, &format!("/sign-in?next={}", in_query(path)))
+}
+
+/// A text as the value of a parameter.
+pub(super) fn in_query(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, NON_ALPHANUMERIC)
 }
 
 /// The person whose browser requests a page. Another visitor is sent to sign in.

@@ -12,13 +12,14 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
+use super::application::{Application, on_the_way};
 use super::form::Form;
 use super::frame::{Frame, see_other};
 use super::html::{Escaped, alert, first, hidden, password};
 use super::next::Next;
 use super::passkey::{CREDENTIAL, Options, QUIET, answer, passkey_button};
 use super::second_step::second_step;
-use super::session::{OwnForm, session_of};
+use super::session::{OwnForm, in_query, session_of};
 use super::{cookie, trouble};
 use crate::Api;
 use crate::native::assertion;
@@ -31,7 +32,7 @@ pub(super) const TERMS: SessionTerms = SessionTerms::new(
     None,
 );
 
-/// Shows the form. A person who is signed in goes on at once.
+/// Shows the form. A person who is signed in goes on at once, unless an application wants them to sign in again.
 pub(super) async fn show(
     State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
@@ -39,10 +40,17 @@ pub(super) async fn show(
 ) -> Response {
     let query = Form::of_query(query.as_deref());
     let next = Next::or_security(query.text("next"));
+    let application = Application::of(&api, &next).await;
+    let application = application.as_ref();
+    let asks_again = application.is_some_and(|it| it.asks_again);
     match session_of(&api, &headers).await {
-        Ok(None) => form_page(&api, StatusCode::OK, None, "", &next),
-        Ok(Some(_)) => see_other(&api, next.as_str()),
-        Err(refusal) => refused(&api, refusal, "", &next),
+        Ok(Some(session)) if asks_again => {
+            let name = session.account().sign_in_name();
+            form_page(&api, StatusCode::OK, None, name, &next, application)
+        }
+        Ok(Some(_)) => go_on(&api, &next),
+        Ok(None) => form_page(&api, StatusCode::OK, None, "", &next, application),
+        Err(refusal) => refused(&api, refusal, "", &next).await,
     }
 }
 
@@ -72,7 +80,7 @@ pub(super) async fn submit(
             challenge: Some(challenge),
             ..
         }) => second_step(&api, &challenge.sealed, &next).await,
-        Err(refusal) => refused(&api, refusal, name, &next),
+        Err(refusal) => refused(&api, refusal, name, &next).await,
     }
 }
 
@@ -104,12 +112,24 @@ pub(super) async fn finish(
     }
     let max_age = signed_in.access.expires_at.since(api.now());
     let cookie = cookie::set(&signed_in.access.token, &api.settings.cookies, max_age);
-    ([(SET_COOKIE, cookie)], see_other(api, next.as_str())).into_response()
+    ([(SET_COOKIE, cookie)], go_on(api, next)).into_response()
+}
+
+/// The redirect to where the person wanted to go.
+pub(super) fn go_on(api: &Api, next: &Next) -> Response {
+    let response = see_other(api, next.as_str());
+    match next.authorization_query() {
+        Some(_) => on_the_way(response),
+        None => response,
+    }
 }
 
 /// The form, after a refusal.
-pub(super) fn refused(api: &Api, refusal: Refusal, name: &str, next: &Next) -> Response {
-    let again = |status, trouble: &str| form_page(api, status, Some(trouble), name, next);
+pub(super) async fn refused(api: &Api, refusal: Refusal, name: &str, next: &Next) -> Response {
+    let application = Application::of(api, next).await;
+    let application = application.as_ref();
+    let again =
+        |status, trouble: &str| form_page(api, status, Some(trouble), name, next, application);
     match refusal {
         Refusal::Invalid(_) => again(
             StatusCode::BAD_REQUEST,
@@ -119,16 +139,30 @@ pub(super) fn refused(api: &Api, refusal: Refusal, name: &str, next: &Next) -> R
     }
 }
 
-/// The form. After a refusal it keeps the name.
+/// The form. After a refusal it keeps the name. The application that sent the person may know it, too.
 fn form_page(
     api: &Api,
     status: StatusCode,
     trouble: Option<&str>,
     name: &str,
     next: &Next,
+    application: Option<&Application>,
 ) -> Response {
     let has_passkeys = api.authlog.offers_passkeys();
-    let frame = Frame::of(api).with_script(has_passkeys);
+    let frame = Frame::of(api)
+        .with_script(has_passkeys)
+        .leading_to(application);
+    let hint = application.and_then(|it| it.login_hint.as_deref());
+    let name = if name.is_empty() {
+        hint.unwrap_or_default()
+    } else {
+        name
+    };
+    let purpose = application.map_or_else(String::new, |application| {
+        let name = Escaped(&application.name);
+        format!("<p>Sign in to continue to <strong>{name}</strong>.</p>\n")
+    });
+    let sign_up_path = with_next("/sign-up", next);
     let next = hidden("next", next.as_str());
     // Browsers offer passkeys in a field with this name, besides names.
     let (names, passkey) = if has_passkeys {
@@ -138,14 +172,14 @@ fn form_page(
     };
     let sign_up = if api.authlog.accepts_registrations() {
         format!(
-            "\n<p><a href=\"{}/sign-up\">Create an account</a></p>",
+            "\n<p><a href=\"{}{sign_up_path}\">Create an account</a></p>",
             frame.base()
         )
     } else {
         String::new()
     };
     let content = format!(
-        r#"{alert}<form method="post" action="{base}/sign-in">
+        r#"{alert}{purpose}<form method="post" action="{base}/sign-in">
 {next}
 <label for="username">Username or e-mail address</label>
 <input type="text" id="username" name="username" value="{name}" autocomplete="{names}" autocapitalize="none" spellcheck="false" required{first}>
@@ -160,6 +194,14 @@ fn form_page(
         password = password("password", "Password", "current-password", ""),
     );
     frame.page(status, "Sign in", &content)
+}
+
+/// The address of another page from which the person goes on to the same application.
+pub(super) fn with_next(path: &str, next: &Next) -> String {
+    match next.authorization_query() {
+        Some(_) => format!("{path}?next={}", in_query(next.as_str())),
+        None => path.to_owned(),
+    }
 }
 
 /// The form for a passkey, which needs no name.

@@ -8,12 +8,13 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
+use super::application::Application;
 use super::form::Form;
-use super::frame::{Frame, see_other};
+use super::frame::Frame;
 use super::html::{Escaped, alert, first, hidden, password};
 use super::next::Next;
 use super::session::{OwnForm, session_of};
-use super::sign_in::{TERMS, finish};
+use super::sign_in::{TERMS, finish, go_on, with_next};
 use super::trouble;
 use crate::Api;
 
@@ -24,13 +25,17 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Response {
     if !api.authlog.accepts_registrations() {
-        return refused(&api, Refusal::RegistrationClosed, &Form::of_query(None));
+        return refused(&api, Refusal::RegistrationClosed, &Form::of_query(None)).await;
     }
     let query = Form::of_query(query.as_deref());
+    let next = Next::or_security(query.text("next"));
     match session_of(&api, &headers).await {
-        Ok(None) => form_page(&api, StatusCode::OK, None, &query),
-        Ok(Some(_)) => see_other(&api, Next::or_security(query.text("next")).as_str()),
-        Err(refusal) => refused(&api, refusal, &query),
+        Ok(None) => {
+            let application = Application::of(&api, &next).await;
+            form_page(&api, StatusCode::OK, None, &query, application.as_ref())
+        }
+        Ok(Some(_)) => go_on(&api, &next),
+        Err(refusal) => refused(&api, refusal, &query).await,
     }
 }
 
@@ -52,7 +57,7 @@ pub(super) async fn submit(
     if api.authlog.requires_verified_email() {
         return match api.authlog.register(typed, &context).await {
             Ok(_) => link_is_mailed(&api),
-            Err(refusal) => refused(&api, refusal, &form),
+            Err(refusal) => refused(&api, refusal, &form).await,
         };
     }
     let registered = api
@@ -64,7 +69,7 @@ pub(super) async fn submit(
             let next = Next::or_security(form.text("next"));
             finish(&api, &headers, &signed_in, &next, &context).await
         }
-        Err(refusal) => refused(&api, refusal, &form),
+        Err(refusal) => refused(&api, refusal, &form).await,
     }
 }
 
@@ -78,7 +83,7 @@ fn link_is_mailed(api: &Api) -> Response {
     frame.page(StatusCode::CREATED, "Check your mail", &content)
 }
 
-fn refused(api: &Api, refusal: Refusal, typed: &Form) -> Response {
+async fn refused(api: &Api, refusal: Refusal, typed: &Form) -> Response {
     if matches!(refusal, Refusal::RegistrationClosed) {
         let frame = Frame::of(api);
         let content = format!(
@@ -89,14 +94,22 @@ fn refused(api: &Api, refusal: Refusal, typed: &Form) -> Response {
         let title = "Registration is closed";
         return frame.page(StatusCode::FORBIDDEN, title, &content);
     }
+    let next = Next::or_security(typed.text("next"));
+    let application = Application::of(api, &next).await;
     trouble::refused(refusal, "", |status, trouble| {
-        form_page(api, status, Some(trouble), typed)
+        form_page(api, status, Some(trouble), typed, application.as_ref())
     })
 }
 
 /// The form. After a refusal it keeps the names.
-fn form_page(api: &Api, status: StatusCode, trouble: Option<&str>, typed: &Form) -> Response {
-    let frame = Frame::of(api);
+fn form_page(
+    api: &Api,
+    status: StatusCode,
+    trouble: Option<&str>,
+    typed: &Form,
+    application: Option<&Application>,
+) -> Response {
+    let frame = Frame::of(api).leading_to(application);
     let next = Next::or_security(typed.text("next"));
     let content = format!(
         r#"{alert}<form method="post" action="{base}/sign-up">
@@ -109,7 +122,8 @@ fn form_page(api: &Api, status: StatusCode, trouble: Option<&str>, typed: &Form)
 {again}
 <button type="submit">Create account</button>
 </form>
-<p><a href="{base}/sign-in">Sign in to an account that exists</a></p>"#,
+<p><a href="{base}{sign_in}">Sign in to an account that exists</a></p>"#,
+        sign_in = with_next("/sign-in", &next),
         alert = alert(trouble),
         base = frame.base(),
         next = hidden("next", next.as_str()),

@@ -68,7 +68,9 @@ pub(super) fn refused(
 pub(super) const REGISTRATION_CLOSED: &str =
     "This service takes no registrations. Ask its operator for an account.";
 
-const LATER: &str = "The service is temporarily unavailable. Please try again in a moment.";
+/// What a page says while the service cannot answer.
+pub(super) const LATER: &str =
+    "The service is temporarily unavailable. Please try again in a moment.";
 
 const fn second_factor(refusal: SecondFactorRefusal) -> (StatusCode, &'static str) {
     match refusal {
@@ -152,8 +154,21 @@ const fn passkey(refusal: PasskeyRefusal) -> (StatusCode, &'static str) {
 
 /// A page about `trouble` alone.
 pub(super) fn page(frame: &Frame<'_>, status: StatusCode, trouble: &str) -> Response {
-    frame.page(status, "That did not work", &alert(Some(trouble)))
+    frame.page(status, TITLE, &alert(Some(trouble)))
 }
+
+/// The same with what to do about it.
+pub(super) fn page_with_advice(
+    frame: &Frame<'_>,
+    status: StatusCode,
+    trouble: &str,
+    advice: &str,
+) -> Response {
+    let content = format!("{}<p>{advice}</p>", alert(Some(trouble)));
+    frame.page(status, TITLE, &content)
+}
+
+const TITLE: &str = "That did not work";
 
 /// The page for a request that failed before a use case was called.
 pub(super) fn failed(failure: RequestError, _: Timestamp) -> Response {

@@ -99,7 +99,7 @@ pub async fn a_reader_gets_exactly_the_events_that_match_the_filter(world: &impl
     let log = store.read_log(0, 1000, &everything).await.unwrap();
     let indexes: Vec<u64> = log.iter().map(|event| event.log_index).collect();
     assert_eq!(indexes, (1..=80).collect::<Vec<_>>());
-    let users = [None, Some(log[0].user), Some(log[79].user)];
+    let users = [None, log[0].user, log[79].user];
     let types: [&[&str]; 4] = [
         &[],
         &["LoggedIn"],
@@ -142,7 +142,7 @@ pub async fn a_range_of_the_log_gives_the_changed_accounts(world: &impl World) {
         let stretch = log.iter().skip(after as usize).take(limit as usize);
         let changed: HashSet<_> = stretch
             .filter(|event| event.event.aggregate_type == "user")
-            .map(|event| event.user)
+            .filter_map(|event| event.user)
             .collect();
         let from = LogCursor::unproven(after);
         let found = store.changed_accounts(from, limit).await.unwrap();

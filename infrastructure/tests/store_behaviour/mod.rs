@@ -8,6 +8,7 @@
 
 pub mod accounts;
 pub mod applications;
+pub mod clients;
 pub mod directory;
 pub mod erasure;
 pub mod event_log;
@@ -112,6 +113,7 @@ pub async fn footprint(world: &impl World) -> Vec<(&'static str, i64)> {
         "subject_keys",
         "accounts",
         "sessions",
+        "clients",
         "mail_queue",
     ] {
         counts.push((table, world.count(table).await));
@@ -209,6 +211,13 @@ macro_rules! store_behaviour {
             a_page_of_sessions_examines_a_bounded_number,
             other_sessions_are_those_of_the_current_epoch_and_the_one_that_was_kept,
             an_account_with_many_sessions_is_assumed_to_have_a_live_one,
+        ]);
+        store_behaviour!($open, clients: [
+            a_client_is_read_as_it_was_written_on_every_node,
+            clients_are_listed_in_the_order_of_their_ids_without_removed_ones,
+            of_concurrent_changes_of_a_client_one_wins,
+            a_client_that_was_changed_or_put_back_is_treated_as_missing,
+            events_of_a_client_are_in_the_log_and_in_no_account,
         ]);
         store_behaviour!($open, mailboxes: [
             an_account_is_found_by_every_spelling_of_its_mailbox,

@@ -1,6 +1,7 @@
 //! The page on which a person sees and changes how their account is protected. Each change has a page of its own below it,
 //! which asks for the password.
 
+pub(super) mod applications;
 pub(super) mod authenticator;
 pub(super) mod factors;
 pub(super) mod passkey;
@@ -18,6 +19,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
+use self::applications::application_list;
 use self::factors::factor_section;
 use self::sessions::session_list;
 use super::cross_site::is_own_link;
@@ -30,7 +32,7 @@ use crate::Api;
 use crate::native::assertion;
 
 /// What happened, as a page that redirects here names it.
-const NOTICES: [(&str, &str); 8] = [
+const NOTICES: [(&str, &str); 9] = [
     (
         "password",
         "Your password is changed. All other sessions have ended.",
@@ -51,6 +53,10 @@ const NOTICES: [(&str, &str); 8] = [
     (
         "factor-removed",
         "The second factor is removed. All other sessions have ended.",
+    ),
+    (
+        "application",
+        "The application is signed out, and can no longer use your account.",
     ),
     ("session", "The session has ended."),
     ("other-sessions", "All other sessions have ended."),
@@ -107,10 +113,14 @@ impl Overview<'_> {
             Ok(list) => list,
             Err(response) => return response,
         };
+        let applications = match application_list(api, session).await {
+            Ok(list) => list,
+            Err(response) => return response,
+        };
         let content = format!(
             r"{status}{alert}{password}
 {factors}
-{sessions}",
+{applications}{sessions}",
             status = status(self.notice),
             alert = alert(self.trouble),
             password = password_section(&frame),

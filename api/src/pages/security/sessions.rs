@@ -14,6 +14,7 @@ use super::super::frame::{Frame, see_other};
 use super::super::html::Escaped;
 use super::super::session::{IdInPath, VisitorsForm};
 use super::super::{time_element, trouble};
+use super::applications::name_of;
 use super::{Overview, button, with_notice};
 use crate::Api;
 use crate::http::retry_later;
@@ -94,11 +95,14 @@ pub(super) async fn session_list(
     let _room = room.map_err(|reason| crowded(&frame, reason))?;
     let page = api.authlog.own_sessions(caller, after, SHOWN).await;
     let page = page.map_err(failed)?;
-    let rows: String = page
-        .sessions
-        .iter()
-        .map(|live| row(&frame, session, live))
-        .collect();
+    let mut rows = String::new();
+    for live in &page.sessions {
+        let application = match &live.session.grant {
+            Some(grant) => Some(name_of(api, &grant.client).await.map_err(failed)?),
+            None => None,
+        };
+        rows.push_str(&row(&frame, session, live, application.as_deref()));
+    }
     let more = page.next.map_or_else(String::new, |last| {
         let base = frame.base();
         format!("\n<p><a href=\"{base}/security?after={last}\">More sessions</a></p>")
@@ -126,7 +130,13 @@ fn crowded(frame: &Frame<'_>, reason: NoRoom) -> Response {
     retry_later(page, NoRoom::RETRY_AFTER)
 }
 
-fn row(frame: &Frame<'_>, current: &BrowserSession, live: &LiveSession) -> String {
+/// `application` is the name of the application that the session is for.
+fn row(
+    frame: &Frame<'_>,
+    current: &BrowserSession,
+    live: &LiveSession,
+    application: Option<&str>,
+) -> String {
     let LiveSession {
         session,
         address,
@@ -139,7 +149,10 @@ fn row(frame: &Frame<'_>, current: &BrowserSession, live: &LiveSession) -> Strin
     });
     let interface = match session.contract {
         None | Some(ContractName::Authlog) => String::new(),
-        Some(ContractName::OAuth) => ", for an application".to_owned(),
+        Some(ContractName::OAuth) => {
+            let name = application.unwrap_or_default();
+            format!(", for <strong>{}</strong>", Escaped(name))
+        }
         Some(ContractName::Cli) => ", at the command line".to_owned(),
         Some(ContractName::ApiAuth) => ", at /api/auth".to_owned(),
         Some(ContractName::Users) => ", at /users".to_owned(),

@@ -75,12 +75,13 @@ impl Authlog {
         let at = self.parts.clock.now();
         self.executor
             .execute(id.as_str(), |work| async move {
-                let current = work.client(id).await?;
+                let row = work.client(id).await?;
+                let current = row.as_ref().and_then(|row| row.state.as_ref());
                 let current = current.ok_or(ClientRegistryRefusal::Unknown)?;
-                let settings = form.applied_to(current.settings)?;
+                let settings = form.applied_to(current.settings.clone())?;
                 let change = ClientChange::Change { settings };
                 let command = ClientCommand { at, change };
-                work.execute_on_client(id, command, metadata.clone())
+                work.execute_on_client(id, row, command, metadata.clone())
                     .await?;
                 work.commit().await
             })
@@ -216,7 +217,8 @@ impl Authlog {
         );
         self.executor
             .execute(id.as_str(), |work| async move {
-                work.execute_on_client(id, command.clone(), metadata.clone())
+                let row = work.client(id).await?;
+                work.execute_on_client(id, row, command.clone(), metadata.clone())
                     .await?;
                 work.commit().await
             })

@@ -1,0 +1,59 @@
+//! OAuth 2.1 and OpenID Connect over HTTP, apart from the pages.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `token`, `userinfo` | the endpoints; that for authorization is `pages::authorize`, the metadata are in `native` |
+//! | `parameters`, `credentials`, `client_request` | what a request says: its parameters, and which client sent it |
+//! | `error`, `response` | how the token endpoint and the authorization endpoint answer |
+
+mod client_request;
+mod credentials;
+mod error;
+mod parameters;
+mod response;
+mod token;
+mod userinfo;
+
+use std::sync::Arc;
+
+use authlog_domain::ContractName;
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::Api;
+use crate::http::Surface;
+pub(crate) use client_request::{authenticated, read_form};
+pub(crate) use credentials::uses_basic;
+pub(crate) use error::{invalid_request, refused as grant_refused, unreadable};
+pub(crate) use parameters::{Parameters, Unreadable};
+pub(crate) use response::{KEEPS_OPENER, OPENER_POLICY, ResponseTarget};
+
+/// The path of the token endpoint.
+pub(crate) const TOKEN: &str = "/oauth2/token";
+
+/// The path of the userinfo endpoint.
+pub(crate) const USERINFO: &str = "/oauth2/userinfo";
+
+/// The surfaces of the endpoints that answer in the form of RFC 6749.
+pub(crate) static SURFACES: [&Surface; 2] = [
+    &Surface {
+        contract: ContractName::OAuth,
+        base: TOKEN,
+        routes: token_routes,
+        failed: error::failed,
+    },
+    &Surface {
+        contract: ContractName::OAuth,
+        base: USERINFO,
+        routes: userinfo_routes,
+        failed: error::failed,
+    },
+];
+
+fn token_routes() -> Router<Arc<Api>> {
+    Router::new().route(TOKEN, post(token::token))
+}
+
+fn userinfo_routes() -> Router<Arc<Api>> {
+    Router::new().route(USERINFO, get(userinfo::of_header).post(userinfo::of_form))
+}

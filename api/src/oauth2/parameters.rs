@@ -1,0 +1,161 @@
+//! The parameters of a request: form-encoded, each at most once (RFC 6749 §3.1, §3.2).
+
+use percent_encoding::percent_decode;
+use url::form_urlencoded;
+
+/// Decoded parameters. They hold codes and secrets, and have no `Debug`.
+pub(crate) struct Parameters(Vec<(String, String)>);
+
+/// Why a parameter cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// The parameters are not UTF-8.
+    NotUtf8,
+    /// The parameter of this name occurs more than once.
+    Repeated(&'static str),
+    /// The parameter of this name is missing.
+    Missing(&'static str),
+}
+
+impl Unreadable {
+    /// A sentence for the developer of the client.
+    pub(crate) fn sentence(self) -> String {
+        match self {
+            Self::NotUtf8 => "The parameters are not UTF-8.".to_owned(),
+            Self::Repeated(name) => format!("The parameter {name} occurs more than once."),
+            Self::Missing(name) => format!("The parameter {name} is missing."),
+        }
+    }
+}
+
+impl Parameters {
+    /// Parses a query string or the body of a form.
+    ///
+    /// # Errors
+    /// [`Unreadable::NotUtf8`]. A parameter with replaced characters would mean something else.
+    pub(crate) fn parse(encoded: &[u8]) -> Result<Self, Unreadable> {
+        let is_utf8 = percent_decode(encoded).decode_utf8().is_ok();
+        let pairs = form_urlencoded::parse(encoded).into_owned();
+        is_utf8
+            .then(|| Self(pairs.collect()))
+            .ok_or(Unreadable::NotUtf8)
+    }
+
+    /// The parameter of this name. One without a value counts as missing (RFC 6749 §3.1).
+    ///
+    /// # Errors
+    /// [`Unreadable::Repeated`].
+    pub(crate) fn optional(&self, name: &'static str) -> Result<Option<&str>, Unreadable> {
+        let mut values = self.named(name);
+        let value = values.next();
+        match values.next() {
+            Some(_) => Err(Unreadable::Repeated(name)),
+            None => Ok(value.filter(|value| !value.is_empty())),
+        }
+    }
+
+    /// The parameter of this name.
+    ///
+    /// # Errors
+    /// [`Unreadable::Missing`] and [`Unreadable::Repeated`].
+    pub(crate) fn required(&self, name: &'static str) -> Result<&str, Unreadable> {
+        self.optional(name)?.ok_or(Unreadable::Missing(name))
+    }
+
+    /// The values of a parameter that may occur several times.
+    pub(crate) fn repeated(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        self.named(name).filter(|value| !value.is_empty())
+    }
+
+    /// The parameters, form-encoded.
+    pub(crate) fn encoded(&self) -> String {
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&self.0)
+            .finish()
+    }
+
+    /// The parameters with only this value of this name, form-encoded.
+    pub(crate) fn encoded_with(&self, name: &str, value: Option<&str>) -> String {
+        let others = self.0.iter().filter(|(known, _)| known != name);
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(others)
+            .extend_pairs(value.map(|value| (name, value)))
+            .finish()
+    }
+
+    fn named(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        let pairs = self.0.iter().filter(move |(known, _)| known == name);
+        pairs.map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(text: &str) -> Parameters {
+        Parameters::parse(text.as_bytes()).ok().unwrap()
+    }
+
+    #[test]
+    fn a_parameter_occurs_once_and_an_empty_one_is_missing() {
+        let parameters = parsed("a=1&b=&c=x+y%2B&d=1&d=1&e=&e=1&%61b=2");
+        assert_eq!(parameters.optional("a"), Ok(Some("1")));
+        assert_eq!(parameters.optional("b"), Ok(None));
+        assert_eq!(parameters.required("b"), Err(Unreadable::Missing("b")));
+        assert_eq!(parameters.optional("c"), Ok(Some("x y+")));
+        assert_eq!(parameters.optional("ab"), Ok(Some("2")));
+        for name in ["d", "e"] {
+            let refused = parameters.optional(name);
+            assert_eq!(refused, Err(Unreadable::Repeated(name)));
+        }
+        assert_eq!(
+            parameters.required("none"),
+            Err(Unreadable::Missing("none"))
+        );
+    }
+
+    #[test]
+    fn a_parameter_that_may_be_repeated_has_all_its_values() {
+        let parameters = parsed("resource=a&x=1&resource=&resource=b");
+        assert_eq!(
+            parameters.repeated("resource").collect::<Vec<_>>(),
+            ["a", "b"]
+        );
+    }
+
+    #[test]
+    fn parameters_are_encoded_again_with_another_value_of_one() {
+        let parameters = parsed("a=1&marker=x&b=%20%26&marker=y");
+        let encoded = |value| parameters.encoded_with("marker", value);
+        assert_eq!(encoded(None), "a=1&b=+%26");
+        assert_eq!(encoded(Some("z&")), "a=1&b=+%26&marker=z%26");
+        assert_eq!(parameters.encoded(), "a=1&marker=x&b=+%26&marker=y");
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_refused() {
+        for bytes in [&b"a=\xff"[..], b"a=%ff", b"%c3=1", b"a=%c3&b=%a4"] {
+            assert!(Parameters::parse(bytes).is_err(), "{bytes:?}");
+        }
+        assert!(Parameters::parse("a=%C3%A4&b=ä".as_bytes()).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_parameters_or_refused(
+            bytes in prop::collection::vec(any::<u8>(), 0..80),
+            shaped in "((state|nonce|x)=?[%a-f0-9+]{0,12}&?){0,5}",
+        ) {
+            for bytes in [bytes.as_slice(), shaped.as_bytes()] {
+                if let Ok(parameters) = Parameters::parse(bytes) {
+                    let _ = parameters.optional("state");
+                    let again = parameters.encoded();
+                    prop_assert_eq!(parsed(&again).0, parameters.0);
+                }
+            }
+        }
+    }
+}
