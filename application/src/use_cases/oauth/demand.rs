@@ -181,7 +181,9 @@ mod tests {
             digits: 6,
             period: 30,
         });
-        account.second_factors.apply(&enrolled);
+        let mut state = account.state();
+        state.apply(enrolled);
+        account.set_state(state);
         account
     }
 
