@@ -49,13 +49,12 @@ async fn a_request_of_an_unknown_target_is_a_page_and_no_redirect(store: Store) 
         good.clone().with("state", &long),
         good.clone().with("unknown", &long),
     ] {
-        for answer in [op.service.send(own::AUTHORIZE).query(&begun.query()).await] {
-            assert_eq!(answer.status, 400, "{answer}");
-            assert_eq!(answer.header("location"), None, "{answer}");
-            let media_type = answer.header("content-type");
-            assert_eq!(media_type, Some("text/html; charset=utf-8"));
-            assert!(answer.body.contains("role=\"alert\""), "{answer}");
-        }
+        let answer = op.service.send(own::AUTHORIZE).query(&begun.query()).await;
+        assert_eq!(answer.status, 400, "{answer}");
+        assert_eq!(answer.header("location"), None, "{answer}");
+        let media_type = answer.header("content-type");
+        assert_eq!(media_type, Some("text/html; charset=utf-8"));
+        assert!(answer.body.contains("role=\"alert\""), "{answer}");
         begun.open_in(&mut op.browser).await;
         assert_eq!(op.browser.page().status, 400);
     }
