@@ -112,7 +112,6 @@ async fn a_request_with_wrong_parameters_goes_back_with_an_error(store: Store) {
         ("request", "x", "request_not_supported"),
         ("request_uri", "urn:x", "request_uri_not_supported"),
         ("registration", "{}", "registration_not_supported"),
-        ("authlog_asked", "forged", invalid),
     ] {
         let begun = good.clone().with(name, value);
         begun.open_in(&mut op.browser).await;
