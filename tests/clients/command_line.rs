@@ -30,6 +30,7 @@ fn json(settings: &Settings, arguments: &[&str]) -> Value {
     serde_json::from_str(&run(settings, arguments)).unwrap()
 }
 
+#[expect(clippy::too_many_lines, reason = "one story of one client")]
 async fn an_operator_registers_changes_and_removes_a_client(store: Store) {
     let settings = &Settings::on(store);
     let created = run(

@@ -35,6 +35,7 @@ async fn history(service: &Program, auditor: &str, client: &str) -> Vec<Value> {
     .await
 }
 
+#[expect(clippy::too_many_lines, reason = "one story of one client")]
 async fn an_auditor_sees_which_redirect_uris_a_client_had_and_who_added_one(store: Store) {
     let service = Program::on(store).await;
     let admin = staff::signed_in(&service, "root", "admin").await.access;

@@ -85,7 +85,6 @@ impl AuthenticationOut {
 /// token.
 pub(super) async fn introspect(
     State(api): State<Arc<Api>>,
-    Extension(context): Extension<RequestContext>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Response> {
