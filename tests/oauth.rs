@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod apache;
 mod bad_input;
 mod basic_op;
 mod browsers;
