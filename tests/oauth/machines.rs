@@ -1,13 +1,21 @@
 //! Programs that act for themselves, and resource servers that ask about tokens.
 
-use serde_json::json;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
 
 use super::provider::Provider;
 use crate::support::oauth::{Granted, Registration, basic, is_dead, is_grant_error, userinfo};
+use crate::support::random::random_text;
 use crate::support::{Settings, Store, on_both_stores, own, token};
 
 on_both_stores!(
     a_machine_gets_a_token_of_its_own,
+    a_machine_signs_with_a_key_of_its_own,
+    a_client_shows_its_secret_in_the_header_or_in_the_form,
     a_resource_server_introspects_with_its_own_secret,
     a_client_revokes_its_own_tokens_only,
 );
@@ -58,6 +66,111 @@ async fn a_machine_gets_a_token_of_its_own(store: Store) {
     // An application without the grant, and a public one, get none.
     let answer = op.app.token_request(&[grant]).await;
     is_grant_error(&answer, 400, "unauthorized_client");
+}
+
+/// A key of a client, which signs assertions (RFC 7523).
+struct ClientKey(Ed25519KeyPair);
+
+impl ClientKey {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a client has randomness of its own"
+    )]
+    fn new() -> Self {
+        Self(Ed25519KeyPair::generate().unwrap())
+    }
+
+    /// The set of keys with which the client is registered.
+    fn set(&self) -> Value {
+        let public = URL_SAFE_NO_PAD.encode(self.0.public_key().as_ref());
+        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": public, "alg": "EdDSA"}]})
+    }
+
+    /// The form with an assertion of `client` for `audience`.
+    fn form(&self, client: &str, audience: &str) -> Vec<(&'static str, String)> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let claims = json!({
+            "iss": client, "sub": client, "aud": audience, "jti": random_text(20), "exp": now.as_secs() + 60,
+        });
+        let [header, claims] =
+            [json!({"alg": "EdDSA"}), claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let message = format!("{header}.{claims}");
+        let signature = URL_SAFE_NO_PAD.encode(self.0.sign(message.as_bytes()));
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        vec![
+            ("grant_type", "client_credentials".to_owned()),
+            ("client_assertion_type", kind.to_owned()),
+            ("client_assertion", format!("{message}.{signature}")),
+        ]
+    }
+}
+
+async fn a_machine_signs_with_a_key_of_its_own(store: Store) {
+    let op = Provider::on(store).await;
+    let (key, other) = (ClientKey::new(), ClientKey::new());
+    let file = op.service.settings.data().join("jwks.json");
+    std::fs::write(&file, key.set().to_string()).unwrap();
+    Registration::machine("billing")
+        .with("--auth-method", "private_key_jwt")
+        .with("--jwks", &file.display().to_string())
+        .at(&op.service);
+    let issuer = op.service.send(own::METADATA).await.json()["issuer"].clone();
+    let issuer = issuer.as_str().unwrap();
+    let ask = async |form: &[(&str, String)]| {
+        let form: Vec<_> = form
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        op.service.send(own::TOKEN).form(&form).await
+    };
+    for audience in [issuer.to_owned(), format!("{issuer}/oauth2/token")] {
+        let form = key.form("billing", &audience);
+        let granted = Granted::of(&ask(&form).await);
+        assert_eq!(token::claims(&granted.access)["client_id"], "billing");
+        is_grant_error(&ask(&form).await, 400, "invalid_client");
+    }
+    let mut unsigned = key.form("billing", issuer);
+    let assertion = &mut unsigned[2].1;
+    assertion.truncate(assertion.len() - 86);
+    for refused in [
+        other.form("billing", issuer),
+        key.form("app", issuer),
+        key.form("billing", "https://other.example"),
+        unsigned,
+        vec![
+            ("grant_type", "client_credentials".to_owned()),
+            ("client_id", "billing".to_owned()),
+        ],
+    ] {
+        is_grant_error(&ask(&refused).await, 400, "invalid_client");
+    }
+    // Wrong credentials keep nobody out who has right ones.
+    for _ in 0..30 {
+        ask(&other.form("billing", issuer)).await;
+    }
+    Granted::of(&ask(&key.form("billing", issuer)).await);
+}
+
+async fn a_client_shows_its_secret_in_the_header_or_in_the_form(store: Store) {
+    let op = Provider::on(store).await;
+    for (id, method) in [
+        ("one", "client_secret_basic"),
+        ("two", "client_secret_post"),
+    ] {
+        let app = Registration::machine(id)
+            .with("--auth-method", method)
+            .at(&op.service);
+        let secret = app.secret.clone().unwrap();
+        let grant = ("grant_type", "client_credentials");
+        let in_form = [grant, ("client_id", id), ("client_secret", &secret)];
+        let wrong = [grant, ("client_id", id), ("client_secret", "als_wrong")];
+        for _ in 0..30 {
+            let refused = op.service.send(own::TOKEN).form(&wrong).await;
+            assert!(matches!(refused.status, 400 | 429), "{refused}");
+        }
+        Granted::of(&app.token_request(&[grant]).await);
+        Granted::of(&op.service.send(own::TOKEN).form(&in_form).await);
+    }
 }
 
 async fn a_resource_server_introspects_with_its_own_secret(store: Store) {

@@ -9,8 +9,8 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::INTROSPECT;
 use super::keys::{KEEP, KEY_SET};
+use super::{INTROSPECT, REVOKE};
 use crate::Api;
 use crate::oauth2::{TOKEN, USERINFO};
 use crate::pages::AUTHORIZE;
@@ -25,7 +25,15 @@ pub(super) const OF_PROVIDER: &str = "/.well-known/openid-configuration";
 const RS256: &str = "RS256";
 
 /// How a client authenticates itself.
-const AUTH_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
+const AUTH_METHODS: [&str; 4] = [
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+    "none",
+];
+
+/// The algorithms with which clients sign assertions.
+const ASSERTION_ALGORITHMS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
 
 /// One document for both specifications: each allows members of the other. Members without a value are left out
 /// (RFC 8414 §3.2).
@@ -50,9 +58,12 @@ struct MetadataOut<'a> {
     acr_values_supported: [&'static str; 2],
     subject_types_supported: [&'static str; 1],
     id_token_signing_alg_values_supported: Vec<&'static str>,
-    token_endpoint_auth_methods_supported: [&'static str; 3],
-    introspection_endpoint_auth_methods_supported: [&'static str; 3],
-    revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    token_endpoint_auth_methods_supported: [&'static str; 4],
+    token_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
+    introspection_endpoint_auth_methods_supported: [&'static str; 4],
+    introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
+    revocation_endpoint_auth_methods_supported: [&'static str; 4],
+    revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
     code_challenge_methods_supported: [&'static str; 1],
     claim_types_supported: [&'static str; 1],
     claims_supported: [&'static str; 15],
@@ -73,7 +84,7 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
         userinfo_endpoint: at(USERINFO),
         jwks_uri: at(KEY_SET),
         introspection_endpoint: at(INTROSPECT),
-        revocation_endpoint: at("/oauth2/revoke"),
+        revocation_endpoint: at(REVOKE),
         scopes_supported: ["openid", "profile", "email", "phone", "offline_access"],
         response_types_supported: ["code"],
         response_modes_supported: ["query"],
@@ -86,12 +97,16 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
         subject_types_supported: ["public"],
         id_token_signing_alg_values_supported: with_rs256(api.authlog.id_token_algorithms()),
         token_endpoint_auth_methods_supported: AUTH_METHODS,
+        token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
         introspection_endpoint_auth_methods_supported: [
             "Bearer",
             "client_secret_basic",
             "client_secret_post",
+            "private_key_jwt",
         ],
+        introspection_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
         revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+        revocation_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
         code_challenge_methods_supported: ["S256"],
         claim_types_supported: ["normal"],
         claims_supported: [

@@ -45,6 +45,9 @@ pub(crate) use passkey_options::{AssertionOptionsOut, CreationOptionsOut};
 /// The introspection endpoint (RFC 7662).
 const INTROSPECT: &str = "/oauth2/introspect";
 
+/// The revocation endpoint (RFC 7009).
+const REVOKE: &str = "/oauth2/revoke";
+
 /// Routes that change nothing, although their method is POST.
 pub(crate) const READ_ONLY: [&str; 6] = [
     INTROSPECT,
@@ -60,12 +63,13 @@ const SECOND_STEP_OPTIONS: &str = "/sign-in/second-factor/options";
 const STEP_UP_OPTIONS: &str = "/account/step-up/options";
 
 /// Routes that pages of every site may read: they have no cookie, and whoever has no token reads public data.
-pub(crate) const PUBLIC: [&str; 5] = [
+pub(crate) const PUBLIC: [&str; 6] = [
     keys::KEY_SET,
     metadata::OF_SERVER,
     metadata::OF_PROVIDER,
     TOKEN,
     USERINFO,
+    REVOKE,
 ];
 
 /// Routes that monitoring requests every few seconds.
@@ -170,5 +174,5 @@ fn routes() -> Router<Arc<Api>> {
         .route(metadata::OF_SERVER, get(metadata::metadata))
         .route(metadata::OF_PROVIDER, get(metadata::metadata))
         .route(INTROSPECT, post(oauth::introspect))
-        .route("/oauth2/revoke", post(oauth::revoke))
+        .route(REVOKE, post(oauth::revoke))
 }

@@ -88,11 +88,16 @@ impl Authlog {
         if self.sign_in_block(account).is_some() {
             return Err(AuthorizationRefusal::AccessDenied);
         }
+        let (session, authentication) = (
+            browser.caller().session(),
+            browser.caller().authentication(),
+        );
         let asked = request.asked.as_ref();
         let person = SignedInPerson {
             account,
-            authentication: browser.caller().authentication(),
-            for_this_request: asked.is_some_and(|asked| asked.is_answered_by(browser)),
+            authentication,
+            for_this_request: asked
+                .is_some_and(|asked| asked.is_answered_by(session, authentication.auth_time)),
             needs_factor: self.demands_second_factor(account.role),
         };
         demand(request, person, self.parts.clock.now())
