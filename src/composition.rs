@@ -23,7 +23,7 @@ use authlog_infrastructure::mail::MailFolder;
 use authlog_infrastructure::nats::{EventPublisher, PublisherSettings};
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
 use authlog_infrastructure::tokens::{
-    HmacClientSecrets, HmacSecretTokens, JwtTokens, KeyedFactorSecrets, Keys,
+    HmacClientSecrets, HmacSecretTokens, JwtClientAssertions, JwtTokens, KeyedFactorSecrets, Keys,
 };
 use authlog_infrastructure::webauthn::WebauthnVerifier;
 use tokio::sync::{mpsc, watch};
@@ -105,6 +105,10 @@ pub(crate) async fn assemble(
         secrets: Arc::new(HmacSecretTokens::new(&secret)),
         clients: store.clone(),
         client_secrets: Arc::new(HmacClientSecrets::new(&secret)),
+        client_assertions: Arc::new(JwtClientAssertions::new([
+            issuer(settings),
+            format!("{}/oauth2/token", base_of(reachable_at)),
+        ])),
         factor_secrets: Arc::new(KeyedFactorSecrets::new(&secret, Arc::clone(&entropy))?),
         passkeys: Arc::new(WebauthnVerifier),
         mailer,
@@ -119,8 +123,13 @@ pub(crate) async fn assemble(
     ))
 }
 
+/// The URL without a slash at its end.
+fn base_of(url: &Url) -> &str {
+    url.as_str().trim_end_matches('/')
+}
+
 fn application_settings(settings: &Settings, reachable_at: &Url) -> authlog_application::Settings {
-    let base = reachable_at.as_str().trim_end_matches('/');
+    let base = base_of(reachable_at);
     authlog_application::Settings {
         password_policy: PasswordPolicy {
             min_length: settings.accounts.password_min_length,

@@ -266,7 +266,13 @@ async fn every_answer_has_the_security_headers_for_browsers(store: Store) {
         assert!(header("content-security-policy").contains("default-src 'none'"));
         assert!(header("content-security-policy").contains("frame-ancestors 'none'"));
         assert!(header("content-security-policy").contains("base-uri 'none'"));
-        assert_eq!(header("cross-origin-opener-policy"), "same-origin");
+        // An application may sign people in in a window of its own.
+        let opener = if endpoint == own::AUTHORIZE {
+            "unsafe-none"
+        } else {
+            "same-origin"
+        };
+        assert_eq!(header("cross-origin-opener-policy"), opener, "{answer}");
         assert_eq!(
             header("strict-transport-security"),
             "max-age=31536000; includeSubDomains"
@@ -275,6 +281,7 @@ async fn every_answer_has_the_security_headers_for_browsers(store: Store) {
         let public = [
             own::KEY_SET,
             own::METADATA,
+            own::PROVIDER_METADATA,
             own::LOG_KEY,
             own::ASYNC_API,
             own::ICON,

@@ -127,7 +127,8 @@ async fn the_metadata_is_valid(store: Store) {
         let (name, verdict) = line.split_once(": ").unwrap();
         assert_eq!(verdict, "ok", "{name}");
     }
-    assert!(said.len() > members.as_object().unwrap().len());
+    // Authlib knows these members.
+    assert!(said.len() > 15, "{said:?}");
 }
 
 /// Whether Debian's Python has these modules.

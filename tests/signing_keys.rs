@@ -18,7 +18,7 @@ on_both_stores!(
     a_retired_key_ends_its_tokens_and_another_signs,
     another_algorithm_takes_over_and_tokens_of_the_former_stay_valid,
     a_database_keeps_its_algorithm_when_the_setting_is_gone,
-    keys_of_id_tokens_are_made_after_the_start_and_rotate_by_themselves,
+    keys_of_id_tokens_are_made_for_the_first_client_and_rotate_by_themselves,
     a_key_of_id_tokens_that_was_removed_is_reported_and_replaced,
     a_client_asks_for_the_types_of_keys_that_it_reads,
 );
@@ -156,13 +156,14 @@ async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_valid(store:
     assert!(rotated.status.success(), "{rotated:?}");
 }
 
-async fn keys_of_id_tokens_are_made_after_the_start_and_rotate_by_themselves(store: Store) {
+async fn keys_of_id_tokens_are_made_for_the_first_client_and_rotate_by_themselves(store: Store) {
     let mut service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&http, &ann).await;
     let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
-    let first = id_token_key(&http).await;
+    assert!(of_type(&http, "RSA").await.is_empty());
+    let first = id_token_key(&service.settings, &http).await;
     let list = text(&keys(&service.settings, &["list"]).await);
     for (kid, purpose) in [(&first, "id-token"), (&kid(&tokens.access), "access")] {
         let line = line(&list, kid);
@@ -208,7 +209,7 @@ async fn a_key_of_id_tokens_that_was_removed_is_reported_and_replaced(store: Sto
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&http, &ann).await;
     let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
-    let first = id_token_key(&http).await;
+    let first = id_token_key(&service.settings, &http).await;
     service.settings.execute("DELETE FROM id_token_keys");
     service.has_logged("its row was removed").await;
     eventually("another key of ID tokens is published", async || {
@@ -236,7 +237,7 @@ async fn a_client_asks_for_the_types_of_keys_that_it_reads(store: Store) {
         .start()
         .await;
     let http = service.http();
-    id_token_key(&http).await;
+    id_token_key(&service.settings, &http).await;
     let types = async |query: &str| {
         let answer = http.send(own::KEY_SET).query(query).await;
         assert_eq!(answer.status, 200, "{answer}");
@@ -262,8 +263,11 @@ async fn a_client_asks_for_the_types_of_keys_that_it_reads(store: Store) {
 async fn two_nodes_that_start_at_once_make_one_key_of_id_tokens() {
     let [first, second] = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
     let nodes: [Program; 2] = tokio::join!(first.start(), second.start()).into();
-    let made = id_token_key(&nodes[0].http()).await;
-    assert_eq!(id_token_key(&nodes[1].http()).await, made);
+    let made = id_token_key(&nodes[0].settings, &nodes[0].http()).await;
+    assert_eq!(
+        id_token_key(&nodes[1].settings, &nodes[1].http()).await,
+        made
+    );
     let list = text(&keys(&nodes[0].settings, &["list"]).await);
     assert_eq!(list.matches("id-token").count(), 1, "{list}");
 }
@@ -397,8 +401,16 @@ async fn published(http: &Http) -> BTreeSet<String> {
     of_type(http, "EC,OKP").await
 }
 
-/// The id of the key of ID tokens, which is made after the start.
-async fn id_token_key(http: &Http) -> String {
+/// The id of the key of ID tokens, which is made once a client is registered.
+async fn id_token_key(settings: &Settings, http: &Http) -> String {
+    let uri = ["--redirect-uri", "https://app.example/"];
+    let create = [
+        &["client", "create", "--id", "app", "--name", "App"][..],
+        &uri,
+    ]
+    .concat();
+    // Another call has registered it if this one fails.
+    settings.run(&create, "");
     eventually("a key of ID tokens is published", async || {
         of_type(http, "RSA").await.into_iter().next()
     })

@@ -10,10 +10,11 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::account_cache::AccountCache;
 use crate::client_cache::ClientCache;
 use crate::ports::{
-    AttemptLimiter, BreachedPasswords, ClientSecrets, Clients, Clock, Directory, Entropy, EventLog,
-    EventStore, Health, History, Housekeeping, LocalMail, LogIntegrity, MailGate, MailQueue,
-    Mailer, PasskeyVerifier, PasswordHasher, Publication, RelyingParty, ResetRequests,
-    RevocationSource, SecondFactorSecrets, SecretTokens, StoreError, Tokens, TransparencyLog,
+    AttemptLimiter, BreachedPasswords, ClientAssertions, ClientSecrets, Clients, Clock, Directory,
+    Entropy, EventLog, EventStore, Health, History, Housekeeping, LocalMail, LogIntegrity,
+    MailGate, MailQueue, Mailer, PasskeyVerifier, PasswordHasher, Publication, RelyingParty,
+    ResetRequests, RevocationSource, SecondFactorSecrets, SecretTokens, StoreError, Tokens,
+    TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::CommandExecutor;
@@ -46,6 +47,8 @@ pub struct Parts {
     pub clients: Arc<dyn Clients>,
     /// Derives the secrets of clients.
     pub client_secrets: Arc<dyn ClientSecrets>,
+    /// Verifies the signed assertions of clients.
+    pub client_assertions: Arc<dyn ClientAssertions>,
     /// Checks whether the store can be used.
     pub health: Arc<dyn Health>,
     /// Removes expired data.

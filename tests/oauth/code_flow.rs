@@ -8,7 +8,7 @@ use super::provider::Provider;
 use crate::support::authenticator::enrol;
 use crate::support::browser::{Browser, credentials};
 use crate::support::oauth::{
-    Registration, callback_of, challenge_of, completes, is_dead, is_grant_error, userinfo,
+    Callback, Registration, callback_of, challenge_of, completes, is_dead, is_grant_error, userinfo,
 };
 use crate::support::{Contract, Person, Settings, Store, on_both_stores};
 
@@ -24,6 +24,7 @@ on_both_stores!(
     signing_out_of_the_browser_ends_the_applications,
     offline_access_outlives_the_browser,
     a_level_that_is_asked_for_is_reached_by_signing_in_again,
+    a_forged_or_foreign_mark_of_a_login_counts_for_nothing,
     a_person_who_creates_an_account_goes_on_to_the_application,
     the_pages_on_the_way_let_the_browser_go_on_to_the_application,
     a_code_expires_after_a_minute,
@@ -318,6 +319,30 @@ async fn a_level_that_is_asked_for_is_reached_by_signing_in_again(store: Store) 
     let callback = completes(&mut op.browser, &op.person).await;
     let granted = op.app.redeems(&begun, &callback).await;
     assert_eq!(granted.id_claims()["acr"], "urn:authlog:aal2");
+}
+
+async fn a_forged_or_foreign_mark_of_a_login_counts_for_nothing(store: Store) {
+    let mut op = Provider::with_public_app(store).await;
+    op.signs_in("openid").await;
+    let demanding = op.app.begins("openid").with("prompt", "login");
+    demanding.open_in(&mut op.browser).await;
+    assert!(op.browser.asks("/sign-in"));
+    let hidden = op.browser.form("/sign-in");
+    let (_, next) = hidden.iter().find(|(name, _)| name == "next").unwrap();
+    let mark = Callback::of(&format!("https://auth.example{next}"));
+    let mark = mark.get("authlog_asked").unwrap().to_owned();
+    let other = op.app.begins("openid").with("prompt", "login");
+    for begun in [
+        other.clone().with("authlog_asked", "forged"),
+        other.clone().with("authlog_asked", &mark),
+        other.with("authlog_asked", &mark[..mark.len() - 4]),
+        // The person has not signed in since.
+        demanding.with("authlog_asked", &mark),
+    ] {
+        op.a_second_passes().await;
+        begun.open_in(&mut op.browser).await;
+        assert!(op.browser.asks("/sign-in"), "{}", op.browser.page());
+    }
 }
 
 async fn a_person_who_creates_an_account_goes_on_to_the_application(store: Store) {

@@ -91,7 +91,7 @@ pub(super) async fn introspect(
 ) -> Result<Response, Response> {
     let caller = presented_token(&headers);
     if caller.is_empty() || uses_basic(&headers) {
-        return introspect_for_client(&api, &headers, request, &context).await;
+        return introspect_for_client(&api, &headers, request).await;
     }
     let inspector = TokenInspector::by_token(&api.authlog, caller).await;
     let inspector = inspector.map_err(refused)?;
@@ -113,7 +113,6 @@ async fn introspect_for_client(
     api: &Api,
     headers: &HeaderMap,
     request: Request,
-    context: &RequestContext,
 ) -> Result<Response, Response> {
     let form = match read_form(api, request).await {
         Ok(form) if names_client(headers, &form) => form,
@@ -121,7 +120,7 @@ async fn introspect_for_client(
         // Without any credentials, nothing is said about the form.
         _ => return Err(unauthenticated()),
     };
-    let client = authenticated(api, headers, &form, context).await?;
+    let client = authenticated(api, headers, &form).await?;
     let token = form.required("token").map_err(unreadable)?;
     let active = api.authlog.introspect_for_client(&client, token).await;
     let active = active.map_err(|refusal| grant_refused(headers, refusal))?;
@@ -147,7 +146,7 @@ pub(super) async fn revoke(
     let TokenForm { token, .. } = parse(&bytes).map_err(invalid_request)?;
     let parameters = Parameters::parse(&bytes);
     if let Some(form) = parameters.ok().filter(|form| names_client(&headers, form)) {
-        let client = authenticated(&api, &headers, &form, &context).await?;
+        let client = authenticated(&api, &headers, &form).await?;
         let revoked = api.authlog.revoke_for_client(&client, &token, &context);
         let revoked = revoked.await;
         revoked.map_err(|refusal| grant_refused(&headers, refusal))?;

@@ -1,6 +1,6 @@
 //! Requests of clients: forms with the client's credentials.
 
-use authlog_application::{AuthenticatedClient, RequestContext};
+use authlog_application::AuthenticatedClient;
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -29,11 +29,10 @@ pub(crate) async fn authenticated(
     api: &Api,
     headers: &HeaderMap,
     form: &Parameters,
-    context: &RequestContext,
 ) -> Result<AuthenticatedClient, Response> {
     let presented = presented_credentials(headers, form);
     let presented = presented.map_err(|failure| bad_credentials(headers, failure))?;
     let credentials = presented.as_credentials();
-    let client = api.authlog.authenticate_client(credentials, context).await;
+    let client = api.authlog.authenticate_client(credentials).await;
     client.map_err(|refusal| refused(headers, refusal))
 }

@@ -38,7 +38,7 @@ pub(super) async fn token(
     request: Request,
 ) -> Result<Response, Response> {
     let form = read_form(&api, request).await?;
-    let client = authenticated(&api, &headers, &form, &context).await?;
+    let client = authenticated(&api, &headers, &form).await?;
     let grant = Grant::of(&form).map_err(unreadable)?;
     let grant = grant.ok_or_else(unsupported)?;
     let granted = grant.exchanged(&api, &client, &context).await;

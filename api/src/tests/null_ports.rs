@@ -11,7 +11,7 @@ use authlog_application::ports::*;
 use authlog_application::{
     Authlog, NewPassword, Parts, PasskeyRefusal, Password, PasswordPolicy, Settings,
 };
-use authlog_domain::client::{IdTokenAlg, RegisteredClient};
+use authlog_domain::client::{ClientJwks, IdTokenAlg, RegisteredClient};
 use authlog_domain::session::Limits;
 use authlog_domain::{
     AccountNumber, ClientId, ClientSecretId, Email, Flaw, ResetId, SessionId, Timestamp, UserId,
@@ -61,6 +61,7 @@ fn api_over(ports: NullPorts) -> Api {
         directory: ports.clone(),
         clients: ports.clone(),
         client_secrets: ports.clone(),
+        client_assertions: ports.clone(),
         health: ports.clone(),
         revocations: ports.clone(),
         reset_requests: ports.clone(),
@@ -452,6 +453,22 @@ impl ClientSecrets for NullPorts {
 
     fn parse(&self, _: &ClientId, _: &str) -> Option<ClientSecretId> {
         None
+    }
+}
+
+impl ClientAssertions for NullPorts {
+    fn named_client(&self, _: &str) -> Option<ClientId> {
+        None
+    }
+
+    fn verify(
+        &self,
+        _: &str,
+        _: &ClientId,
+        _: &ClientJwks,
+        _: Timestamp,
+    ) -> Result<(), AssertionRefusal> {
+        unreachable!()
     }
 }
 

@@ -6,7 +6,7 @@ use authlog_domain::client::{ClientAuthMethod, RegisteredClient};
 use authlog_domain::{ClientId, ClientSecretId};
 
 use crate::ports::Guess;
-use crate::{Authlog, GrantRefusal, RequestContext};
+use crate::{Authlog, GrantRefusal};
 
 /// How a request says which client sent it. It has no `Debug`.
 #[derive(Clone, Copy)]
@@ -38,6 +38,12 @@ pub struct AuthenticatedClient {
     secret: Option<ClientSecretId>,
 }
 
+/// What credentials proved.
+struct Proved {
+    /// The secret that was shown, if one was.
+    secret: Option<ClientSecretId>,
+}
+
 impl AuthenticatedClient {
     /// The id of the client.
     pub fn id(&self) -> &ClientId {
@@ -61,74 +67,79 @@ impl AuthenticatedClient {
 }
 
 impl Authlog {
-    /// The client that sent a request. A client authenticates by the one method for which it is registered.
-    ///
-    /// Wrong secrets count against the client's name and the network, like wrong passwords. A right secret counts nothing, because
-    /// a client shows it with every request.
+    /// The client that sent a request. A client with secrets can show one in either way, because libraries differ in which one they use
+    /// (RFC 6749 §2.3.1). A public client and one with keys authenticate by their own method only.
     ///
     /// # Errors
     /// [`GrantRefusal::InvalidClient`], [`GrantRefusal::TooManyAttempts`], or [`GrantRefusal::Unavailable`].
     pub async fn authenticate_client(
         &self,
         credentials: ClientCredentials<'_>,
-        context: &RequestContext,
     ) -> Result<AuthenticatedClient, GrantRefusal> {
-        let id = credentials.client.and_then(|it| ClientId::parse(it).ok());
+        let ClientCredentials { client: id, proof } = credentials;
+        let id = match (id, proof) {
+            (Some(id), _) => ClientId::parse(id).ok(),
+            (None, ClientProof::Assertion(text)) => self.parts.client_assertions.named_client(text),
+            (None, _) => None,
+        };
         let id = id.ok_or(GrantRefusal::InvalidClient)?;
-        let client = self.client(&id).await?;
-        let client = client.filter(|client| !client.locked);
-        let method = client.as_ref().map(|it| it.settings.auth_method);
-        match (credentials.proof, client) {
-            (ClientProof::None, Some(client)) if method == Some(ClientAuthMethod::None) => {
-                Ok(AuthenticatedClient {
-                    client,
-                    secret: None,
-                })
-            }
-            (ClientProof::None | ClientProof::Assertion(_), _) => Err(GrantRefusal::InvalidClient),
-            (ClientProof::Basic(text), client) => {
-                let client = client.filter(|_| method == Some(ClientAuthMethod::ClientSecretBasic));
-                self.check_client_secret(&id, client, text, context)
-            }
-            (ClientProof::Post(text), client) => {
-                let client = client.filter(|_| method == Some(ClientAuthMethod::ClientSecretPost));
-                self.check_client_secret(&id, client, text, context)
-            }
+        let client = self.client(&id).await?.filter(|client| !client.locked);
+        let proved = client
+            .as_ref()
+            .and_then(|client| self.proved(client, proof));
+        match (client, proved) {
+            (Some(client), Some(Proved { secret })) => Ok(AuthenticatedClient { client, secret }),
+            _ => Err(self.wrong_client(&id)),
         }
     }
 
-    /// Checks a secret. For a client that does not exist every secret is wrong, and takes as long to check.
-    fn check_client_secret(
-        &self,
-        id: &ClientId,
-        client: Option<Arc<RegisteredClient>>,
-        text: &str,
-        context: &RequestContext,
-    ) -> Result<AuthenticatedClient, GrantRefusal> {
+    /// What `proof` proves about the client; `None` if it does not prove that the client sent the request.
+    fn proved(&self, client: &RegisteredClient, proof: ClientProof<'_>) -> Option<Proved> {
+        let settings = &client.settings;
+        match (proof, settings.auth_method) {
+            (ClientProof::None, ClientAuthMethod::None) => Some(Proved { secret: None }),
+            (ClientProof::Basic(text) | ClientProof::Post(text), method)
+                if method.has_secrets() =>
+            {
+                let shown = self.parts.client_secrets.parse(&client.id, text)?;
+                let secret = Some(shown).filter(|shown| client.has_secret(*shown));
+                secret.map(|secret| Proved {
+                    secret: Some(secret),
+                })
+            }
+            (ClientProof::Assertion(text), ClientAuthMethod::PrivateKeyJwt) => {
+                let now = self.parts.clock.now();
+                let keys = settings.jwks.as_ref()?;
+                let verified = self
+                    .parts
+                    .client_assertions
+                    .verify(text, &client.id, keys, now);
+                if let Err(reason) = verified {
+                    tracing::info!(client = %client.id, %reason, "the assertion of a client was refused");
+                    return None;
+                }
+                Some(Proved { secret: None })
+            }
+            _ => None,
+        }
+    }
+
+    /// The answer to wrong credentials, which are counted by the name of the client. Right ones are never refused because of wrong ones:
+    /// a secret of 256 bits cannot be guessed, and otherwise a stranger could keep a client out.
+    fn wrong_client(&self, id: &ClientId) -> GrantRefusal {
         // No username has control characters, so that this name is no account's.
         let name = format!("\u{0}client\u{0}{id}");
         let guess = Guess {
-            address: context.address,
+            // People who sign in from the network of a program with a wrong secret are not delayed.
+            address: None,
             identifier: &name,
         };
-        let too_many = |retry_after| GrantRefusal::TooManyAttempts { retry_after };
-        let reserved = self.parts.limiter.reserve(guess).map_err(too_many)?;
-        let shown = self.parts.client_secrets.parse(id, text);
-        let right = client.zip(shown).filter(|(client, shown)| {
-            let valid = &client.secrets;
-            valid.iter().any(|secret| secret.id == *shown)
-        });
-        let Some((client, secret)) = right else {
-            reserved.was_wrong();
-            return Err(GrantRefusal::InvalidClient);
-        };
-        reserved.give_back();
-        // Wrong secrets that others send from this network then do not delay the client.
-        let limiter = &self.parts.limiter;
-        limiter.remember_sign_in(context.address, &[name]);
-        Ok(AuthenticatedClient {
-            client,
-            secret: Some(secret),
-        })
+        match self.parts.limiter.reserve(guess) {
+            Ok(reserved) => {
+                reserved.was_wrong();
+                GrantRefusal::InvalidClient
+            }
+            Err(retry_after) => GrantRefusal::TooManyAttempts { retry_after },
+        }
     }
 }

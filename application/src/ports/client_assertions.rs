@@ -9,11 +9,11 @@ pub trait ClientAssertions: Send + Sync {
     /// no assertion.
     fn named_client(&self, assertion: &str) -> Option<ClientId>;
 
-    /// Verifies that `client`, which has these `keys`, signed the assertion for one of `audiences` (the token endpoint's URL, and
-    /// the issuer), that it is valid at `now`, and that it was not used before. From then on it counts as used.
+    /// Verifies that `client`, which has these `keys`, signed the assertion for this service (the URL of the token endpoint or the
+    /// issuer), that it is valid at `now`, and that it was not used before. From then on it counts as used.
     ///
     /// Each node remembers the assertions that were used there, until they expire. So an assertion can be used once on each
-    /// node within its five minutes. Whoever replays one has to have read a request inside its TLS connection.
+    /// node within its five minutes. An attacker who replays one has to have read a request inside its TLS connection.
     ///
     /// # Errors
     /// Why it is refused.
@@ -22,7 +22,6 @@ pub trait ClientAssertions: Send + Sync {
         assertion: &str,
         client: &ClientId,
         keys: &ClientJwks,
-        audiences: &[&str],
         now: Timestamp,
     ) -> Result<(), AssertionRefusal>;
 }

@@ -11,7 +11,8 @@ use crate::store::Store;
 /// The interval at which the keys in memory are examined. The store is asked only if a key is missing.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Makes a key of ID tokens if there is none: on a new database, and if the only key was removed or cannot be opened.
+/// Makes a key of ID tokens if there is none and a client is registered: after the first registration, and if the only key was
+/// removed or cannot be opened. A service without clients has no such key.
 ///
 /// An RSA key takes up to two seconds of processor time. So it is made while the node serves already, by a thread of its own.
 /// If several nodes make one at the same time, the first that is stored is used by all.
@@ -32,7 +33,7 @@ impl IdTokenKeys {
         let mut failed = false;
         loop {
             if self.is_missing() {
-                match self.make().await {
+                match self.make_if_needed().await {
                     Ok(()) => failed = false,
                     Err(error) if !failed => {
                         tracing::warn!(%error, "there is no key to sign ID tokens with, and none can be stored; this is tried again every second");
@@ -50,7 +51,10 @@ impl IdTokenKeys {
         keys.signing_id_tokens(self.clock.now()).is_none()
     }
 
-    async fn make(&self) -> Result<(), super::KeyChangeError> {
+    async fn make_if_needed(&self) -> Result<(), super::KeyChangeError> {
+        if self.store.clients(None, 1).await?.is_empty() {
+            return Ok(());
+        }
         let now = self.clock.now();
         ensure_signing_key(&*self.store, KeyPurpose::IdToken, None, now).await?;
         self.keys.read_again().await;

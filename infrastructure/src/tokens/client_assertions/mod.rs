@@ -15,9 +15,19 @@ use authlog_domain::{ClientId, Timestamp};
 use used::UsedAssertions;
 
 /// Assertions in the form of JSON Web Tokens. A node remembers in memory which were used.
-#[derive(Default)]
 pub struct JwtClientAssertions {
+    audiences: Vec<String>,
     used: UsedAssertions,
+}
+
+impl JwtClientAssertions {
+    /// Assertions for one of `audiences`: the URL of the token endpoint, and the issuer.
+    pub fn new(audiences: impl Into<Vec<String>>) -> Self {
+        Self {
+            audiences: audiences.into(),
+            used: UsedAssertions::default(),
+        }
+    }
 }
 
 impl ClientAssertions for JwtClientAssertions {
@@ -30,10 +40,9 @@ impl ClientAssertions for JwtClientAssertions {
         assertion: &str,
         client: &ClientId,
         keys: &ClientJwks,
-        audiences: &[&str],
         now: Timestamp,
     ) -> Result<(), AssertionRefusal> {
-        let verified = verify::verify(assertion, client, keys, audiences, now)?;
+        let verified = verify::verify(assertion, client, keys, &self.audiences, now)?;
         self.used
             .note(client, &verified.id, verified.expires_at, now)
     }

@@ -75,7 +75,7 @@ pub(super) fn verify(
     assertion: &str,
     client: &ClientId,
     keys: &ClientJwks,
-    audiences: &[&str],
+    audiences: &[String],
     now: Timestamp,
 ) -> Result<VerifiedAssertion, AssertionRefusal> {
     let parts = split(assertion).ok_or(AssertionRefusal::Malformed)?;
@@ -99,13 +99,13 @@ pub(super) fn verify(
 fn check(
     claims: Claims,
     client: &ClientId,
-    audiences: &[&str],
+    audiences: &[String],
     now: Timestamp,
 ) -> Result<VerifiedAssertion, AssertionRefusal> {
     if claims.iss != client.as_str() || claims.sub != client.as_str() {
         return Err(AssertionRefusal::Client);
     }
-    if !claims.aud.iter().any(|it| audiences.contains(&&**it)) {
+    if !claims.aud.iter().any(|it| audiences.contains(it)) {
         return Err(AssertionRefusal::Audience);
     }
     let id_length = claims.jti.chars().count();

@@ -8,7 +8,9 @@ use crate::tokens::{JwtAlgorithm, SigningKey};
 
 const TOKEN_ENDPOINT: &str = "https://auth.example/oauth2/token";
 const ISSUER: &str = "https://auth.example";
-const AUDIENCES: [&str; 2] = [TOKEN_ENDPOINT, ISSUER];
+fn audiences() -> [String; 2] {
+    [TOKEN_ENDPOINT, ISSUER].map(str::to_owned)
+}
 const SIGNING: [JwtAlgorithm; 3] = [
     JwtAlgorithm::Rs256,
     JwtAlgorithm::Es256,
@@ -59,7 +61,7 @@ impl Registered {
     }
 
     fn verify(&self, assertion: &str) -> Result<VerifiedAssertion, AssertionRefusal> {
-        verify(assertion, &client(), &self.set(), &AUDIENCES, now())
+        verify(assertion, &client(), &self.set(), &audiences(), now())
     }
 }
 
@@ -101,7 +103,7 @@ fn an_assertion_of_every_algorithm_is_accepted() {
         }
         let other = Registered::new(JwtAlgorithm::EdDsa).jwk;
         let keys = set(&[&other, &plain]);
-        let read = verify(&assertion, &client(), &keys, &AUDIENCES, now());
+        let read = verify(&assertion, &client(), &keys, &audiences(), now());
         assert!(read.is_ok(), "{algorithm}");
     }
 }
@@ -183,7 +185,7 @@ fn only_a_registered_key_of_the_right_type_signs() {
         for (name, value) in [("use", "enc"), ("alg", "PS256"), ("kid", "other")] {
             let mut jwk = registered.jwk.clone();
             jwk[name] = json!(value);
-            let refused = verify(&assertion, &client(), &set(&[&jwk]), &AUDIENCES, now());
+            let refused = verify(&assertion, &client(), &set(&[&jwk]), &audiences(), now());
             assert_eq!(
                 refused,
                 Err(AssertionRefusal::Signature),
@@ -196,7 +198,7 @@ fn only_a_registered_key_of_the_right_type_signs() {
             let mut header = registered.header();
             header["alg"] = json!(other.as_str());
             let confused = registered.sign(&header, &claims());
-            let refused = verify(&confused, &client(), &set(&[&jwk]), &AUDIENCES, now());
+            let refused = verify(&confused, &client(), &set(&[&jwk]), &audiences(), now());
             assert_eq!(
                 refused,
                 Err(AssertionRefusal::Signature),
@@ -255,7 +257,7 @@ proptest! {
     fn arbitrary_text_is_no_assertion(text in any::<String>(), shaped in "[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,90}") {
         for text in [text, shaped] {
             let keys = set(&[&json!({ "kty": "OKP", "crv": "Ed25519", "x": "AA" })]);
-            prop_assert!(verify(&text, &client(), &keys, &AUDIENCES, now()).is_err());
+            prop_assert!(verify(&text, &client(), &keys, &audiences(), now()).is_err());
             prop_assert!(named_client(&text).is_none());
         }
     }
