@@ -72,11 +72,14 @@ const SESSIONS: &str = concat!(
     ", s.user_id FROM sessions_of_user_after($1, $2, $3) s"
 );
 
-/// The sessions with these ids.
+/// Those of the sessions `$1` that are of their account's current epoch, or were kept.
 const SESSIONS_BY_ID: &str = concat!(
     "SELECT ",
     session_columns!(),
-    ", s.user_id FROM sessions s WHERE s.session_id = ANY($1)"
+    r", s.user_id
+      FROM sessions s
+      JOIN accounts a ON a.user_id = s.user_id
+     WHERE s.session_id = ANY($1) AND (s.epoch = a.session_epoch OR s.session_id = a.kept_session)"
 );
 
 /// Whether account `$1` has a session that has not ended, other than `$2`. Up to `$3` sessions of the current epoch are
@@ -440,7 +443,7 @@ fn readable_sessions(rows: Vec<SessionRow>) -> Result<Vec<SessionRecord>, StoreE
 }
 
 impl PostgresStore {
-    /// The sessions with these ids. Without ids, nothing is asked.
+    /// Those of the sessions with these ids that are of the epoch that counts. Without ids, nothing is asked.
     async fn sessions_by_id(&self, ids: &[SessionId]) -> Result<Vec<SessionRecord>, StoreError> {
         if ids.is_empty() {
             return Ok(vec![]);

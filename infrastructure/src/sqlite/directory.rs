@@ -52,6 +52,14 @@ fn session_by_id() -> String {
     format!("SELECT {SESSION} FROM sessions AS s WHERE s.session_id = ?1")
 }
 
+/// The session `?1`, if it is of its account's current epoch, or was kept.
+fn session_of_epoch() -> String {
+    format!(
+        "SELECT {SESSION} FROM sessions AS s JOIN accounts AS a ON a.user_id = s.user_id
+         WHERE s.session_id = ?1 AND (s.epoch = a.session_epoch OR s.session_id = a.kept_session)"
+    )
+}
+
 /// The condition that selects the claim to a spelling or, if there is none, the claim to its mailbox.
 const CLAIMED: &str = "i.kind = ?1 AND i.digest = coalesce(
     (SELECT s.digest FROM identifier_claims AS s WHERE s.kind = ?1 AND s.digest = ?2), ?3)";
@@ -208,7 +216,7 @@ impl Directory for SqliteStore {
                     return Ok(None);
                 };
                 if let Some(parent) = found.session.row.parent() {
-                    found.parent = session_of(connection, parent)?;
+                    found.parent = session_of(connection, &session_by_id(), parent)?;
                 }
                 Ok(Some(found))
             })
@@ -245,7 +253,8 @@ impl Directory for SqliteStore {
                 let found = readable_rows(rows);
                 let mut parents = Vec::new();
                 for parent in found.as_deref().map(parents_of).unwrap_or_default() {
-                    parents.extend(session_of(connection, parent)?.map(|it| it.row));
+                    let parent = session_of(connection, &session_of_epoch(), parent)?;
+                    parents.extend(parent.map(|it| it.row));
                 }
                 Ok((found, parents, has_more))
             })
@@ -420,12 +429,13 @@ fn standing(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredStanding> {
     })
 }
 
-/// The session with this id. `None` if there is none, or if its row cannot be read.
+/// The session with this id that `sql` selects. `None` if it selects none, or if its row cannot be read.
 fn session_of(
     connection: &Connection,
+    sql: &str,
     id: SessionId,
 ) -> rusqlite::Result<Option<Stored<SessionRecord>>> {
-    let mut select = connection.prepare_cached(&session_by_id())?;
+    let mut select = connection.prepare_cached(sql)?;
     let row = select
         .query_row([id.to_string()], |row| Ok(session(row, 0).ok()))
         .optional()?;

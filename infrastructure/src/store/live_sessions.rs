@@ -38,13 +38,16 @@ pub(crate) fn live_page(
     // A kept session after the last examined one belongs to a later page.
     found.extend(kept.filter(|kept| looked_at.is_none_or(|last| kept.id < last)));
     found.sort_by_key(|session| session.id);
-    // The statement has chosen them by the epoch that counts. A parent is of that epoch as well, or was kept: otherwise its
-    // sessions would be of an earlier epoch.
+    // The statements have chosen both by the epoch that counts.
     let parents: HashMap<SessionId, &SessionRecord> =
         parents.iter().map(|parent| (parent.id, parent)).collect();
     let is_live = |session: &SessionRecord| session.is_live_alone(session.epoch, now);
     found.retain(|session| {
-        let has_live_parent = |id| parents.get(&id).copied().is_some_and(is_live);
+        let has_live_parent = |id| {
+            parents.get(&id).is_some_and(|parent| {
+                parent.user == session.user && parent.parent().is_none() && is_live(parent)
+            })
+        };
         is_live(session) && session.parent().is_none_or(has_live_parent)
     });
     let is_full = found.len() >= limit;

@@ -172,7 +172,7 @@ impl Owner {
 /// Accounts with random pasts. The last one was erased.
 async fn owners(store: &dyn Store, random_step: &mut Seeded) -> Vec<Owner> {
     let mut owners = Vec::new();
-    for number in 0..16 {
+    for number in 0..24 {
         let person = Person::called(&format!("owner{number}"));
         person.registers(store).await;
         let mut owner = Owner {
