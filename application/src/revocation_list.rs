@@ -114,6 +114,12 @@ impl RevocationList {
         }
     }
 
+    /// Whether this session is known to have ended by an event of its own.
+    pub fn has_ended(&self, session: SessionId) -> bool {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.sessions.contains_key(&session)
+    }
+
     /// Adds a revocation by this node.
     pub fn add(&self, revocation: Revocation, now: Timestamp) {
         self.add_all(&[revocation], now);

@@ -177,7 +177,11 @@ impl Authlog {
         let id = session.id();
         let recorded = self.executor.execute(&id, |work| async move {
             // A code that was redeemed before conflicts with the first event of its stream. So a session is looked up only
-            // after a conflict, and redeeming a code costs one append.
+            // after a conflict, and redeeming a code costs one append. Once its end is known here, nothing is left to record, so
+            // that many exchanges of one code at once do not wait for a look-up each.
+            if work.is_retried() && self.revocation_list.has_ended(code.session) {
+                return Ok(Redeemed::Reused);
+            }
             if work.is_retried() && record_reuse(code, &work, now, context).await? {
                 work.commit().await?;
                 return Ok(Redeemed::Reused);
