@@ -321,7 +321,10 @@ async fn a_shared_secret_signs_and_is_not_published(store: Store) {
         }
         verifies(&http, access).await;
     }
-    // Only the key of ID tokens is published.
+    // Only the key of ID tokens is published, once there is a client.
+    let uri = "https://app.example/";
+    let create = ["client", "create", "--name", "App", "--redirect-uri", uri];
+    assert!(service.settings.run(&create, "").status.success());
     let set = eventually("the key of ID tokens is published", async || {
         let set = published_keys(&service).await;
         (!set.keys.is_empty()).then_some(set)

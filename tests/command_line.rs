@@ -96,7 +96,7 @@ async fn a_read_only_command_refuses_an_older_schema_and_does_not_change_it(stor
 }
 
 async fn a_command_reports_a_missing_store_and_creates_none(store: Store) {
-    let settings = Settings::on(store);
+    let settings = Settings::without_a_schema(store);
     let given = settings.clone().with("AUTHLOG_MASTER_KEY", KEY);
     for command in READING.into_iter().chain(CHANGING) {
         let refused = given.run(command, "");
@@ -120,7 +120,7 @@ async fn a_command_reports_a_missing_store_and_creates_none(store: Store) {
 }
 
 async fn migrate_needs_no_master_key_and_creates_none(store: Store) {
-    let settings = Settings::on(store);
+    let settings = Settings::without_a_schema(store);
     for _ in 0..2 {
         let migrated = settings.run(&["migrate"], "");
         assert!(migrated.status.success(), "{migrated:?}");

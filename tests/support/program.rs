@@ -27,13 +27,19 @@ pub struct Settings {
 impl Settings {
     /// The defaults with an empty store of this kind, migrated on PostgreSQL, on a free port, without limits of attempts.
     pub fn on(store: Store) -> Self {
+        Self::with_database(store, Postgres::migrated_database)
+    }
+
+    /// Like [`Self::on`], without a schema on PostgreSQL.
+    pub fn without_a_schema(store: Store) -> Self {
+        Self::with_database(store, Postgres::fresh_database)
+    }
+
+    fn with_database(store: Store, new: fn(&Postgres) -> String) -> Self {
         let settings = Self::in_an_empty_directory();
         match store {
             Store::Sqlite => settings,
-            Store::Postgres => settings.with(
-                "AUTHLOG_DATABASE_URL",
-                &Postgres::shared().migrated_database(),
-            ),
+            Store::Postgres => settings.with("AUTHLOG_DATABASE_URL", &new(Postgres::shared())),
         }
     }
 

@@ -6,8 +6,10 @@ use authlog_application::published::cloud_event_type;
 use authlog_domain::EventKind;
 use serde_json::json;
 
+use super::browser::Browser;
 use super::contract::Tokens;
 use super::mail::{Mail, mail_to, new_mail_to};
+use super::oauth::{self, Registration};
 use super::passkey::{self, Passkey};
 use super::{
     Contract, Endpoint, Person, Program, api_auth, authenticator, eventually, own, staff, users,
@@ -101,6 +103,30 @@ fn a_client_comes_and_goes(service: &Program, events: &mut Vec<EventKind>) {
     ]);
 }
 
+/// The person lets an application use the account. Someone exchanges its code again, and the person takes the consent back.
+async fn lets_an_application_in(service: &Program, person: &Person, events: &mut Vec<EventKind>) {
+    let id = format!("app-of-{}", person.username);
+    let app = Registration::public(&id).at(service);
+    let mut browser = Browser::new(&service.http());
+    let begun = app.begins("email");
+    begun.open_in(&mut browser).await;
+    let callback = oauth::completes(&mut browser, person).await;
+    app.redeems(&begun, &callback).await;
+    let again = app.exchange(&begun, callback.code()).await;
+    oauth::is_grant_error(&again, 400, "invalid_grant");
+    browser.open("/security").await;
+    let withdraw = format!("/security/applications/{id}/withdraw");
+    browser.submit(&withdraw, &[]).await;
+    events.extend([
+        EventKind::ClientRegistered,
+        EventKind::LoggedIn,
+        EventKind::ConsentGiven,
+        EventKind::LoggedIn,
+        EventKind::AuthorizationCodeReused,
+        EventKind::ConsentWithdrawn,
+    ]);
+}
+
 /// A new person signs in and logs out through every contract; then a login is refused.
 async fn signs_in_and_out(service: &Program, name: &str, events: &mut Vec<EventKind>) -> Person {
     let http = service.http();
@@ -190,6 +216,7 @@ async fn comes_and_is_erased(service: &Program, name: &str, events: &mut Vec<Eve
     let of_guest = Contract::Users.signs_in(&http, &guest).await;
     uses_a_second_factor(service, &guest, &of_guest.access, events).await;
     uses_a_passkey(service, &guest, &of_guest.access, events).await;
+    lets_an_application_in(service, &guest, events).await;
     let request = service.send(own::ERASE).bearer(&of_guest.access);
     let answer = request.json(&json!({"password": guest.password})).await;
     assert_eq!(answer.status, 204, "{answer}");

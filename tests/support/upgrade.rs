@@ -35,7 +35,7 @@ pub fn store_with_every_event(store: Store) -> Settings {
 }
 
 fn restored(store: Store, sqlite: Dump, postgres: Dump) -> Settings {
-    let settings = Settings::on(store).with_cheap_hashing();
+    let settings = Settings::without_a_schema(store).with_cheap_hashing();
     std::fs::create_dir_all(settings.data()).unwrap();
     let (dump, key) = match store {
         Store::Sqlite => sqlite,
