@@ -667,6 +667,12 @@ async fn a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed(store
         last_size(&kept).filter(|size| *size == 4)
     })
     .await;
+    let jetstream = async_nats::connect(nats.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(jetstream);
+    eventually("checkpoints are published", async || {
+        jetstream.get_stream("AUTH_CHECKPOINTS").await.ok()
+    })
+    .await;
     assert_eq!(tampered(&service).await, None);
     cut_the_fourth_event(&service.settings);
     for name in ["cleo", "dan"] {
@@ -685,8 +691,6 @@ async fn a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed(store
 
     // The documented way back.
     std::fs::rename(&kept, folder.path().join("given-up")).unwrap();
-    let jetstream = async_nats::connect(nats.url()).await.unwrap();
-    let jetstream = async_nats::jetstream::new(jetstream);
     jetstream.delete_stream("AUTH_CHECKPOINTS").await.unwrap();
     eventually("signing resumes", async || {
         last_size(&kept).filter(|size| *size >= 5)

@@ -260,11 +260,6 @@ async fn a_client_that_is_not_authenticated_gets_nothing(store: Store) {
     for (more, error) in [
         (&[][..], "invalid_client"),
         (&[("client_id", &*id)], "invalid_client"),
-        // It is registered for the header.
-        (
-            &[("client_id", &*id), ("client_secret", &*secret)],
-            "invalid_client",
-        ),
         (&[("client_id", "nobody")], "invalid_client"),
         (&[("client_secret", &*secret)], "invalid_client"),
         (

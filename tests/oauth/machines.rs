@@ -110,8 +110,8 @@ async fn a_machine_signs_with_a_key_of_its_own(store: Store) {
         .with("--auth-method", "private_key_jwt")
         .with("--jwks", &file.display().to_string())
         .at(&op.service);
-    let issuer = op.service.send(own::METADATA).await.json()["issuer"].clone();
-    let issuer = issuer.as_str().unwrap();
+    let metadata = op.metadata().await;
+    let [issuer, endpoint] = ["issuer", "token_endpoint"].map(|it| metadata[it].as_str().unwrap());
     let ask = async |form: &[(&str, String)]| {
         let form: Vec<_> = form
             .iter()
@@ -119,8 +119,8 @@ async fn a_machine_signs_with_a_key_of_its_own(store: Store) {
             .collect();
         op.service.send(own::TOKEN).form(&form).await
     };
-    for audience in [issuer.to_owned(), format!("{issuer}/oauth2/token")] {
-        let form = key.form("billing", &audience);
+    for audience in [issuer, endpoint] {
+        let form = key.form("billing", audience);
         let granted = Granted::of(&ask(&form).await);
         assert_eq!(token::claims(&granted.access)["client_id"], "billing");
         is_grant_error(&ask(&form).await, 400, "invalid_client");
