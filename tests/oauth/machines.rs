@@ -140,15 +140,11 @@ async fn a_machine_signs_with_a_key_of_its_own(store: Store) {
     ] {
         is_grant_error(&ask(&refused).await, 400, "invalid_client");
     }
-    // Wrong credentials keep nobody out who has right ones.
-    for _ in 0..30 {
-        ask(&other.form("billing", issuer)).await;
-    }
-    Granted::of(&ask(&key.form("billing", issuer)).await);
 }
 
 async fn a_client_shows_its_secret_in_the_header_or_in_the_form(store: Store) {
-    let op = Provider::on(store).await;
+    let settings = Settings::on(store).without("AUTHLOG_RATE_LIMIT");
+    let op = Provider::with(settings, &Registration::public("app")).await;
     for (id, method) in [
         ("one", "client_secret_basic"),
         ("two", "client_secret_post"),
@@ -160,10 +156,12 @@ async fn a_client_shows_its_secret_in_the_header_or_in_the_form(store: Store) {
         let grant = ("grant_type", "client_credentials");
         let in_form = [grant, ("client_id", id), ("client_secret", &secret)];
         let wrong = [grant, ("client_id", id), ("client_secret", "als_wrong")];
+        // Wrong secrets do not keep the client out, also after many of them.
+        let mut last = 0;
         for _ in 0..30 {
-            let refused = op.service.send(own::TOKEN).form(&wrong).await;
-            assert!(matches!(refused.status, 400 | 429), "{refused}");
+            last = op.service.send(own::TOKEN).form(&wrong).await.status;
         }
+        assert_eq!(last, 429);
         Granted::of(&app.token_request(&[grant]).await);
         Granted::of(&op.service.send(own::TOKEN).form(&in_form).await);
     }
