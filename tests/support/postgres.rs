@@ -406,12 +406,17 @@ fn log(home: &Path) -> String {
     fs::read_to_string(home.join("data/log")).unwrap_or_default()
 }
 
-/// Starts a process that stops the server after its last use. It has a session of its own, so that an interrupt of the
+/// Starts a process that stops the server once it was not used for half a minute: between two tests that use it there may be others,
+/// and the files of several hundred databases are removed slowly. The process has a session of its own, so that an interrupt of the
 /// tests does not reach it.
 fn watch(home: &Path, litter: &Path) {
     const WATCHDOG: &str = r#"
         exec 9<"$0/need"
-        until flock --exclusive --nonblock 9; do sleep 2; done
+        unused=0
+        while [ "$unused" -lt 15 ] || ! flock --exclusive --nonblock 9; do
+            sleep 2
+            if flock --exclusive --nonblock 9; then flock --unlock 9; unused=$((unused + 1)); else unused=0; fi
+        done
         litter="$1"; shift
         "$@"
         rm -rf "$litter"
