@@ -338,9 +338,9 @@ async fn a_node_without_the_setting_signs_as_the_others_do() {
     let one = first.start().await;
     let tokens = Contract::ApiAuth.signs_in(&one.http(), &ann).await;
     assert_eq!(algorithm(&tokens.access), "RS256");
-    // One of them and the first key of access tokens, which has another type, and the key of ID tokens.
+    // One of them, and the first key of access tokens, which has another type.
     assert_eq!(published(&one.http()).await.len(), 1);
-    assert_eq!(of_type(&one.http(), "RSA").await.len(), 2);
+    assert_eq!(of_type(&one.http(), "RSA").await.len(), 1);
     verifies(&other.http(), &tokens.access).await;
 }
 

@@ -178,6 +178,7 @@ mod tests {
             (404, "Not found"),
             (404, "Not found"),
             (404, "Not found"),
+            (404, "Not found"),
             (409, "Conflict"),
             (429, "Too many requests"),
             (503, "Service unavailable"),

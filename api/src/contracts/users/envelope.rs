@@ -176,6 +176,7 @@ mod tests {
             (404, "not found"),
             (404, "not found"),
             (404, "not found"),
+            (404, "not found"),
             (409, "conflict"),
             (429, "too many requests"),
             (503, "service unavailable"),

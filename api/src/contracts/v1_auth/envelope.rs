@@ -134,6 +134,7 @@ mod tests {
             (404, "Not Found"),
             (404, "Not Found"),
             (404, "Not Found"),
+            (404, "Not Found"),
             (409, "Conflict"),
             (429, "Too Many Requests"),
             (503, "Service Unavailable"),

@@ -43,6 +43,7 @@ fn every_refusal_has_its_status_and_text() {
             (404, "Not Found"),
             (404, "Not Found"),
             (404, "Not Found"),
+            (404, "Not Found"),
             (409, "Conflict"),
             (429, "Too Many Requests"),
             (503, "Service Unavailable"),
