@@ -5,8 +5,9 @@
 //! ```
 //!
 //! It can be killed at any moment. It records its progress (the table `inbox`) in the same transaction as the changes,
-//! so every event takes effect once: after a restart it continues from its own record, not from the server's. Each message has the event's log index, so a gap is noticed at once. The gap is filled from the HTTP feed
-//! (`--feed`, `--token`); otherwise the program ends with an error. Messages that are not events are skipped.
+//! so every event takes effect once: after a restart it continues from its own record, not from the server's. Each
+//! message has the event's log index, so a gap is noticed at once. The gap is filled from the HTTP feed (`--feed`,
+//! `--token`); otherwise the program ends with an error. Messages that are not events are skipped.
 //! `docs/consuming.md` explains why.
 
 #![expect(clippy::doc_markdown, reason = "help is printed as it is written")]
@@ -373,6 +374,8 @@ const SCHEMA: &str = "
         epoch      INTEGER NOT NULL,
         started_at TEXT    NOT NULL,
         expires_at TEXT    NOT NULL,
+        -- The session in which the person let an application in. The session of the application ends with it.
+        parent     TEXT,
         ended_at   TEXT
     ) STRICT;
     CREATE VIEW IF NOT EXISTS overview AS
@@ -380,7 +383,9 @@ const SCHEMA: &str = "
                (SELECT count(*)
                   FROM sessions s
                  WHERE s.account = a.id AND s.ended_at IS NULL AND s.epoch = a.session_epoch
-                   AND unixepoch(s.expires_at) > unixepoch()) AS sessions_live
+                   AND unixepoch(s.expires_at) > unixepoch()
+                   AND NOT EXISTS (SELECT 1 FROM sessions p
+                                    WHERE p.id = s.parent AND p.ended_at IS NOT NULL)) AS sessions_live
           FROM accounts a
          ORDER BY number;";
 
@@ -464,13 +469,15 @@ fn apply(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
         "dev.authlog.session.logged-in.v1" => {
             execute(
                 tables,
-                "INSERT INTO sessions (id, account, epoch, started_at, expires_at) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO sessions (id, account, epoch, started_at, expires_at, parent) VALUES (?, ?, ?, ?, ?, ?)",
                 params![
                     event.text("session_id")?,
                     account,
                     event.number("session_epoch")?,
                     time,
-                    event.text("expires_at")?
+                    event.text("expires_at")?,
+                    // Only sessions of applications have a parent.
+                    event.data["parent_session_id"].as_str()
                 ],
             )?;
             execute(
@@ -486,7 +493,8 @@ fn apply(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
         ),
         "dev.authlog.session.logged-out.v1"
         | "dev.authlog.session.revoked.v1"
-        | "dev.authlog.session.refresh-token-reused.v1" => execute(
+        | "dev.authlog.session.refresh-token-reused.v1"
+        | "dev.authlog.session.authorization-code-reused.v1" => execute(
             tables,
             "UPDATE sessions SET ended_at = ? WHERE id = ?",
             params![time, event.text("session_id")?],

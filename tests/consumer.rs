@@ -12,15 +12,17 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::stream::Config;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
+use support::browser::Browser;
 use support::contract::Tokens;
 use support::events::trouble_with;
 use support::following::{Reader, follow_each_other, log_index};
 use support::load::Load;
 use support::nats::Nats;
+use support::oauth::{self, Registration};
 use support::passkey;
 use support::staff::signed_in;
 use support::story::everything_happens;
-use support::{Program, Store, eventually};
+use support::{Contract, Person, Program, Store, eventually};
 use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,6 +145,38 @@ async fn a_consumer_skips_foreign_messages_and_stops_at_a_forged_event() {
     assert!(table.is_running());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_table_counts_no_session_of_an_application_that_was_signed_out() {
+    let nats = Nats::start().await;
+    let (service, reader) = service(&nats).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::Users.registers(&http, &ann).await;
+    let app = Registration::public("app").at(&service);
+    let mut browser = Browser::new(&http);
+    let begun = app.begins("email");
+    begun.open_in(&mut browser).await;
+    let callback = oauth::completes(&mut browser, &ann).await;
+    app.redeems(&begun, &callback).await;
+    let mut table = Table::new(&nats.url());
+    table.start(&[]);
+    // The reader, the browser and the application.
+    assert_eq!(table.live_sessions(&service, &reader).await, [1, 2]);
+
+    let again = app.exchange(&begun, callback.code()).await;
+    oauth::is_grant_error(&again, 400, "invalid_grant");
+    assert_eq!(table.live_sessions(&service, &reader).await, [1, 1]);
+
+    begun.open_in(&mut browser).await;
+    let callback = oauth::callback_of(&browser);
+    app.redeems(&begun, &callback).await;
+    assert_eq!(table.live_sessions(&service, &reader).await, [1, 2]);
+    browser.open("/sign-out").await;
+    browser.submit("/sign-out", &[]).await;
+    assert_eq!(table.live_sessions(&service, &reader).await, [1, 0]);
+    assert!(table.is_running());
+}
+
 /// Runs a command and asserts that it succeeds.
 fn repairs(service: &Program, arguments: &[&str]) {
     let output = tokio::task::block_in_place(|| service.settings.run(arguments, ""));
@@ -251,6 +285,7 @@ fn truth(log: &[Value]) -> Vec<Row> {
             let ended = |session: &Value| {
                 let mut ends = of("logged-out")
                     .chain(of("token-reused"))
+                    .chain(of("code-reused"))
                     .chain(of("session.revoked"));
                 ends.any(|event| event["data"]["session_id"] == *session)
             };
@@ -262,7 +297,7 @@ fn truth(log: &[Value]) -> Vec<Row> {
                         && log_index(event) > log_index(login)
                         && event["data"]["kept_session_id"] != *session
                 });
-                !swept && !ended(session)
+                !swept && !ended(session) && !ended(&login["data"]["parent_session_id"])
             });
             let registered = of("registered").next().unwrap();
             let changed = of("role-changed").next_back();
@@ -362,6 +397,15 @@ impl Table {
             (self.applied() >= log_index).then_some(())
         })
         .await;
+    }
+
+    /// The number of live sessions of each account, once the whole log is applied. The rows are those of the log.
+    async fn live_sessions(&self, service: &Program, reader: &Tokens) -> Vec<i64> {
+        let log = log(service, reader).await;
+        self.has_applied(log.len() as u64).await;
+        let rows = self.contents();
+        assert_eq!(rows, truth(&log));
+        rows.into_iter().map(|(.., live)| live).collect()
     }
 
     fn contents(&self) -> Vec<Row> {

@@ -15,6 +15,7 @@ mod config_op;
 mod isolation;
 mod libraries;
 mod machines;
+mod on_the_way;
 mod provider;
 mod races;
 

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use crate::ports::StoreError;
 
-/// The largest number of clients in the cache: a few megabytes.
+/// The largest number of clients in the cache. A client has about a kilobyte. One with as many URIs and keys as it can have has
+/// 40 KiB, so that the cache holds at most 40 MiB.
 const MAX_CLIENTS: usize = 1024;
 
 /// How long a client is used without a query.

@@ -16,7 +16,10 @@ pub fn client<'a>(
 }
 
 /// The client after `events`, which begin where `row` ends. `None` for a client without a row.
-pub(crate) fn client_after<'a>(
+///
+/// # Errors
+/// An event cannot be read.
+pub fn client_after<'a>(
     mut row: Option<ClientRecord>,
     events: impl IntoIterator<Item = &'a RecordedEvent>,
 ) -> Result<Option<ClientRecord>, Unreadable> {

@@ -33,7 +33,7 @@ use authlog_domain::AggregateKind;
 
 pub use accounts::{account, recent_requests};
 pub use claims::{Claim, ClaimChanges, claim_changes, claims_of};
-pub use clients::client;
+pub use clients::{client, client_after};
 pub use erasure::erased;
 pub use mail::{NotifiableEvent, events_to_mail};
 pub use recorded_event::RecordedEvent;

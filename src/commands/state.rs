@@ -162,12 +162,12 @@ fn in_text(document: &Value) -> String {
 /// Through what a session is used: a contract, or an application with its scopes.
 fn way(session: &Value) -> String {
     let contract = short(&session["contract"]);
-    match &session["client"] {
+    match &session["client_id"] {
         Value::Null => format!("through {contract}"),
         client => format!(
             "through {contract} by {} ({})",
             short(client),
-            short(&session["scopes"])
+            short(&session["scope"])
         ),
     }
 }

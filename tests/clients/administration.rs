@@ -220,6 +220,7 @@ async fn a_request_that_is_not_valid_is_refused_with_its_member_and_stores_nothi
         ("auth_method", json!("tls_client_auth")),
         ("jwks", json!({"keys": []})),
         ("jwks", json!({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]})),
+        ("jwks", json!({"keys": [{"kty": "RSA", "exp": 0.1}]})),
         ("require_pkce", json!("no")),
         ("id_token_alg", json!("none")),
         ("first_party", json!(1)),
@@ -244,7 +245,16 @@ async fn a_request_that_is_not_valid_is_refused_with_its_member_and_stores_nothi
         let request = service.send(about("PATCH", "shop", "")).bearer(&admin);
         is_problem(&request.json(&body).await, 400, word);
     }
-    for id in ["", "two words", "a.b", "a/b", "é", &"a".repeat(65)] {
+    let of_account = "0192d3f0-0000-7000-8000-000000000001";
+    for id in [
+        "",
+        "two words",
+        "a.b",
+        "a/b",
+        "é",
+        &"a".repeat(65),
+        of_account,
+    ] {
         let request = service.send(own::REGISTER_CLIENT).bearer(&admin);
         is_problem(&request.json(&web_application(id)).await, 400, "id");
     }

@@ -12,6 +12,7 @@ use super::{about, registered};
 
 on_both_stores!(
     an_auditor_sees_which_redirect_uris_a_client_had_and_who_added_one,
+    a_long_history_of_a_client_is_read_in_pages,
     events_of_clients_are_in_the_feed_and_belong_to_no_account,
     events_of_clients_are_published_to_their_own_subjects,
     an_erasure_of_the_administrator_leaves_the_clients,
@@ -160,6 +161,50 @@ async fn an_auditor_sees_which_redirect_uris_a_client_had_and_who_added_one(stor
     ]);
     assert!(changed.contains("client.redirect_uris"), "{changed}");
     assert!(run(&["state", "--client", "shop"]).contains("removed"));
+}
+
+async fn a_long_history_of_a_client_is_read_in_pages(store: Store) {
+    let service = Program::on(store).await;
+    let admin = staff::signed_in(&service, "root", "admin").await.access;
+    let auditor = staff::signed_in(&service, "ida", "auditor").await.access;
+    registered(&service, &admin, "shop").await;
+    // Two events more than are read at a time.
+    for number in 1..=50 {
+        let request = service.send(about("PATCH", "shop", "")).bearer(&admin);
+        let body = json!({ "name": format!("Shop {number}") });
+        assert_eq!(request.json(&body).await.status, 200);
+    }
+    let path = "/audit/clients/shop/events";
+    let all = eventually("every event has a log index", async || {
+        let mut all = Vec::new();
+        let mut after = Some(0);
+        while let Some(from) = after {
+            let query = format!("limit=1000&after={from}");
+            let page = audit(&service, &auditor, path, &query).await.json();
+            assert_eq!(page["client_id"], "shop");
+            let events = page["events"].as_array().unwrap();
+            assert!(events.len() <= 50, "{}", events.len());
+            all.extend(events.clone());
+            after = page["next"].as_u64();
+        }
+        all.last().unwrap()["log_index"].is_u64().then_some(all)
+    })
+    .await;
+    assert_eq!(all.len(), 52);
+    let rare = "limit=1&type=ClientSecretIssued";
+    let page = audit(&service, &auditor, path, rare).await.json();
+    assert_eq!(page["events"], json!([all[1]]));
+    let rare = "type=ClientLocked";
+    let page = audit(&service, &auditor, path, rare).await.json();
+    assert_eq!((&page["events"], &page["next"]), (&json!([]), &Value::Null));
+    for (event, name) in [(1, "Shop"), (49, "Shop 48"), (51, "Shop 50")] {
+        let at = format!("at={}", all[event]["log_index"]);
+        let state = audit(&service, &auditor, "/audit/clients/shop", &at).await;
+        let state = state.json();
+        assert_eq!(state["client_id"], "shop");
+        assert_eq!(state["client"]["name"], name);
+        assert_eq!(state["as_of"]["events"], json!(event + 1));
+    }
 }
 
 async fn events_of_clients_are_in_the_feed_and_belong_to_no_account(store: Store) {

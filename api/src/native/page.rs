@@ -1,4 +1,4 @@
-//! Resources of a request that reads a page of an account's history or sessions.
+//! Resources of a request that reads a page of a history or of an account's sessions.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -18,6 +18,10 @@ use crate::http::retry_later;
 
 /// Memory of an entry while a page is read and serialised, in bytes.
 const ENTRY: usize = 3072;
+
+/// As [`ENTRY`], for an event of a client: it may have sixty URIs of 512 characters and 8 KiB of keys, once as values and once
+/// as text.
+const EVENT_OF_CLIENT: usize = 80 * 1024;
 
 /// A place among the requests that read pages, and a lease for the memory of the page. Both are taken before the store
 /// is queried.
@@ -59,12 +63,20 @@ impl PageRoom {
         entries: u32,
         context: &RequestContext,
     ) -> Result<Self, NoRoom> {
+        Self::take_bytes(api, reader, ENTRY.saturating_mul(entries as usize), context).await
+    }
+
+    async fn take_bytes(
+        api: &Api,
+        reader: UserId,
+        bytes: usize,
+        context: &RequestContext,
+    ) -> Result<Self, NoRoom> {
         let place = api.capacity.pages.take(reader).await;
         let place = place.map_err(NoRoom::Place)?;
         let address = context.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let mut room = api.capacity.bytes.lease(address);
-        room.grow_to(ENTRY.saturating_mul(entries as usize))
-            .map_err(|_| NoRoom::Memory)?;
+        room.grow_to(bytes).map_err(|_| NoRoom::Memory)?;
         Ok(Self {
             _place: place,
             room,
@@ -79,6 +91,18 @@ impl PageRoom {
         context: &RequestContext,
     ) -> Result<Self, Response> {
         let taken = Self::take(api, reader, entries, context).await;
+        taken.map_err(crowded)
+    }
+
+    /// As [`Self::of`], for a request that reads up to `events` events of a client.
+    pub(super) async fn of_client(
+        api: &Api,
+        reader: UserId,
+        events: u32,
+        context: &RequestContext,
+    ) -> Result<Self, Response> {
+        let bytes = EVENT_OF_CLIENT.saturating_mul(events as usize);
+        let taken = Self::take_bytes(api, reader, bytes, context).await;
         taken.map_err(crowded)
     }
 

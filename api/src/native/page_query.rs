@@ -1,4 +1,4 @@
-//! The queries of the lists of accounts and sessions.
+//! The queries of the lists of accounts, sessions and clients.
 
 use authlog_application::ports::Identifier;
 use authlog_domain::{AccountNumber, ClientId, Email, SessionId, UserId, Username};

@@ -6,6 +6,7 @@ use authlog_application::{
     AuthorizationRefusal, AuthorizationRequest, BrowserSession, ConsentDemand, ConsentRefusal,
     RequestContext,
 };
+use authlog_domain::Audience;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -39,16 +40,12 @@ pub(super) fn consent_page(
         .iter()
         .map(|scope| scope_item(scope.as_str(), demand.given.contains(scope.as_str())))
         .collect();
-    let resources: String = demand
-        .resources
-        .iter()
-        .map(|resource| resource_item(resource.as_str()))
-        .collect();
+    let resources = places(&demand.client.settings.audiences);
     let content = format!(
         r#"<p><strong>{name}</strong> wants to use your account. It asks to:</p>
 <ul>
-{scopes}{resources}</ul>
-<p>Either way you go back to <strong>{place}</strong>. You can take back what you allow under <a href="{base}/security">Security</a>.</p>
+{scopes}</ul>
+{resources}<p>Either way you go back to <strong>{place}</strong>. You can take back what you allow under <a href="{base}/security">Security</a>.</p>
 <form method="post" action="{base}{CONSENT}">
 {token}
 {request}
@@ -142,9 +139,16 @@ fn scope_item(scope: &str, is_given: bool) -> String {
     format!("<li>{words}{note}</li>\n")
 }
 
-fn resource_item(resource: &str) -> String {
-    let resource = Escaped(resource);
-    format!("<li>do so at <code>{resource}</code></li>\n")
+/// Where the application can use what it is allowed: a consent covers scopes, at every resource server of the client.
+fn places(audiences: &[Audience]) -> String {
+    if audiences.is_empty() {
+        return String::new();
+    }
+    let items = audiences
+        .iter()
+        .map(|audience| format!("<li><code>{}</code></li>\n", Escaped(audience.as_str())));
+    let items: String = items.collect();
+    format!("<p>What you allow also holds at:</p>\n<ul>\n{items}</ul>\n")
 }
 
 /// Where a redirect URI leads, for a person: its host, or the scheme of an app.

@@ -163,6 +163,7 @@ fn form_page(
         format!("<p>Sign in to continue to <strong>{name}</strong>.</p>\n")
     });
     let sign_up_path = with_next("/sign-up", next);
+    let forgotten_path = with_next("/forgotten-password", next);
     let next = hidden("next", next.as_str());
     // Browsers offer passkeys in a field with this name, besides names.
     let (names, passkey) = if has_passkeys {
@@ -186,7 +187,7 @@ fn form_page(
 {password}
 <button type="submit">Sign in</button>
 </form>
-{passkey}<p><a href="{base}/forgotten-password">Forgotten password?</a></p>{sign_up}"#,
+{passkey}<p><a href="{base}{forgotten_path}">Forgotten password?</a></p>{sign_up}"#,
         alert = alert(trouble),
         base = frame.base(),
         name = Escaped(name),

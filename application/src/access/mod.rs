@@ -50,8 +50,8 @@ use crate::RequestContext;
 /// Who may see the accounts of other people, and the clients: an administrator or the operator.
 pub trait ManagesAccounts: sealed::Sealed + Sync {}
 
-/// Who may change and erase the accounts of other people, and change clients: an administrator who has just shown the second factor, if one is
-/// demanded, or the operator.
+/// Who may change and erase the accounts of other people, and change clients: an administrator who has just shown the second
+/// factor, if one is demanded, or the operator.
 pub trait ChangesAccounts: ManagesAccounts {
     /// The account of the administrator.
     #[doc(hidden)]

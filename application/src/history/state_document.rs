@@ -58,9 +58,9 @@ fn session(session: &SessionRecord) -> Value {
         "amr": session.authentication.amr,
         "acr": session.authentication.acr,
         "auth_time": session.authentication.auth_time,
-        "client": grant.map(|it| &it.client),
-        "scopes": grant.map(|it| &it.scopes),
+        "client_id": grant.map(|it| &it.client),
+        "scope": grant.map(|it| &it.scopes),
         "audience": grant.map(|it| &it.audience),
-        "parent": session.parent(),
+        "parent_session_id": session.parent(),
     })
 }

@@ -1,4 +1,4 @@
-//! The history of one account, and its state at an earlier moment.
+//! The history of one account or one client, and the state of an account at an earlier moment.
 
 use async_trait::async_trait;
 use authlog_domain::{AuthenticationLevel, ClientId, SessionId, Timestamp, UserId};
@@ -7,7 +7,7 @@ use crate::history::known_level;
 
 use super::{Account, RecordedEvent, SessionRecord, StoreError};
 
-/// An event of an account, of one of its sessions or of its refused logins.
+/// An event of an account, of one of its sessions or of its refused logins, or of a client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PastEvent {
     /// The log index; `None` for a committed event that has none yet.
@@ -19,7 +19,7 @@ pub struct PastEvent {
     pub event: RecordedEvent,
 }
 
-/// Which events of an account to read.
+/// Which events of an account or a client to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistoryFilter {
     /// Events recorded at this instant or later.
@@ -128,8 +128,8 @@ impl PastState {
     }
 }
 
-/// Reads the history of one account. The cost of a page depends on the number of events that it examines
-/// ([`HistoryFilter::looks_at`]), and not on the length of the log or of the account's history.
+/// Reads the history of one account or one client. The cost of a page depends on the number of events that it examines
+/// ([`HistoryFilter::looks_at`]), and not on the length of the log or of the whole history.
 #[async_trait]
 pub trait History: Send + Sync {
     /// Up to `limit` events with log indices after `after`. If these are the last, events without a log index follow.

@@ -24,7 +24,8 @@ impl ClientJwks {
     ///
     /// # Errors
     /// The flaw of the text: missing, longer than [`Self::MAX_LENGTH`], or no such set. A set with a private or a symmetric
-    /// key is malformed as well, because everyone can read events.
+    /// key is malformed as well, because everyone can read events. So is one with a number that is no integer of 64 bits: when
+    /// it is read again, it can be another one, and then the client's row differs from what was authenticated.
     pub fn parse(text: &str) -> Result<Self, Flaw> {
         if text.is_empty() {
             return Err(Flaw::Required);
@@ -65,6 +66,17 @@ fn is_public_key(key: &Value) -> bool {
         && PRIVATE_MEMBERS
             .iter()
             .all(|member| key.get(member).is_none())
+        && is_stable(key)
+}
+
+/// Whether the value is the same after it was written as text and read again. The parser bounds the depth.
+fn is_stable(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => !number.is_f64(),
+        Value::Array(values) => values.iter().all(is_stable),
+        Value::Object(members) => members.values().all(is_stable),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +90,9 @@ mod tests {
         let set = ClientJwks::parse(&format!(r#"{{"keys":[{key}],"more":1}}"#)).unwrap();
         assert_eq!(set.keys().count(), 1);
         assert_eq!(set.as_value()["more"], Value::Null);
+        let dated =
+            r#"{"keys":[{"kty":"RSA","n":"a","e":"AQAB","nbf":-1,"exp":18446744073709551615}]}"#;
+        assert!(ClientJwks::parse(dated).is_ok());
         for text in [
             "",
             "keys",
@@ -89,6 +104,9 @@ mod tests {
             r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#,
             r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"a","d":"b"}]}"#,
             r#"{"keys":[{"kty":"RSA","n":"a","e":"AQAB","p":"b"}]}"#,
+            r#"{"keys":[{"kty":"RSA","n":"a","e":"AQAB","exp":0.1}]}"#,
+            r#"{"keys":[{"kty":"RSA","n":"a","e":"AQAB","more":[{"exp":1e400}]}]}"#,
+            r#"{"keys":[{"kty":"RSA","n":"a","e":"AQAB","more":[{"exp":1e20}]}]}"#,
         ] {
             assert!(ClientJwks::parse(text).is_err(), "{text}");
         }

@@ -1,6 +1,8 @@
 //! The ids and the names of OAuth clients.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::{Flaw, bounded, public_text_value};
 
@@ -33,6 +35,20 @@ impl ClientId {
             return Err(Flaw::Malformed);
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// Parses an id that an operator chose for a new client.
+    ///
+    /// # Errors
+    /// As for [`Self::parse`], and [`Flaw::IdShaped`] for an id that is written like the id of an account: events are published
+    /// to subjects that are named after both, so a reader of that account's events would get those of the client as well.
+    pub fn parse_chosen(text: &str) -> Result<Self, Flaw> {
+        let id = Self::parse(text)?;
+        // Account ids are never written in the other forms of a UUID, without hyphens for example.
+        if text.len() == Hyphenated::LENGTH && Uuid::try_parse(text).is_ok() {
+            return Err(Flaw::IdShaped);
+        }
+        Ok(id)
     }
 }
 
@@ -91,5 +107,23 @@ mod tests {
             ClientId::parse(&"a".repeat(65)).unwrap_err(),
             Flaw::TooLong { max: 64 }
         );
+    }
+
+    #[test]
+    fn a_chosen_id_is_no_accounts() {
+        for text in [
+            "0192d3f0-0000-7000-8000-000000000001",
+            "0192D3F0-0000-7000-8000-00000000000A",
+        ] {
+            assert_eq!(
+                ClientId::parse_chosen(text).unwrap_err(),
+                Flaw::IdShaped,
+                "{text}"
+            );
+        }
+        for text in ["shop", "0192d3f000007000800000000000000a"] {
+            assert_eq!(ClientId::parse_chosen(text).unwrap().as_str(), text);
+        }
+        assert_eq!(ClientId::parse_chosen("a.b").unwrap_err(), Flaw::Malformed);
     }
 }

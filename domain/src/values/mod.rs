@@ -60,7 +60,7 @@ pub enum Flaw {
     /// The text has the wrong syntax.
     #[error("is malformed")]
     Malformed,
-    /// A username that could be mistaken for the id of an account.
+    /// A username, or the chosen id of a client, that could be mistaken for the id of an account.
     #[error("is written like the id of an account")]
     IdShaped,
     /// A password that many people use.

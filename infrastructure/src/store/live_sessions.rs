@@ -1,8 +1,8 @@
 //! The page of an account's live sessions, as both stores choose it.
 
-use authlog_application::ports::LiveSessions;
 use std::collections::HashMap;
 
+use authlog_application::ports::LiveSessions;
 use authlog_domain::{SessionId, Timestamp};
 use authlog_projections::SessionRecord;
 
@@ -23,8 +23,8 @@ pub(crate) fn parents_of(found: &[SessionRecord]) -> Vec<SessionId> {
 
 /// The page of sessions that are live at `now`. `found` holds up to [`MAX_PAGE_SESSIONS`] sessions of the current
 /// epoch in order of their ids, and then the session that was kept from an earlier epoch, if there is one. Rows that
-/// cannot be read are left out. `parents` are the sessions that they end with. `has_more` says that the maximum number of rows was examined, so that there may be
-/// more.
+/// cannot be read are left out. `parents` are the sessions that they end with. `has_more` says that the maximum number of
+/// rows was examined, so that there may be more.
 pub(crate) fn live_page(
     mut found: Vec<SessionRecord>,
     parents: &[SessionRecord],

@@ -12,7 +12,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
 
-use super::query::{HistoryQuery, MAX_LIMIT, StateQuery};
+use super::query::{HistoryQuery, StateQuery};
 use crate::Api;
 use crate::native::account::bad_request;
 use crate::native::caller::Bearer;
@@ -20,10 +20,13 @@ use crate::native::clients::id_of;
 use crate::native::page::PageRoom;
 use crate::native::problem::{problem, refused};
 
+/// The largest number of events in a page. More than these are not read at a time, whatever the filter.
+const MAX_EVENTS: u32 = ClientHistoryPage::READ_AT_ONCE;
+
 /// A page of a history. Fields are only ever added.
 #[derive(Serialize)]
 struct HistoryOut {
-    client: ClientId,
+    client_id: ClientId,
     events: Vec<Entry>,
     /// `after` of the next request; `null` if there are no more events now. Unlike in the history of an account, it is the number
     /// of an event of this client, the last part of its `id`.
@@ -40,7 +43,7 @@ pub(in crate::native) async fn events(
 ) -> Result<Response, Response> {
     let client = id_of(&id).map_err(refused)?;
     let query = HistoryQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
-    let place = PageRoom::of(&api, auditor.account().id, MAX_LIMIT, &context).await?;
+    let place = PageRoom::of_client(&api, auditor.account().id, MAX_EVENTS, &context).await?;
     let HistoryQuery {
         after,
         limit,
@@ -48,11 +51,11 @@ pub(in crate::native) async fn events(
     } = query;
     let page = api
         .authlog
-        .client_history(&auditor, &client, after, limit, &filter)
+        .client_history(&auditor, &client, after, limit.min(MAX_EVENTS), &filter)
         .await;
     let ClientHistoryPage { events, next } = page.map_err(refused)?;
     Ok(place.answer(&HistoryOut {
-        client,
+        client_id: client,
         events: events.into_iter().map(Entry::of).collect(),
         next,
     }))
@@ -69,7 +72,7 @@ pub(in crate::native) async fn state(
     let client = id_of(&id).map_err(refused)?;
     let StateQuery { at } =
         StateQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
-    let _place = PageRoom::of(&api, auditor.account().id, MAX_LIMIT, &context).await?;
+    let _place = PageRoom::of_client(&api, auditor.account().id, MAX_EVENTS, &context).await?;
     let found = api
         .authlog
         .client_state_at(&auditor, &client, at)

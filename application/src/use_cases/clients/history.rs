@@ -2,13 +2,10 @@
 
 use authlog_domain::client::RegisteredClient;
 use authlog_domain::{ClientId, Timestamp};
-use authlog_projections::{ClientRecord, client};
+use authlog_projections::{ClientRecord, client_after};
 
-use crate::ports::{HistoryFilter, Moment, PastEvent, StoreError};
+use crate::ports::{History, HistoryFilter, Moment, PastEvent, StoreError};
 use crate::{Authlog, ClientRegistryRefusal, ReadsHistories, Refusal};
-
-/// Events that are read at a time.
-const PAGE: u32 = 1000;
 
 /// A page of a client's history.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +14,12 @@ pub struct ClientHistoryPage {
     pub events: Vec<PastEvent>,
     /// The sequence of the last event that was examined, after which the next page begins; `None` on the last page.
     pub next: Option<u64>,
+}
+
+impl ClientHistoryPage {
+    /// How many events are read from the store at a time. An event of a client may have 40 KiB, many times more than one of an
+    /// account.
+    pub const READ_AT_ONCE: u32 = 50;
 }
 
 /// The state of a client at a moment: the fold of its events up to then, by the same fold as the read model.
@@ -60,26 +63,24 @@ impl Authlog {
         limit: u32,
         filter: &HistoryFilter,
     ) -> Result<ClientHistoryPage, Refusal> {
-        let looks_at = filter.looks_at(limit);
-        let history = &self.parts.history;
-        let examined = history.client_events(client, after, looks_at).await?;
-        if examined.is_empty() && history.client_events(client, 0, 1).await?.is_empty() {
-            return Err(ClientRegistryRefusal::Unknown.into());
-        }
-        let is_last = examined.len() < looks_at as usize;
+        self.known_client(client).await?;
+        let looks_at = u64::from(filter.looks_at(limit));
         let mut page = ClientHistoryPage::default();
-        let mut last = None;
-        for past in examined {
-            if page.events.len() == limit as usize {
-                page.next = last;
-                return Ok(page);
-            }
-            last = Some(past.event.sequence);
-            if filter.passes_event_of_client(&past) {
-                page.events.push(past);
+        let (mut last, mut examined) = (after, 0);
+        let mut events = self.events_of(client, after);
+        while let Some(read) = events.next().await? {
+            for past in read {
+                if page.events.len() == limit as usize || examined == looks_at {
+                    page.next = Some(last);
+                    return Ok(page);
+                }
+                last = past.event.sequence;
+                examined += 1;
+                if filter.passes_event_of_client(&past) {
+                    page.events.push(past);
+                }
             }
         }
-        page.next = last.filter(|_| !is_last);
         Ok(page)
     }
 
@@ -103,17 +104,13 @@ impl Authlog {
                 Err(last) => return Ok(ClientStateAt::LogEndsAt(last)),
             },
         };
-        let mut events = self.all_events_of(client).await?;
-        if events.is_empty() {
-            return Err(ClientRegistryRefusal::Unknown.into());
-        }
-        events.truncate(number_until(&events, moment));
-        let Some(last) = events.last() else {
+        self.known_client(client).await?;
+        let Some(last) = self.last_event_of(client, moment).await? else {
             return Ok(ClientStateAt::NotYetRegistered);
         };
-        let row = client_after(&events)?;
+        let row = self.client_until(client, last.event.sequence).await?;
         Ok(ClientStateAt::Found(Box::new(ClientState {
-            events: events.len() as u64,
+            events: last.event.sequence,
             log_index: last.log_index,
             recorded_at: last.recorded_at,
             client: row.and_then(ClientRecord::registered),
@@ -121,36 +118,84 @@ impl Authlog {
         })))
     }
 
-    async fn all_events_of(&self, client: &ClientId) -> Result<Vec<PastEvent>, StoreError> {
-        let mut events: Vec<PastEvent> = Vec::new();
-        loop {
-            let after = events.last().map_or(0, |past| past.event.sequence);
-            let page = self
-                .parts
-                .history
-                .client_events(client, after, PAGE)
-                .await?;
-            let is_last = page.len() < PAGE as usize;
-            events.extend(page);
-            if is_last {
-                return Ok(events);
+    /// # Errors
+    /// [`ClientRegistryRefusal::Unknown`] for a client without events, or [`Refusal::Unavailable`].
+    async fn known_client(&self, client: &ClientId) -> Result<(), Refusal> {
+        let first = self.parts.history.client_events(client, 0, 1).await?;
+        if first.is_empty() {
+            return Err(ClientRegistryRefusal::Unknown.into());
+        }
+        Ok(())
+    }
+
+    /// The last event up to the moment. If a clock was set back, events before it may have a later time; they had happened by
+    /// then all the same.
+    async fn last_event_of(
+        &self,
+        client: &ClientId,
+        moment: Option<Moment>,
+    ) -> Result<Option<PastEvent>, StoreError> {
+        let belongs = |past: &PastEvent| match moment {
+            None => true,
+            Some(Moment::Index(index)) => past.log_index.is_some_and(|place| place <= index),
+            Some(Moment::Instant(at)) => past.recorded_at <= at,
+        };
+        let mut last = None;
+        let mut events = self.events_of(client, 0);
+        while let Some(read) = events.next().await? {
+            last = read.into_iter().rfind(belongs).or(last);
+        }
+        Ok(last)
+    }
+
+    /// The row of the client after its event with the sequence `last`.
+    async fn client_until(
+        &self,
+        client: &ClientId,
+        last: u64,
+    ) -> Result<Option<ClientRecord>, StoreError> {
+        let mut row = None;
+        let mut events = self.events_of(client, 0);
+        while let Some(read) = events.next().await? {
+            let until = read.iter().take_while(|past| past.event.sequence <= last);
+            row = client_after(row, until.map(|past| &past.event))
+                .map_err(|error| StoreError::Unreadable(Box::new(error)))?;
+            if read.last().is_some_and(|past| past.event.sequence >= last) {
+                break;
             }
+        }
+        Ok(row)
+    }
+
+    fn events_of<'a>(&'a self, client: &'a ClientId, after: u64) -> EventsOfClient<'a> {
+        EventsOfClient {
+            history: &*self.parts.history,
+            client,
+            after: Some(after),
         }
     }
 }
 
-/// The number of events up to the moment. If a clock was set back, events before the last one may have a later time; they had
-/// happened by then all the same.
-fn number_until(events: &[PastEvent], moment: Option<Moment>) -> usize {
-    let belongs = |past: &PastEvent| match moment {
-        None => true,
-        Some(Moment::Index(index)) => past.log_index.is_some_and(|place| place <= index),
-        Some(Moment::Instant(at)) => past.recorded_at <= at,
-    };
-    events.iter().rposition(belongs).map_or(0, |last| last + 1)
+/// The events of a client after one of them, a few at a time.
+struct EventsOfClient<'a> {
+    history: &'a dyn History,
+    client: &'a ClientId,
+    /// The sequence after which to continue; `None` at the end.
+    after: Option<u64>,
 }
 
-fn client_after(events: &[PastEvent]) -> Result<Option<ClientRecord>, StoreError> {
-    client(events.iter().map(|past| &past.event))
-        .map_err(|error| StoreError::Unreadable(Box::new(error)))
+impl EventsOfClient<'_> {
+    /// The next events; `None` if there are no more.
+    async fn next(&mut self) -> Result<Option<Vec<PastEvent>>, StoreError> {
+        let Some(after) = self.after else {
+            return Ok(None);
+        };
+        let limit = ClientHistoryPage::READ_AT_ONCE;
+        let events = self.history.client_events(self.client, after, limit);
+        let events = events.await?;
+        let is_full = events.len() == limit as usize;
+        let last = events.last().map(|past| past.event.sequence);
+        self.after = last.filter(|_| is_full);
+        Ok(Some(events))
+    }
 }

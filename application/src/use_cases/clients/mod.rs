@@ -45,7 +45,7 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<NewClient, Refusal> {
         let id = match id {
-            Some(text) => ClientId::parse(text)
+            Some(text) => ClientId::parse_chosen(text)
                 .map_err(|flaw| ClientRegistryRefusal::Member { member: "id", flaw })?,
             None => ClientId::from_stored(self.parts.entropy.random_uuid().to_string()),
         };

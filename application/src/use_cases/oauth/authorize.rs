@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authlog_domain::client::RegisteredClient;
-use authlog_domain::{Audience, AuthenticationLevel, Scopes};
+use authlog_domain::{AuthenticationLevel, Scopes};
 
 use super::demand::{Demand, SignedInPerson, demand};
 use super::{AuthorizationRefusal, AuthorizationRequest, Prompt};
@@ -40,8 +40,6 @@ pub struct ConsentDemand {
     pub scopes: Scopes,
     /// The scopes to which the person has consented before.
     pub given: Scopes,
-    /// The resources of the request.
-    pub resources: Vec<Audience>,
 }
 
 impl Authlog {
@@ -111,6 +109,5 @@ fn demanded(request: &AuthorizationRequest, browser: &BrowserSession) -> Consent
         client: Arc::clone(client),
         scopes: request.scopes.clone(),
         given: given.map(|it| it.scopes.clone()).unwrap_or_default(),
-        resources: request.resources.clone(),
     }
 }
