@@ -82,8 +82,7 @@ pub(super) async fn submit(
         // The session has ended meanwhile.
         Ok(None) => return again(&api, query),
         Err(failure) => {
-            let failure = AuthorizationRefusal::TemporarilyUnavailable(Box::new(failure));
-            return checked.refused(&api, failure);
+            return checked.refused(&api, failure.into());
         }
     };
     // Another account may have signed in meanwhile, which was not asked.
