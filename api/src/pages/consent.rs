@@ -80,7 +80,7 @@ pub(super) async fn submit(
     let browser = match session_of(&api, &headers).await {
         Ok(Some(browser)) => browser,
         // The session has ended meanwhile.
-        Ok(None) => return again(&api, query),
+        Ok(None) => return again(&api, &checked.query()),
         Err(failure) => {
             return checked.refused(&api, failure.into());
         }
@@ -102,7 +102,7 @@ pub(super) async fn submit(
             }
         }
         "deny" => checked.refused(&api, AuthorizationRefusal::AccessDenied),
-        _ => again(&api, query),
+        _ => again(&api, &checked.query()),
     }
 }
 
