@@ -119,7 +119,7 @@ impl Authlog {
     }
 
     /// Ends the session of an application. If it has ended, nothing changes.
-    async fn end_application(
+    pub(super) async fn end_application(
         &self,
         user: UserId,
         session: SessionId,

@@ -72,7 +72,10 @@ impl Authlog {
         }
         let session = NewSession::of_application(code.session, command);
         match self.record_code(&code, &session, now, context).await? {
-            Redeemed::Started => Ok(tokens),
+            Redeemed::Started => {
+                self.check_still_permitted(by, &code, context).await?;
+                Ok(tokens)
+            }
             Redeemed::Reused => {
                 let revocation = Revocation::Session(code.session);
                 self.revocation_list.add(revocation, now);
@@ -117,7 +120,29 @@ impl Authlog {
         }
     }
 
-    /// Whether the request fits the code: its client, its redirect URI and its verifier.
+    /// Looks at the consent once more, now that a withdrawal finds the session. One that was recorded between the first look and
+    /// the start of the session did not find it, so that the session is ended here.
+    async fn check_still_permitted(
+        &self,
+        by: &AuthenticatedClient,
+        code: &AuthorizationCode,
+        context: &RequestContext,
+    ) -> Result<(), GrantRefusal> {
+        if by.client().settings.first_party {
+            return Ok(());
+        }
+        let standing = self.parts.directory.session(code.session).await;
+        let standing = standing.map_err(Refusal::from)?;
+        if standing.is_some_and(|it| by.is_permitted(&it.account, &code.scopes)) {
+            return Ok(());
+        }
+        self.end_application(code.user, code.session, context)
+            .await?;
+        Err(GrantRefusal::InvalidGrant)
+    }
+
+    /// Whether the request fits the code: its client, its redirect URI and its verifier. Clients of OAuth 2.1 send no redirect URI
+    /// here, because PKCE binds the code to the client that asked for it.
     fn check_exchange(
         &self,
         by: &AuthenticatedClient,
