@@ -181,12 +181,12 @@ fn check(
     target: AuthorizationTarget,
     parameters: &Parameters,
 ) -> Result<AuthorizationRequest, Flaw> {
-    parameters.optional("state")?;
     parameters.optional("login_hint")?;
     let form = AuthorizationForm {
         response_type: parameters.optional("response_type")?,
         response_mode: parameters.optional("response_mode")?,
         scope: parameters.optional("scope")?,
+        state: parameters.optional("state")?,
         nonce: parameters.optional("nonce")?,
         code_challenge: parameters.optional("code_challenge")?,
         code_challenge_method: parameters.optional("code_challenge_method")?,
