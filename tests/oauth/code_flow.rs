@@ -255,7 +255,7 @@ async fn the_answer_is_added_to_the_query_of_the_redirect_uri(store: Store) {
 }
 
 async fn an_app_on_the_machine_uses_any_port(store: Store) {
-    let registration = Registration::public("cli").answered_at("http://127.0.0.1/callback");
+    let registration = Registration::public("tool").answered_at("http://127.0.0.1/callback");
     let mut op = Provider::with(Settings::on(store), &registration).await;
     op.app.redirect_uri = "http://127.0.0.1:49152/callback".to_owned();
     op.signs_in("openid").await;

@@ -115,6 +115,9 @@ pub enum GrantRefusal {
     /// The resource is malformed, or was not granted (RFC 8707).
     #[error("the resource was not granted")]
     InvalidTarget,
+    /// Tokens of this kind cannot be revoked (RFC 7009 §2.2.1).
+    #[error("the token cannot be revoked")]
+    UnsupportedTokenType,
     /// Too many attempts. RFC 6749 has no code for it: the answer is 429.
     #[error("too many attempts")]
     TooManyAttempts {
@@ -142,6 +145,7 @@ impl GrantRefusal {
             Self::UnauthorizedClient => "unauthorized_client",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
+            Self::UnsupportedTokenType => "unsupported_token_type",
             Self::TooManyAttempts { .. } | Self::Overloaded { .. } | Self::Unavailable(_) => {
                 "temporarily_unavailable"
             }
