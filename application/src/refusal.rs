@@ -239,7 +239,7 @@ pub enum ClientRegistryRefusal {
     /// There is no such client.
     #[error("there is no such client")]
     Unknown,
-    /// The id belongs to a client, or belonged to one that was removed.
+    /// The id belongs to a client, or belonged to one that was removed, or is the name of a contract.
     #[error("the id of the client is taken")]
     IdTaken,
     /// A member of the settings, or the id, is not valid.

@@ -23,7 +23,7 @@ use authlog_application::ports::{
     Attempt, AttemptLimiter, Clock, Entropy, Guess, GuessOutcome, Reservation, ReservedGuess,
     ReservedRegistration,
 };
-use authlog_domain::UserId;
+use authlog_domain::{ClientId, UserId};
 use tokio::sync::mpsc;
 
 use bucket::Buckets;
@@ -211,8 +211,15 @@ impl Limits {
     }
 
     fn account_key(&self, account: UserId) -> u64 {
+        self.account_key_at(account, None)
+    }
+
+    /// The key of an account at an application; without one, that of the account.
+    fn account_key_at(&self, account: UserId, client: Option<&ClientId>) -> u64 {
         let id = account.as_uuid();
-        self.key.hash(Kind::Account, [&id.as_bytes()[..], b""])
+        let client = client.map_or("", ClientId::as_str);
+        let parts = [&id.as_bytes()[..], client.as_bytes()];
+        self.key.hash(Kind::Account, parts)
     }
 
     fn count_mail(&self, network: Option<u64>, name: u64, now: i64) -> Result<(), Duration> {
@@ -242,19 +249,23 @@ impl AttemptLimiter for GcraAttemptLimiter {
                 limits.count_mail(network, name, now)
             }
             // Not shared with other nodes: refreshes are too frequent.
-            Attempt::Refresh { session, account } => {
+            Attempt::Refresh {
+                session,
+                account,
+                client,
+            } => {
                 let id = session.as_uuid();
                 let session = limits.key.hash(Kind::Session, [&id.as_bytes()[..], b""]);
                 limits.refreshes_of_session.take(session, now)?;
-                limits
-                    .refreshes_of_account
-                    .take(limits.account_key(account), now)
+                let account = limits.account_key_at(account, client);
+                limits.refreshes_of_account.take(account, now)
             }
             Attempt::PasskeySignIn { account } => limits
                 .passkey_sign_ins
                 .take(limits.account_key(account), now),
-            Attempt::RedeemCode { account } => {
-                limits.redeemed_codes.take(limits.account_key(account), now)
+            Attempt::RedeemCode { account, client } => {
+                let account = limits.account_key_at(account, Some(client));
+                limits.redeemed_codes.take(account, now)
             }
             Attempt::ChangeOwnAccount { account } => {
                 let account = limits.account_key(account);

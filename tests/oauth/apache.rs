@@ -75,7 +75,7 @@ async fn apache_asks_about_each_token_of_an_api(store: Store) {
         .with("--scope", "openid email api.read")
         .with("--audience", API);
     let mut op = Provider::with(Settings::on(store), &registration).await;
-    let server = Registration::machine("api").with("--audience", API);
+    let server = Registration::resource_server("server", API);
     let configuration = resource_server(&server.at(&op.service), &issuer(&op));
     let apache = Apache::start(free_port(), &configuration).await;
     let call = |token: &str| apache.request("/api/").bearer(token);
@@ -84,7 +84,8 @@ async fn apache_asks_about_each_token_of_an_api(store: Store) {
     let granted = op.completes(&begun).await;
     let answer = call(&granted.access).await;
     assert_eq!(answer.status, 200, "{answer}");
-    assert_eq!(answer.header("x-user"), Some("ann"), "{answer}");
+    let person = granted.id_claims()["sub"].clone();
+    assert_eq!(answer.header("x-user"), person.as_str(), "{answer}");
     // A token without the scope, and one for another resource.
     let begun = op.app.begins("openid email").with("resource", API);
     let without_scope = op.completes(&begun).await;
@@ -119,7 +120,7 @@ fn relying_party(app: &App, issuer: &str, callback: &str) -> String {
 fn resource_server(app: &App, issuer: &str) -> String {
     format!(
         "OIDCOAuthServerMetadataURL {issuer}/.well-known/oauth-authorization-server\n\
-         OIDCOAuthClientID {id}\nOIDCOAuthClientSecret {secret}\nOIDCOAuthRemoteUserClaim username\n\
+         OIDCOAuthClientID {id}\nOIDCOAuthClientSecret {secret}\nOIDCOAuthRemoteUserClaim sub\n\
          OIDCOAuthTokenIntrospectionInterval -1\nOIDCCacheEncrypt On\n\
          OIDCCryptoPassphrase a-passphrase-for-the-cache\n\
          <Location /api>\nAuthType oauth20\nRequire claim \"scope~(^| )api\\.read( |$)\"\n</Location>\n",

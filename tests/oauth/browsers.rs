@@ -1,5 +1,7 @@
 //! A real browser goes through the flow, if it is installed: the policies of the pages let it on to the application.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -15,7 +17,7 @@ async fn a_browser_comes_back_to_the_application_also_from_a_window_of_its_own(s
         return;
     };
     let app = application().await;
-    let registration = Registration::public("app").answered_at("http://127.0.0.1/callback");
+    let registration = Registration::confidential("app").answered_at("http://127.0.0.1/callback");
     let mut op = Provider::with(Settings::on(store), &registration).await;
     op.app.redirect_uri = format!("{app}/callback");
     // Another host than that of the application, so that these are two sites.
@@ -26,6 +28,8 @@ async fn a_browser_comes_back_to_the_application_also_from_a_window_of_its_own(s
     browser.fill_in("password", &op.person.password).await;
     browser.press("Sign in").await;
     browser.shows("Allow app?").await;
+    // A click that was meant for what was there before does not allow it.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     browser.press("Allow").await;
     browser.shows("Welcome back").await;
     // From now on nothing is asked, so the window opens and closes. It can reach the page that opened it.

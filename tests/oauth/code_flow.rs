@@ -255,9 +255,18 @@ async fn the_answer_is_added_to_the_query_of_the_redirect_uri(store: Store) {
 }
 
 async fn an_app_on_the_machine_uses_any_port(store: Store) {
-    let registration = Registration::public("cli").answered_at("http://127.0.0.1/callback");
+    let registration = Registration::public("tool").answered_at("http://127.0.0.1/callback");
     let mut op = Provider::with(Settings::on(store), &registration).await;
     op.app.redirect_uri = "http://127.0.0.1:49152/callback".to_owned();
+    op.signs_in("openid").await;
+    // Another program on the machine could begin the same request, so the person is asked each time (RFC 8252 §8.6).
+    let again = op.app.begins("openid");
+    again.open_in(&mut op.browser).await;
+    assert!(op.browser.asks("/consent"));
+    let silent = again.with("prompt", "none");
+    op.is_answered_at_once(&silent)
+        .await
+        .has_error("consent_required");
     op.signs_in("openid").await;
     for wrong in [
         "http://localhost:49152/callback",

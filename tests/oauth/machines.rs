@@ -63,6 +63,12 @@ async fn a_machine_gets_a_token_of_its_own(store: Store) {
         let said = answer.json()["error"].clone();
         assert!(said == error || said == "invalid_grant", "{answer}");
     }
+    // Nothing ends with the token, so the machine is told that it cannot be revoked (RFC 7009 §2.2.1).
+    let form = [("token", &*granted.access)];
+    let answer = machine.authenticated(own::REVOKE, &form).await;
+    is_grant_error(&answer, 400, "unsupported_token_type");
+    let answer = op.app.authenticated(own::REVOKE, &form).await;
+    assert_eq!(answer.status, 200, "{answer}");
     // An application without the grant, and a public one, get none.
     let answer = op.app.token_request(&[grant]).await;
     is_grant_error(&answer, 400, "unauthorized_client");
@@ -170,10 +176,7 @@ async fn a_client_shows_its_secret_in_the_header_or_in_the_form(store: Store) {
 async fn a_resource_server_introspects_with_its_own_secret(store: Store) {
     let registration = Registration::public("app").with("--audience", "https://api.example");
     let mut op = Provider::with(Settings::on(store), &registration).await;
-    let server = Registration::machine("api")
-        .with("--audience", "https://api.example")
-        .with("--scope", "tokens.introspect")
-        .at(&op.service);
+    let server = Registration::resource_server("server", "https://api.example").at(&op.service);
     let begun = op
         .app
         .begins("openid")
@@ -191,6 +194,16 @@ async fn a_resource_server_introspects_with_its_own_secret(store: Store) {
     for name in ["sub", "iss", "aud", "exp", "iat"] {
         assert_eq!(said[name], claims[name], "{name}");
     }
+    assert_eq!(said.get("username"), None, "{said}");
+    // An application that may call the API is told nothing of others' tokens for it, and a client with the scope everything.
+    let caller = Registration::machine("caller").with("--audience", "https://api.example");
+    let inspector = Registration::machine("inspector").with("--scope", "tokens.introspect");
+    for (registration, is_told) in [(caller, false), (inspector, true)] {
+        let client = registration.at(&op.service);
+        let form = [("token", &*granted.access)];
+        let answer = client.authenticated(own::INTROSPECT, &form).await;
+        assert_eq!(answer.json()["active"], is_told, "{answer}");
+    }
     for nonsense in ["nonsense", "a.b.c", &token::forged(&granted.access)] {
         ask(nonsense).await.is(200, &json!({"active": false}));
     }
@@ -200,7 +213,7 @@ async fn a_resource_server_introspects_with_its_own_secret(store: Store) {
     assert_eq!(answer.status, 401, "{answer}");
     assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
     let request = op.service.send(own::INTROSPECT).form(&form);
-    let answer = request.authorization(&basic("api", "wrong")).await;
+    let answer = request.authorization(&basic("server", "wrong")).await;
     is_grant_error(&answer, 401, "invalid_client");
     let answer = op.app.authenticated(own::INTROSPECT, &form).await;
     is_grant_error(&answer, 400, "invalid_client");

@@ -45,6 +45,17 @@ impl Registration {
         .with("--grant", "client_credentials")
     }
 
+    /// A server that is called with access tokens for `audience`, and asks about them. It gets none itself.
+    pub fn resource_server(id: &str, audience: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            options: Vec::new(),
+        }
+        .with("--name", id)
+        .with("--auth-method", "client_secret_basic")
+        .with("--audience", audience)
+    }
+
     fn of(id: &str) -> Self {
         Self {
             id: id.to_owned(),

@@ -130,7 +130,7 @@ fn client(refusal: ClientRegistryRefusal) -> Response {
         ),
         ClientRegistryRefusal::IdTaken => (
             StatusCode::CONFLICT,
-            "The id belongs to another client, or to one that was removed.",
+            "The id belongs to another client, or to one that was removed, or is the name of a contract.",
         ),
         ClientRegistryRefusal::HasNoSecrets => (
             StatusCode::CONFLICT,

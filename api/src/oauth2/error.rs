@@ -85,7 +85,8 @@ pub(crate) fn refused(headers: &HeaderMap, refusal: GrantRefusal) -> Response {
         | GrantRefusal::InvalidGrant
         | GrantRefusal::UnauthorizedClient
         | GrantRefusal::InvalidScope
-        | GrantRefusal::InvalidTarget => error(StatusCode::BAD_REQUEST, code, description),
+        | GrantRefusal::InvalidTarget
+        | GrantRefusal::UnsupportedTokenType => error(StatusCode::BAD_REQUEST, code, description),
         GrantRefusal::TooManyAttempts { retry_after } => {
             let response = error(StatusCode::TOO_MANY_REQUESTS, code, description);
             retry_later(response, retry_after)
@@ -116,6 +117,9 @@ const fn sentence(refusal: &GrantRefusal) -> &'static str {
         }
         GrantRefusal::InvalidTarget => {
             "A resource is malformed, was not granted, or the client is not registered for it."
+        }
+        GrantRefusal::UnsupportedTokenType => {
+            "The access token of a client itself cannot be revoked. It expires within minutes."
         }
         GrantRefusal::TooManyAttempts { .. } => {
             "Too many attempts. The Retry-After header says how many seconds to wait."

@@ -6,11 +6,17 @@ use url::form_urlencoded;
 /// Decoded parameters. They hold codes and secrets, and have no `Debug`.
 pub(crate) struct Parameters(Vec<(String, String)>);
 
+/// The largest number of parameters. A request has two dozen at most, and decoded parameters take many times the memory of the shortest
+/// encoded ones.
+const MAX_PARAMETERS: usize = 64;
+
 /// Why a parameter cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
     /// The parameters are not UTF-8.
     NotUtf8,
+    /// There are more than [`MAX_PARAMETERS`].
+    TooMany,
     /// The parameter of this name occurs more than once.
     Repeated(&'static str),
     /// The parameter of this name is missing.
@@ -22,6 +28,7 @@ impl Unreadable {
     pub(crate) fn sentence(self) -> String {
         match self {
             Self::NotUtf8 => "The parameters are not UTF-8.".to_owned(),
+            Self::TooMany => "There are too many parameters.".to_owned(),
             Self::Repeated(name) => format!("The parameter {name} occurs more than once."),
             Self::Missing(name) => format!("The parameter {name} is missing."),
         }
@@ -32,8 +39,14 @@ impl Parameters {
     /// Parses a query string or the body of a form.
     ///
     /// # Errors
-    /// [`Unreadable::NotUtf8`]. A parameter with replaced characters would mean something else.
+    /// [`Unreadable::NotUtf8`]: a parameter with replaced characters would mean something else. [`Unreadable::TooMany`].
     pub(crate) fn parse(encoded: &[u8]) -> Result<Self, Unreadable> {
+        if form_urlencoded::parse(encoded)
+            .nth(MAX_PARAMETERS)
+            .is_some()
+        {
+            return Err(Unreadable::TooMany);
+        }
         let is_utf8 = percent_decode(encoded).decode_utf8().is_ok();
         let pairs = form_urlencoded::parse(encoded).into_owned();
         is_utf8
@@ -141,6 +154,13 @@ mod tests {
             assert!(Parameters::parse(bytes).is_err(), "{bytes:?}");
         }
         assert!(Parameters::parse("a=%C3%A4&b=ä".as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn more_parameters_than_any_client_sends_are_refused() {
+        assert!(Parameters::parse(&b"a=1&".repeat(MAX_PARAMETERS)).is_ok());
+        let refused = Parameters::parse(&b"a&".repeat(MAX_PARAMETERS + 1));
+        assert_eq!(refused.err(), Some(Unreadable::TooMany));
     }
 
     proptest! {

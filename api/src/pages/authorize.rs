@@ -16,7 +16,7 @@ use super::frame::{Frame, see_other};
 use super::session::{session_of, to_sign_in};
 use super::trouble;
 use crate::Api;
-use crate::http::{read_body, unavailable};
+use crate::http::{read_body, retry_later, unavailable};
 use crate::oauth2::{Parameters, ResponseTarget, Unreadable};
 
 /// The path of the endpoint.
@@ -40,8 +40,7 @@ pub(super) async fn show(
     let browser = match session_of(&api, &headers).await {
         Ok(browser) => browser,
         Err(failure) => {
-            let failure = AuthorizationRefusal::TemporarilyUnavailable(Box::new(failure));
-            return checked.refused(&api, failure);
+            return checked.refused(&api, failure.into());
         }
     };
     let outcome = api.authlog.authorize(&checked.request, browser.as_ref());
@@ -182,12 +181,12 @@ fn check(
     target: AuthorizationTarget,
     parameters: &Parameters,
 ) -> Result<AuthorizationRequest, Flaw> {
-    parameters.optional("state")?;
     parameters.optional("login_hint")?;
     let form = AuthorizationForm {
         response_type: parameters.optional("response_type")?,
         response_mode: parameters.optional("response_mode")?,
         scope: parameters.optional("scope")?,
+        state: parameters.optional("state")?,
         nonce: parameters.optional("nonce")?,
         code_challenge: parameters.optional("code_challenge")?,
         code_challenge_method: parameters.optional("code_challenge_method")?,
@@ -211,6 +210,7 @@ fn refused(api: &Api, target: &ResponseTarget, refusal: AuthorizationRefusal) ->
     let response = target.error(refusal.code(), &refusal.to_string(), issuer);
     match refusal {
         AuthorizationRefusal::TemporarilyUnavailable(cause) => unavailable(response, &*cause),
+        AuthorizationRefusal::Busy { retry_after } => retry_later(response, retry_after),
         _ => response,
     }
 }

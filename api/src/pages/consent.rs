@@ -77,10 +77,9 @@ pub(super) async fn submit(
     let browser = match session_of(&api, &headers).await {
         Ok(Some(browser)) => browser,
         // The session has ended meanwhile.
-        Ok(None) => return again(&api, query),
+        Ok(None) => return again(&api, &checked.query()),
         Err(failure) => {
-            let failure = AuthorizationRefusal::TemporarilyUnavailable(Box::new(failure));
-            return checked.refused(&api, failure);
+            return checked.refused(&api, failure.into());
         }
     };
     // Another account may have signed in meanwhile, which was not asked.
@@ -100,7 +99,7 @@ pub(super) async fn submit(
             }
         }
         "deny" => checked.refused(&api, AuthorizationRefusal::AccessDenied),
-        _ => again(&api, query),
+        _ => again(&api, &checked.query()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use authlog_domain::{SessionId, UserId};
+use authlog_domain::{ClientId, SessionId, UserId};
 
 /// An attempt that counts regardless of its outcome.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ pub enum Attempt<'a> {
         session: SessionId,
         /// Its account.
         account: UserId,
+        /// The application whose session it is: one cannot use up what the person and other applications need.
+        client: Option<&'a ClientId>,
     },
     /// A login with a passkey alone that is right. No password is hashed for it. It is counted on this node only.
     PasskeySignIn {
@@ -31,6 +33,8 @@ pub enum Attempt<'a> {
     RedeemCode {
         /// The account.
         account: UserId,
+        /// The application, which uses up only its own share.
+        client: &'a ClientId,
     },
     /// A command of a person that changes their own account or ends its sessions.
     ChangeOwnAccount {

@@ -263,8 +263,12 @@ impl Authlog {
                 if matches!(outcome, Outcome::Refreshed { .. })
                     && !is_admitted.swap(true, Ordering::Relaxed)
                 {
-                    let (session, account) = (token.session, account.id);
-                    self.admit(Attempt::Refresh { session, account })?;
+                    let grant = session.grant.as_ref();
+                    self.admit(Attempt::Refresh {
+                        session: token.session,
+                        account: account.id,
+                        client: grant.map(|grant| &grant.client),
+                    })?;
                 }
                 let replaces = presents_current && outcome.replaces(presented);
                 let under_way = replaces.then(|| unanswered.begin(token.session, presented));

@@ -24,6 +24,17 @@ pub enum ContractName {
 }
 
 impl ContractName {
+    /// Every name.
+    pub const ALL: [Self; 7] = [
+        Self::ApiAuth,
+        Self::Users,
+        Self::Api,
+        Self::V1Auth,
+        Self::Authlog,
+        Self::OAuth,
+        Self::Cli,
+    ];
+
     /// The stored name.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -81,7 +81,8 @@ pub(super) const REFRESHES_OF_SESSION: Quota = Quota {
     then_one_per: Duration::from_secs(1),
 };
 
-/// Refreshes of one account, whose sessions may be many: the instances of a service that share one account.
+/// Refreshes of one account, whose sessions may be many: the instances of a service that share one account. Those of the sessions
+/// of an application count for that application alone.
 pub(super) const REFRESHES_OF_ACCOUNT: Quota = Quota {
     at_once: 600,
     then_one_per: Duration::from_secs(1),
@@ -91,7 +92,7 @@ pub(super) const REFRESHES_OF_ACCOUNT: Quota = Quota {
 /// are bounded by their hashes, and these have none.
 pub(super) const PASSKEY_SIGN_INS: Quota = REFRESHES_OF_ACCOUNT;
 
-/// Codes of one account that applications redeem. Each appends an event and a row. A page that loops through the authorization of
+/// Codes of one account that an application redeems. Each appends an event and a row. A page that loops through the authorization of
 /// an application without asking the person is slowed down.
 pub(super) const REDEEMED_CODES: Quota = REFRESHES_OF_ACCOUNT;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use authlog_domain::{SessionId, Timestamp};
+use authlog_domain::{ClientId, SessionId, Timestamp};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -565,6 +565,7 @@ fn refreshes_have_a_budget_by_session_and_by_account_and_other_nodes_are_sent_no
         limiter.count(Attempt::Refresh {
             session: session(number),
             account: account(owner),
+            client: None,
         })
     };
     assert_eq!((0..500).filter(|_| refresh(1, 1).is_ok()).count(), 60);
@@ -594,6 +595,34 @@ fn logins_with_a_passkey_alone_have_a_budget_by_account() {
     assert_eq!(sign_in(2), Ok(()));
     clock.pass(Duration::from_secs(1));
     assert_eq!(sign_in(1), Ok(()));
+}
+
+#[test]
+fn an_application_uses_up_what_an_account_has_with_it_alone() {
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
+    let [shop, photos] = ["shop", "photos"].map(ClientId::from_stored);
+    let redeem = |owner, client| {
+        limiter.count(Attempt::RedeemCode {
+            account: account(owner),
+            client,
+        })
+    };
+    assert_eq!((0..900).filter(|_| redeem(1, &shop).is_ok()).count(), 600);
+    assert_eq!(redeem(1, &shop), Err(Duration::from_secs(1)));
+    assert_eq!(redeem(1, &photos), Ok(()));
+    assert_eq!(redeem(2, &shop), Ok(()));
+    let refresh = |number, client| {
+        limiter.count(Attempt::Refresh {
+            session: session(number),
+            account: account(1),
+            client,
+        })
+    };
+    let sessions = (1..50).flat_map(|number| [number; 60]);
+    let admitted = sessions.filter(|number| refresh(*number, Some(&shop)).is_ok());
+    assert_eq!(admitted.count(), 600);
+    assert_eq!(refresh(60, Some(&photos)), Ok(()));
+    assert_eq!(refresh(61, None), Ok(()));
 }
 
 #[test]
@@ -745,6 +774,7 @@ fn without_limits_nothing_is_refused() {
     let refresh = Attempt::Refresh {
         session: session(1),
         account: account(1),
+        client: None,
     };
     for attempt in [change, refresh].repeat(1_000) {
         assert_eq!(NoAttemptLimits.count(attempt), Ok(()));

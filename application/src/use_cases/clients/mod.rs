@@ -6,7 +6,7 @@ mod history;
 use std::sync::Arc;
 
 use authlog_domain::client::{ClientChange, ClientCommand, RegisteredClient};
-use authlog_domain::{ClientId, ClientSecretId};
+use authlog_domain::{ClientId, ClientSecretId, ContractName};
 use zeroize::Zeroizing;
 
 pub use form::ClientForm;
@@ -45,8 +45,7 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<NewClient, Refusal> {
         let id = match id {
-            Some(text) => ClientId::parse_chosen(text)
-                .map_err(|flaw| ClientRegistryRefusal::Member { member: "id", flaw })?,
+            Some(text) => chosen_id(text)?,
             None => ClientId::from_stored(self.parts.entropy.random_uuid().to_string()),
         };
         let settings = form.new_settings()?;
@@ -234,5 +233,31 @@ impl Authlog {
     fn issued_secret(&self, client: &ClientId, id: ClientSecretId) -> IssuedSecret {
         let secret = self.parts.client_secrets.secret(client, id);
         IssuedSecret { id, secret }
+    }
+}
+
+/// The id that an operator chose. The tokens of a contract have its name as their `client_id`, so no client has it.
+fn chosen_id(text: &str) -> Result<ClientId, ClientRegistryRefusal> {
+    let id = ClientId::parse_chosen(text)
+        .map_err(|flaw| ClientRegistryRefusal::Member { member: "id", flaw })?;
+    let mut contracts = ContractName::ALL.iter();
+    if contracts.any(|contract| contract.as_str() == id.as_str()) {
+        return Err(ClientRegistryRefusal::IdTaken);
+    }
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_client_has_the_name_of_a_contract() {
+        for name in [
+            "users", "api", "api-auth", "v1-auth", "authlog", "cli", "oauth",
+        ] {
+            assert_eq!(chosen_id(name), Err(ClientRegistryRefusal::IdTaken));
+        }
+        assert_eq!(chosen_id("photos"), Ok(ClientId::from_stored("photos")));
     }
 }

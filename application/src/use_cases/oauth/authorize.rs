@@ -90,15 +90,15 @@ impl Authlog {
             browser.caller().session(),
             browser.caller().authentication(),
         );
-        let asked = request.asked.as_ref();
+        let (asked, now) = (request.asked.as_ref(), self.parts.clock.now());
         let person = SignedInPerson {
             account,
             authentication,
             for_this_request: asked
-                .is_some_and(|asked| asked.is_answered_by(session, authentication.auth_time)),
+                .is_some_and(|asked| asked.is_answered_by(session, authentication.auth_time, now)),
             needs_factor: self.demands_second_factor(account.role),
         };
-        demand(request, person, self.parts.clock.now())
+        demand(request, person, now)
     }
 }
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use authlog_domain::client::ClientSettings;
 use authlog_domain::session::ClientGrant;
 use authlog_domain::{Audience, Authentication, ClientId, Scopes, SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{AuthorizationRequest, ClaimName};
+use super::resources::Registered;
+use super::{AuthorizationRequest, ClaimName, GrantRefusal};
 use crate::access::BrowserSession;
 use crate::ports::SealedFor;
 use crate::use_cases::sealed_values::is_current;
@@ -54,6 +56,19 @@ impl AuthorizationCode {
             audience,
             parent: (!is_offline).then_some(self.browser),
         }
+    }
+
+    /// The code without what the client is not registered for any more.
+    ///
+    /// # Errors
+    /// [`GrantRefusal::InvalidScope`] or [`GrantRefusal::InvalidTarget`] if none of the scopes or of the resources is left.
+    pub(super) fn narrowed_to(mut self, settings: &ClientSettings) -> Result<Self, GrantRefusal> {
+        let registered = Registered::of(settings, &self.scopes, &self.resources)?;
+        self.scopes = registered.scopes;
+        self.resources = registered.resources;
+        self.id_token_claims
+            .retain(|claim| self.scopes.contains(claim.scope()));
+        Ok(self)
     }
 }
 

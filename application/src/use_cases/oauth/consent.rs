@@ -6,6 +6,7 @@ use authlog_domain::{ClientId, RevocationReason, SessionId};
 use super::demand::Demand;
 use super::{AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest};
 use crate::access::BrowserSession;
+use crate::ports::Account;
 use crate::use_cases::accounts::AppendOptions;
 use crate::{Authlog, Caller, Refusal, RequestContext};
 
@@ -54,11 +55,21 @@ impl Authlog {
     ) -> Result<(), ConsentRefusal> {
         let caller = browser.caller();
         let client = &request.target.client.id;
-        if !browser.account().consents.has_room_for(client) {
+        let consents = &browser.account().consents;
+        if !consents.has_room_for(client) {
             return Err(ConsentRefusal::TooManyConsents);
         }
-        self.admit_change(caller)
-            .map_err(AuthorizationRefusal::from)?;
+        // A consent that was given before appends nothing, so it does not count as a change.
+        if !consents.cover(client, &request.scopes) {
+            self.admit_change(caller)
+                .map_err(AuthorizationRefusal::from)?;
+        }
+        // A withdrawal that was interrupted left sessions behind, which would be permitted again. A client of the operator's own
+        // has sessions without a consent.
+        if consents.of(client).is_none() && !request.target.client.settings.first_party {
+            let ended = self.end_application_sessions(client, browser.account(), caller, context);
+            ended.await.map_err(AuthorizationRefusal::from)?;
+        }
         let command = UserCommand::GiveConsent(GiveConsent {
             at: self.parts.clock.now(),
             client: client.clone(),
@@ -84,7 +95,7 @@ impl Authlog {
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], [`Refusal::TooManyAttempts`], or [`Refusal::Unavailable`]. A session that is not ended
-    /// because of an error cannot be refreshed without a consent.
+    /// because of an error cannot be refreshed, and is ended before the next consent.
     pub async fn withdraw_consent(
         &self,
         caller: Caller,
@@ -105,7 +116,18 @@ impl Authlog {
             }
             other => other,
         })?;
-        let account = session.into_account();
+        self.end_application_sessions(client, session.account(), caller, context)
+            .await
+    }
+
+    /// Ends the sessions that an application has for the account of the caller.
+    async fn end_application_sessions(
+        &self,
+        client: &ClientId,
+        account: &Account,
+        caller: Caller,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
         let mut after = None;
         loop {
             let now = self.parts.clock.now();
@@ -121,7 +143,7 @@ impl Authlog {
             for session in sessions {
                 let metadata = context.metadata_of(&caller);
                 let reason = RevocationReason::ConsentWithdrawn;
-                let revoked = self.revoke_session(&account, session, reason, metadata);
+                let revoked = self.revoke_session(account, session, reason, metadata);
                 match revoked.await {
                     // It ended meanwhile.
                     Ok(()) | Err(Refusal::UnknownSession) => {}

@@ -39,12 +39,17 @@ pub(super) fn demand(
     person: SignedInPerson<'_>,
     now: Timestamp,
 ) -> Result<Demand, AuthorizationRefusal> {
+    let needs_consent = needs_consent(request, person.account);
+    // A client that the person never allowed must not learn by a hint whether it is them, so both answers are the same one.
+    if request.prompts(Prompt::None) && request.hint.is_some() && needs_consent {
+        return Err(AuthorizationRefusal::LoginRequired);
+    }
     let (demand, if_silent) = if needs_login(request, person, now)? {
         (Demand::Login, AuthorizationRefusal::LoginRequired)
     } else if let Some(level) = level_to_reach(request, person)? {
         let refusal = AuthorizationRefusal::InteractionRequired;
         (Demand::Level(level), refusal)
-    } else if needs_consent(request, person.account) {
+    } else if needs_consent {
         (Demand::Consent, AuthorizationRefusal::ConsentRequired)
     } else {
         return Ok(Demand::Nothing);
@@ -110,8 +115,12 @@ fn level_to_reach(
     Ok(request.level.filter(is_higher).filter(|_| may_ask))
 }
 
-/// A client of the operator's own needs no consent.
+/// A client of the operator's own needs no consent, and a consent is asked for once; but another program can pretend to be a client
+/// whose identity is not assured, so its requests are never answered without the person (RFC 8252 §8.6).
 fn needs_consent(request: &AuthorizationRequest, account: &Account) -> bool {
+    if !request.target.is_assured() {
+        return true;
+    }
     let client = &request.target.client;
     let is_covered = account.consents.cover(&client.id, &request.scopes);
     !client.settings.first_party && (request.prompts(Prompt::Consent) || !is_covered)
@@ -218,6 +227,7 @@ mod tests {
             resources: vec![],
             challenge: None,
             nonce: None,
+            state: None,
             prompt: BTreeSet::new(),
             max_age: None,
             level: None,
@@ -273,6 +283,42 @@ mod tests {
     }
 
     #[test]
+    fn a_client_whose_identity_is_not_assured_needs_consent_each_time() {
+        let at = |redirect_uri: &str, auth_method, is_first_party| {
+            let mut request = request(is_first_party);
+            let mut client = (*request.target.client).clone();
+            client.settings.auth_method = auth_method;
+            request.target.client = Arc::new(client);
+            request.target.redirect_uri = redirect_uri.to_owned();
+            request
+        };
+        let (public, secret) = (ClientAuthMethod::None, ClientAuthMethod::ClientSecretBasic);
+        let account = account("openid email");
+        for (redirect_uri, auth_method, expected) in [
+            ("https://shop.example/callback", public, Demand::Nothing),
+            ("http://127.0.0.1:4000/callback", public, Demand::Consent),
+            ("http://localhost/callback", public, Demand::Consent),
+            ("com.example.shop:/callback", public, Demand::Consent),
+            ("http://127.0.0.1:4000/callback", secret, Demand::Nothing),
+        ] {
+            for is_first_party in [false, true] {
+                let request = at(redirect_uri, auth_method, is_first_party);
+                let decided_now = decided(&request, signed_in(&account));
+                assert_eq!(decided_now, Ok(expected), "{redirect_uri}");
+                let silent = AuthorizationRequest {
+                    prompt: [Prompt::None].into(),
+                    ..request
+                };
+                let expected = match expected {
+                    Demand::Consent => Err("consent_required"),
+                    _ => Ok(Demand::Nothing),
+                };
+                assert_eq!(decided(&silent, signed_in(&account)), expected);
+            }
+        }
+    }
+
+    #[test]
     fn a_person_signs_in_again_once_for_each_request_that_asks_for_it() {
         let account = account("");
         let old = |age| AuthorizationRequest {
@@ -311,6 +357,20 @@ mod tests {
             ..person
         };
         assert_eq!(decided(&of(2), again), Err("login_required"));
+    }
+
+    #[test]
+    fn a_client_without_consent_learns_nothing_by_a_hint() {
+        let account = account("");
+        for user in [1, 2] {
+            let request = AuthorizationRequest {
+                hint: Some(UserId::new(Uuid::from_u128(user))),
+                prompt: [Prompt::None].into(),
+                ..request(false)
+            };
+            let decided = decided(&request, signed_in(&account));
+            assert_eq!(decided, Err("login_required"));
+        }
     }
 
     #[test]

@@ -13,9 +13,9 @@ use crate::{Authlog, Refusal, RequestContext};
 const INSPECTS_TOKENS: &str = "tokens.introspect";
 
 impl Authlog {
-    /// What a token says, if it is active; `None` for any other. A client introspects the tokens that were issued to it, and the
-    /// access tokens for a resource that it is registered for. A client with the scope `tokens.introspect` introspects every
-    /// token of an application. So no client learns more than whether it can use the token.
+    /// What a token says, if it is active; `None` for any other. A client introspects the tokens that were issued to it. A resource
+    /// server, which is a client without grants, introspects the access tokens for its audiences. A client with the scope
+    /// `tokens.introspect` introspects every token of an application.
     ///
     /// The members are those of RFC 7662 §2.2 beside `active`.
     ///
@@ -72,7 +72,6 @@ impl Authlog {
         let mut claims = members(json!({
             "iss": self.parts.tokens.issuer(),
             "sub": token.user,
-            "username": account.sign_in_name(),
             "client_id": oauth.client,
             "scope": oauth.scopes,
             "sid": token.session,
@@ -80,6 +79,11 @@ impl Authlog {
             "iat": token.issued_at.unix_seconds(),
             "exp": token.expires_at.unix_seconds(),
         }));
+        // The username is personal data, which the scope `profile` gives.
+        let username = account.username.as_ref();
+        if let Some(username) = username.filter(|_| oauth.scopes.contains("profile")) {
+            claims.insert("username".to_owned(), username.as_str().into());
+        }
         if token.kind == TokenKind::Access {
             claims.insert("aud".to_owned(), json!(oauth.audience));
             claims.insert("token_type".to_owned(), "Bearer".into());
@@ -97,7 +101,7 @@ impl Authlog {
     /// (RFC 7009 §2.2): so a client learns nothing of other clients' tokens.
     ///
     /// # Errors
-    /// [`GrantRefusal::Unavailable`].
+    /// [`GrantRefusal::UnsupportedTokenType`] for a token that the client got for itself, or [`GrantRefusal::Unavailable`].
     pub async fn revoke_for_client(
         &self,
         by: &AuthenticatedClient,
@@ -111,7 +115,10 @@ impl Authlog {
                     .end_application(token.user, token.session, context)
                     .await?)
             }
-            // The token of a client itself has no session, and expires within minutes.
+            // It has no session that could end, and expires within minutes.
+            Some(VerifiedOAuthToken::Client(claims)) if claims.client == *by.id() => {
+                Err(GrantRefusal::UnsupportedTokenType)
+            }
             Some(VerifiedOAuthToken::Session { .. } | VerifiedOAuthToken::Client(_)) | None => {
                 Ok(())
             }
@@ -119,7 +126,7 @@ impl Authlog {
     }
 
     /// Ends the session of an application. If it has ended, nothing changes.
-    async fn end_application(
+    pub(super) async fn end_application(
         &self,
         user: UserId,
         session: SessionId,
@@ -156,11 +163,10 @@ fn may_introspect(by: &AuthenticatedClient, token: &VerifiedOAuthToken) -> bool 
         VerifiedOAuthToken::Session { token, .. } => token.kind != TokenKind::Access,
         VerifiedOAuthToken::Client(_) => false,
     };
+    // The audiences of a client with grants are those that it may call, and not those that it serves.
     let is_own_resource = || {
-        let audiences = &settings.audiences;
-        audiences
-            .iter()
-            .any(|audience| token.is_for(audience.as_str()))
+        let mut audiences = settings.audiences.iter();
+        settings.grants.is_empty() && audiences.any(|audience| token.is_for(audience.as_str()))
     };
     token.client() == by.id()
         || settings.scopes.contains(INSPECTS_TOKENS)

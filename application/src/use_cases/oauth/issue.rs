@@ -34,6 +34,8 @@ pub(super) struct ApplicationSession<'a> {
 pub(super) struct AccessTerms<'a> {
     pub(super) scopes: &'a Scopes,
     pub(super) resources: &'a [Audience],
+    /// Whether the token request names its resources. Then the token is for them alone (RFC 8707 §2.2).
+    pub(super) names_resources: bool,
 }
 
 impl Authlog {
@@ -48,10 +50,15 @@ impl Authlog {
         let expires_at = now.plus(ACCESS_LIFETIME).min(session.expires_at);
         let resources: Vec<String> = access.resources.iter().map(ToString::to_string).collect();
         let issuer = self.parts.tokens.issuer();
+        let audience = if access.names_resources {
+            resources
+        } else {
+            OAuthClaims::audience_of(&resources, access.scopes, issuer)
+        };
         let of_access = OAuthClaims {
             client: session.grant.client.clone(),
             scopes: access.scopes.clone(),
-            audience: OAuthClaims::audience_of(&resources, access.scopes, issuer),
+            audience,
             parent: session.grant.parent,
         };
         let claims = TokenClaims {

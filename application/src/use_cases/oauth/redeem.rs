@@ -41,10 +41,11 @@ impl Authlog {
         let code = self.open_code(exchange.code);
         let code = code.ok_or(GrantRefusal::InvalidGrant)?;
         self.check_exchange(by, &code, exchange)?;
-        let resources = granted_resources(by, &code, exchange.resources)?;
+        let code = code.narrowed_to(settings)?;
+        let resources = asked_resources(&code, exchange.resources)?;
 
         let (account, ends_at) = self.account_of_code(by, &code).await?;
-        let grant = code.grant(resources.granted);
+        let grant = code.grant(code.resources.clone());
         let command = self.start_of(by, &code, &grant, ends_at);
         let now = command.at;
         // The tokens are made first: if one cannot be signed, the code can be redeemed again.
@@ -59,7 +60,8 @@ impl Authlog {
         };
         let access = AccessTerms {
             scopes: &code.scopes,
-            resources: &resources.asked,
+            resources: &resources,
+            names_resources: !exchange.resources.is_empty(),
         };
         let mut tokens = self.application_tokens(by, &application, &access, now)?;
         if code.scopes.contains("openid") {
@@ -72,7 +74,10 @@ impl Authlog {
         }
         let session = NewSession::of_application(code.session, command);
         match self.record_code(&code, &session, now, context).await? {
-            Redeemed::Started => Ok(tokens),
+            Redeemed::Started => {
+                self.check_still_permitted(by, &code, context).await?;
+                Ok(tokens)
+            }
             Redeemed::Reused => {
                 let revocation = Revocation::Session(code.session);
                 self.revocation_list.add(revocation, now);
@@ -117,17 +122,44 @@ impl Authlog {
         }
     }
 
-    /// Whether the request fits the code: its client, its redirect URI and its verifier.
+    /// Looks at the consent once more, now that a withdrawal finds the session. One that was recorded between the first look and
+    /// the start of the session did not find it, so that the session is ended here.
+    async fn check_still_permitted(
+        &self,
+        by: &AuthenticatedClient,
+        code: &AuthorizationCode,
+        context: &RequestContext,
+    ) -> Result<(), GrantRefusal> {
+        if by.client().settings.first_party {
+            return Ok(());
+        }
+        let standing = self.parts.directory.session(code.session).await;
+        let standing = standing.map_err(Refusal::from)?;
+        if standing.is_some_and(|it| by.is_permitted(&it.account, &code.scopes)) {
+            return Ok(());
+        }
+        self.end_application(code.user, code.session, context)
+            .await?;
+        Err(GrantRefusal::InvalidGrant)
+    }
+
+    /// Whether the request fits the code: its client, its redirect URI and its verifier. Clients of OAuth 2.1 send no redirect URI
+    /// here, because PKCE binds the code to the client that asked for it.
     fn check_exchange(
         &self,
         by: &AuthenticatedClient,
         code: &AuthorizationCode,
         exchange: CodeExchange<'_>,
     ) -> Result<(), GrantRefusal> {
-        let redirect_uri = exchange.redirect_uri;
-        let redirect_uri = redirect_uri.ok_or(GrantRefusal::InvalidRequest(
-            "the parameter redirect_uri is missing",
-        ))?;
+        let fits_redirect_uri = match exchange.redirect_uri {
+            Some(redirect_uri) => code.redirect_uri == redirect_uri,
+            None if code.challenge.is_some() => true,
+            None => {
+                return Err(GrantRefusal::InvalidRequest(
+                    "the parameter redirect_uri is missing",
+                ));
+            }
+        };
         let fits_verifier = match (&code.challenge, exchange.verifier) {
             (Some(challenge), Some(verifier)) => {
                 pkce::is_verifier(verifier)
@@ -137,7 +169,7 @@ impl Authlog {
             // A verifier without a challenge: somebody removed the challenge from the request (RFC 9700 §4.8.2).
             (Some(_), None) | (None, Some(_)) => false,
         };
-        let fits = code.client == *by.id() && code.redirect_uri == redirect_uri && fits_verifier;
+        let fits = code.client == *by.id() && fits_redirect_uri && fits_verifier;
         fits.then_some(()).ok_or(GrantRefusal::InvalidGrant)
     }
 
@@ -148,6 +180,10 @@ impl Authlog {
         by: &AuthenticatedClient,
         code: &AuthorizationCode,
     ) -> Result<(Account, Timestamp), GrantRefusal> {
+        // Further uses of a code that was used twice cost nothing, and count against nobody.
+        if self.revocation_list.has_ended(code.session) {
+            return Err(GrantRefusal::InvalidGrant);
+        }
         let now = self.parts.clock.now();
         let standing = self.parts.directory.session(code.browser).await;
         let standing = standing.map_err(Refusal::from)?;
@@ -161,6 +197,7 @@ impl Authlog {
             .ok_or(GrantRefusal::InvalidGrant)?;
         let attempt = Attempt::RedeemCode {
             account: account.id,
+            client: by.id(),
         };
         self.admit(attempt)?;
         Ok((account, session.expires_at))
@@ -223,41 +260,16 @@ async fn record_reuse(
     Ok(true)
 }
 
-/// The resources of an exchange.
-struct Resources {
-    /// Those of the session.
-    granted: Vec<Audience>,
-    /// Those of the first access token.
-    asked: Vec<Audience>,
-}
-
-/// A request names some of the resources of the authorization request, or all of them by naming none (RFC 8707 §2.2). If that one
-/// named none, the client can still name what it is registered for.
-fn granted_resources(
-    by: &AuthenticatedClient,
+/// The resources of the first access token. A request names some of the resources of the authorization request, or all of them by
+/// naming none (RFC 8707 §2.2).
+fn asked_resources(
     code: &AuthorizationCode,
     texts: &[&str],
-) -> Result<Resources, GrantRefusal> {
-    let permitted = if code.resources.is_empty() {
-        &by.client().settings.audiences
+) -> Result<Vec<Audience>, GrantRefusal> {
+    let asked = resources::among(texts, &code.resources).ok_or(GrantRefusal::InvalidTarget)?;
+    Ok(if asked.is_empty() {
+        code.resources.clone()
     } else {
-        &code.resources
-    };
-    let asked = resources::among(texts, permitted).ok_or(GrantRefusal::InvalidTarget)?;
-    Ok(if code.resources.is_empty() {
-        Resources {
-            granted: asked.clone(),
-            asked,
-        }
-    } else if asked.is_empty() {
-        Resources {
-            granted: code.resources.clone(),
-            asked: code.resources.clone(),
-        }
-    } else {
-        Resources {
-            granted: code.resources.clone(),
-            asked,
-        }
+        asked
     })
 }

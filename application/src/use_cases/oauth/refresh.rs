@@ -1,10 +1,11 @@
 //! Refreshing the session of an application (RFC 6749 §6), with rotation and reuse detection as in the contracts.
 
-use authlog_domain::client::GrantType;
+use authlog_domain::client::{ClientSettings, GrantType};
 use authlog_domain::session::ClientGrant;
 use authlog_domain::{Audience, Scopes};
 
 use super::issue::{AccessTerms, ApplicationSession, REFRESH_LIFETIME};
+use super::resources::Registered;
 use super::{GrantRefusal, OAuthTokens, resources};
 use crate::access::AuthenticatedClient;
 use crate::ports::{SessionWithAccount, VerifiedOAuthToken};
@@ -38,7 +39,7 @@ impl Authlog {
         };
         let check = |standing: &SessionWithAccount| -> Result<(), GrantRefusal> {
             let grant = self.permitted_grant(by, standing)?;
-            access_terms(grant, scopes.as_ref(), texts)?;
+            access_terms(settings, grant, scopes.as_ref(), texts)?;
             Ok(())
         };
         let exchange = Exchange {
@@ -53,7 +54,7 @@ impl Authlog {
             expires_at,
         } = refreshed?;
         let grant = session.grant.as_ref().ok_or(GrantRefusal::InvalidGrant)?;
-        let (scopes, resources) = access_terms(grant, scopes.as_ref(), texts)?;
+        let (scopes, resources) = access_terms(settings, grant, scopes.as_ref(), texts)?;
         let application = ApplicationSession {
             id: session.id,
             user: account.id,
@@ -66,6 +67,7 @@ impl Authlog {
         let access = AccessTerms {
             scopes: &scopes,
             resources: &resources,
+            names_resources: !texts.is_empty(),
         };
         let mut tokens = self.application_tokens(by, &application, &access, now)?;
         if scopes.contains("openid") {
@@ -91,19 +93,21 @@ impl Authlog {
     }
 }
 
-/// The scopes and the resources of an access token.
+/// The scopes and the resources of an access token: some of what was granted, as far as the client is registered for it still.
 fn access_terms(
+    settings: &ClientSettings,
     grant: &ClientGrant,
     scopes: Option<&Scopes>,
     texts: &[&str],
 ) -> Result<(Scopes, Vec<Audience>), GrantRefusal> {
-    let scopes = scopes.unwrap_or(&grant.scopes);
-    if !scopes.is_subset_of(&grant.scopes) {
+    let left = Registered::of(settings, &grant.scopes, &grant.audience)?;
+    let scopes = scopes.unwrap_or(&left.scopes);
+    if !scopes.is_subset_of(&left.scopes) {
         return Err(GrantRefusal::InvalidScope);
     }
-    let mut asked = resources::among(texts, &grant.audience).ok_or(GrantRefusal::InvalidTarget)?;
+    let mut asked = resources::among(texts, &left.resources).ok_or(GrantRefusal::InvalidTarget)?;
     if asked.is_empty() {
-        asked.clone_from(&grant.audience);
+        asked.clone_from(&left.resources);
     }
     Ok((scopes.clone(), asked))
 }

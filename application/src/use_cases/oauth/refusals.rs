@@ -61,7 +61,13 @@ pub enum AuthorizationRefusal {
     /// `registration` is not supported.
     #[error("registration is not supported")]
     RegistrationNotSupported,
-    /// The service is overloaded, or a dependency failed. Nothing was done.
+    /// The account's limit for changes is used up, or the service is overloaded. Nothing was done, and nothing has failed.
+    #[error("too many attempts")]
+    Busy {
+        /// The time until the next attempt is allowed.
+        retry_after: Duration,
+    },
+    /// A dependency failed. Nothing was done.
     #[error("unavailable")]
     TemporarilyUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -83,7 +89,7 @@ impl AuthorizationRefusal {
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
             Self::RegistrationNotSupported => "registration_not_supported",
-            Self::TemporarilyUnavailable(_) => "temporarily_unavailable",
+            Self::Busy { .. } | Self::TemporarilyUnavailable(_) => "temporarily_unavailable",
         }
     }
 }
@@ -109,6 +115,9 @@ pub enum GrantRefusal {
     /// The resource is malformed, or was not granted (RFC 8707).
     #[error("the resource was not granted")]
     InvalidTarget,
+    /// Tokens of this kind cannot be revoked (RFC 7009 §2.2.1).
+    #[error("the token cannot be revoked")]
+    UnsupportedTokenType,
     /// Too many attempts. RFC 6749 has no code for it: the answer is 429.
     #[error("too many attempts")]
     TooManyAttempts {
@@ -136,6 +145,7 @@ impl GrantRefusal {
             Self::UnauthorizedClient => "unauthorized_client",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
+            Self::UnsupportedTokenType => "unsupported_token_type",
             Self::TooManyAttempts { .. } | Self::Overloaded { .. } | Self::Unavailable(_) => {
                 "temporarily_unavailable"
             }
@@ -151,9 +161,30 @@ impl From<Refusal> for TargetRefusal {
 }
 
 impl From<Refusal> for AuthorizationRefusal {
-    /// The refusals of sealing a value and of counting a change of the account.
+    /// The refusals of sealing a value and of changing the account. Only a dependency that failed is an outage: a person can use
+    /// up a limit.
     fn from(refusal: Refusal) -> Self {
-        Self::TemporarilyUnavailable(Box::new(refusal))
+        match refusal {
+            Refusal::TooManyAttempts { retry_after } | Refusal::Overloaded { retry_after } => {
+                Self::Busy { retry_after }
+            }
+            Refusal::Unavailable(source) => Self::TemporarilyUnavailable(source),
+            Refusal::Invalid(_)
+            | Refusal::RegistrationClosed
+            | Refusal::IdentifierTaken(_)
+            | Refusal::WrongCredentials { .. }
+            | Refusal::InvalidAccessToken
+            | Refusal::Forbidden
+            | Refusal::InvalidRefreshToken
+            | Refusal::RefreshTokenReused
+            | Refusal::InvalidResetToken
+            | Refusal::InvalidVerificationToken
+            | Refusal::UnknownAccount
+            | Refusal::UnknownSession
+            | Refusal::SecondFactor(_)
+            | Refusal::Client(_)
+            | Refusal::LastAdministrator => Self::AccessDenied,
+        }
     }
 }
 
@@ -181,5 +212,29 @@ impl From<Refusal> for GrantRefusal {
             | Refusal::Client(_)
             | Refusal::LastAdministrator => Self::InvalidGrant,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_a_person_used_up_is_no_outage() {
+        let retry_after = Duration::from_secs(60);
+        for refusal in [
+            Refusal::TooManyAttempts { retry_after },
+            Refusal::Overloaded { retry_after },
+        ] {
+            let refusal = AuthorizationRefusal::from(refusal);
+            assert_eq!(refusal.code(), "temporarily_unavailable");
+            assert!(matches!(refusal, AuthorizationRefusal::Busy { .. }));
+        }
+        let failed = Refusal::Unavailable("the store is gone".into());
+        let refusal = AuthorizationRefusal::from(failed);
+        assert!(matches!(
+            refusal,
+            AuthorizationRefusal::TemporarilyUnavailable(_)
+        ));
     }
 }

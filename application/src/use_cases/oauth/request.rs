@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_domain::client::{GrantType, RegisteredClient};
+use authlog_domain::client::{ClientAuthMethod, GrantType, RegisteredClient};
 use authlog_domain::{Audience, AuthenticationLevel, ClientId, Scopes, UserId};
 
 use super::asked::Asked;
@@ -26,6 +26,8 @@ pub struct AuthorizationForm<'a> {
     pub response_mode: Option<&'a str>,
     /// `scope`
     pub scope: Option<&'a str>,
+    /// `state`
+    pub state: Option<&'a str>,
     /// `nonce`
     pub nonce: Option<&'a str>,
     /// `code_challenge`
@@ -71,10 +73,18 @@ impl AuthorizationTarget {
     pub fn redirect_uri(&self) -> &str {
         &self.redirect_uri
     }
+
+    /// Whether no other program can pretend to be the client: it authenticates itself, or is answered at a web site. Any program on
+    /// the person's machine can use the id of a public client, and receive what comes back to a port or to a scheme of its own.
+    pub(super) fn is_assured(&self) -> bool {
+        self.client.settings.auth_method != ClientAuthMethod::None
+            || self.redirect_uri.starts_with("https://")
+    }
 }
 
 /// What the person has to be asked (OpenID Connect Core §3.1.2.1, `prompt`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Prompt {
     /// Nothing: a request that needs an interaction is refused.
     None,
@@ -153,6 +163,7 @@ pub struct AuthorizationRequest {
     /// The PKCE challenge, by S256 (RFC 7636).
     pub(super) challenge: Option<String>,
     pub(super) nonce: Option<String>,
+    pub(super) state: Option<String>,
     pub(super) prompt: BTreeSet<Prompt>,
     pub(super) max_age: Option<Duration>,
     /// The level that is preferred.
@@ -250,7 +261,7 @@ impl Authlog {
         let hint = match form.id_token_hint {
             None => claims.subject,
             Some(token) => {
-                let user = self.user_of_hint(token);
+                let user = self.user_of_hint(token, &target.client.id);
                 Some(user.ok_or(invalid("the ID token hint is not valid"))?)
             }
         };
@@ -260,11 +271,11 @@ impl Authlog {
         });
         let max_age = form.max_age.map(str::parse).transpose();
         let max_age = max_age.map_err(|_| invalid("the parameter max_age is no number of seconds"));
-        let asked = form.asked.and_then(|text| self.open_asked(text));
         let request = AuthorizationRequest {
             resources: resources(&form.resources, &target.client)?,
             challenge,
             nonce: nonce(form)?,
+            state: form.state.map(str::to_owned),
             prompt: prompts(form.prompt)?,
             max_age: max_age?.map(Duration::from_secs),
             level: preferred.or(claims.level),
@@ -275,13 +286,17 @@ impl Authlog {
             scopes,
             target,
         };
-        let asked = asked.filter(|asked| asked.is_for(&request));
+        let asked = form.asked;
+        let asked = asked.and_then(|text| self.open_asked(text, &request));
         Ok(AuthorizationRequest { asked, ..request })
     }
 
-    /// The account that an ID token of this service names, however old it is.
-    fn user_of_hint(&self, token: &str) -> Option<UserId> {
+    /// The account that an ID token of this service names, however old it is. It has to be one that the client got itself.
+    fn user_of_hint(&self, token: &str, client: &ClientId) -> Option<UserId> {
         let claims = self.parts.tokens.verify_id_token_hint(token)?;
+        if claims.get("aud")?.as_str()? != client.as_str() {
+            return None;
+        }
         UserId::parse(claims.get("sub")?.as_str()?)
     }
 }

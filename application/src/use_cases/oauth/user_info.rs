@@ -1,6 +1,6 @@
 //! The claims about a person that an application may read (OpenID Connect Core §5.3).
 
-use authlog_domain::{Email, PersonName, Phone};
+use authlog_domain::{Email, PersonName, Phone, Username};
 use serde_json::{Map, Value, json};
 
 use super::ClaimName;
@@ -49,10 +49,12 @@ pub(super) fn claim(name: ClaimName, account: &Account) -> Option<Value> {
             .as_ref()
             .map(PersonName::as_str)
             .map(Value::from),
-        ClaimName::PreferredUsername => {
-            let name = account.sign_in_name();
-            (!name.is_empty()).then(|| Value::from(name))
-        }
+        // Not the name to sign in with, which can be the e-mail address: that is for the scope `email`.
+        ClaimName::PreferredUsername => account
+            .username
+            .as_ref()
+            .map(Username::as_str)
+            .map(Value::from),
         ClaimName::UpdatedAt => Some(account.updated_at.unix_seconds().into()),
         ClaimName::Email => email.map(Email::as_str).map(Value::from),
         ClaimName::EmailVerified => email.map(|_| account.email_verified.into()),
