@@ -215,6 +215,8 @@ macro_rules! store_behaviour {
         store_behaviour!($open, clients: [
             a_client_is_read_as_it_was_written_on_every_node,
             clients_are_listed_in_the_order_of_their_ids_without_removed_ones,
+            rows_of_clients_that_were_changed_hide_no_others_in_a_list,
+            a_store_knows_whether_it_has_clients,
             of_concurrent_changes_of_a_client_one_wins,
             a_client_that_was_changed_or_put_back_is_treated_as_missing,
             events_of_a_client_are_in_the_log_and_in_no_account,
