@@ -146,6 +146,37 @@ pub async fn a_store_knows_whether_it_has_clients(world: &impl World) {
     assert!(!store.has_clients().await.unwrap());
 }
 
+/// A rebuild reads a client's events before it writes the row.
+pub async fn a_client_that_changes_during_a_rebuild_keeps_the_change(world: &impl World) {
+    let store = world.store();
+    let shop = client("shop");
+    does(&*store, &shop, registration("Shop")).await;
+    world.execute("UPDATE clients SET version = 100").await;
+    super::read_models::rebuild(&*store, 10).await;
+    assert_eq!(world.count("clients WHERE version = 100").await, 1);
+    assert_eq!(findings(&*store, true).await, [(Check::Clients, true)]);
+
+    let rebuilding = tokio::spawn({
+        let store = world.another_node().await;
+        async move {
+            for _ in 0..20 {
+                super::read_models::rebuild(&*store, 10).await;
+            }
+        }
+    });
+    let mut changes = 0;
+    while !rebuilding.is_finished() {
+        does(&*store, &shop, ClientChange::Lock).await;
+        does(&*store, &shop, ClientChange::Unlock).await;
+        changes += 2;
+    }
+    rebuilding.await.unwrap();
+    let record = store.record(&shop).await.unwrap().unwrap();
+    // A registration is two events.
+    assert_eq!(record.version, 2 + changes);
+    assert_eq!(findings(&*store, false).await, []);
+}
+
 pub async fn of_concurrent_changes_of_a_client_one_wins(world: &impl World) {
     let store = world.store();
     let shop = client("shop");

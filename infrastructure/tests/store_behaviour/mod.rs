@@ -218,6 +218,7 @@ macro_rules! store_behaviour {
             rows_of_clients_that_were_changed_hide_no_others_in_a_list,
             a_store_knows_whether_it_has_clients,
             of_concurrent_changes_of_a_client_one_wins,
+            a_client_that_changes_during_a_rebuild_keeps_the_change,
             a_client_that_was_changed_or_put_back_is_treated_as_missing,
             events_of_a_client_are_in_the_log_and_in_no_account,
         ]);
