@@ -345,6 +345,7 @@ macro_rules! store_behaviour {
             a_planted_opaque_token_grants_no_access,
             a_store_of_the_previous_version_is_sealed_while_it_is_used,
             unsealed_rows_are_accepted_until_nodes_of_the_previous_version_are_gone,
+            unsealed_rows_of_clients_and_their_sessions_are_never_accepted,
             a_rotation_of_the_master_key_keeps_every_seal,
             a_store_whose_secret_was_removed_is_not_opened,
         ]);
