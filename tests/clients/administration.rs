@@ -12,6 +12,7 @@ on_both_stores!(
     a_client_is_registered_changed_and_listed,
     an_administrator_replaces_a_secret_without_a_gap,
     a_removed_client_is_gone_and_its_id_stays_taken,
+    the_id_of_a_client_whose_row_was_deleted_stays_taken,
     a_client_whose_row_was_changed_hides_no_others_in_a_list,
     a_request_that_is_not_valid_is_refused_with_its_member_and_stores_nothing,
     only_an_administrator_sees_and_changes_clients,
@@ -183,6 +184,16 @@ async fn a_removed_client_is_gone_and_its_id_stays_taken(store: Store) {
     is_problem(&register().await, 409, "one that was removed");
     let listed = service.send(own::CLIENTS).bearer(&admin).await.json();
     assert_eq!(listed, json!({ "clients": [], "next": null }));
+}
+
+async fn the_id_of_a_client_whose_row_was_deleted_stays_taken(store: Store) {
+    let service = Program::on(store).await;
+    let admin = staff::signed_in(&service, "root", "admin").await.access;
+    registered(&service, &admin, "shop").await;
+    service.settings.tamper("DELETE FROM clients");
+    let request = service.send(own::REGISTER_CLIENT).bearer(&admin);
+    let answer = request.json(&web_application("shop")).await;
+    is_problem(&answer, 409, "belongs to another client");
 }
 
 async fn a_client_whose_row_was_changed_hides_no_others_in_a_list(store: Store) {
