@@ -351,7 +351,8 @@ impl UnitOfWork {
         }
     }
 
-    /// The client's row, for [`Self::execute_on_client`]. A client without a row never existed: one that was removed has a row.
+    /// The client's row, for [`Self::execute_on_client`]. A client without a row never existed, unless the row is refused or was
+    /// deleted: one that was removed has a row.
     pub(crate) async fn client(
         &self,
         client: &ClientId,
@@ -369,9 +370,16 @@ impl UnitOfWork {
         metadata: HashMap<String, String>,
     ) -> Result<Vec<ClientEvent>, CommandError> {
         let mut loaded = LoadedAggregate::<Client>::new(client.as_str());
-        if let Some(row) = row {
-            loaded.aggregate = row.aggregate();
-            loaded.staged.base = Base::Client(Box::new(row));
+        match row {
+            Some(row) => {
+                loaded.aggregate = row.aggregate();
+                loaded.staged.base = Base::Client(Box::new(row));
+            }
+            // The row is refused or was deleted. Every attempt to register the id would conflict with the client's events.
+            None if self.is_retried() && self.has_events(&loaded.staged.stream).await? => {
+                loaded.aggregate = Client::Removed;
+            }
+            None => {}
         }
         self.execute_on(loaded, command, metadata).await
     }

@@ -84,14 +84,15 @@ async fn list(authlog: &Authlog, operator: &Operator, command: &ListClients) -> 
             .await
             .map_err(refusal_error)?;
         if command.json {
-            let lines = page.iter().map(|it| format!("{}\n", client_document(it)));
+            let lines = page.clients.iter();
+            let lines = lines.map(|it| format!("{}\n", client_document(it)));
             print_page(&lines.collect::<String>())?;
         } else {
-            print_page(&table.page(page.iter().map(row).collect()))?;
+            print_page(&table.page(page.clients.iter().map(row).collect()))?;
         }
-        match page.into_iter().next_back() {
-            Some(last) => after = Some(last.id),
-            None => return Ok(()),
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
         }
     }
 }

@@ -12,6 +12,8 @@ on_both_stores!(
     a_client_is_registered_changed_and_listed,
     an_administrator_replaces_a_secret_without_a_gap,
     a_removed_client_is_gone_and_its_id_stays_taken,
+    the_id_of_a_client_whose_row_was_deleted_stays_taken,
+    a_client_whose_row_was_changed_hides_no_others_in_a_list,
     a_request_that_is_not_valid_is_refused_with_its_member_and_stores_nothing,
     only_an_administrator_sees_and_changes_clients,
     of_concurrent_changes_of_one_client_none_is_lost,
@@ -182,6 +184,39 @@ async fn a_removed_client_is_gone_and_its_id_stays_taken(store: Store) {
     is_problem(&register().await, 409, "one that was removed");
     let listed = service.send(own::CLIENTS).bearer(&admin).await.json();
     assert_eq!(listed, json!({ "clients": [], "next": null }));
+}
+
+async fn the_id_of_a_client_whose_row_was_deleted_stays_taken(store: Store) {
+    let service = Program::on(store).await;
+    let admin = staff::signed_in(&service, "root", "admin").await.access;
+    registered(&service, &admin, "shop").await;
+    service.settings.tamper("DELETE FROM clients");
+    let request = service.send(own::REGISTER_CLIENT).bearer(&admin);
+    let answer = request.json(&web_application("shop")).await;
+    is_problem(&answer, 409, "belongs to another client");
+}
+
+async fn a_client_whose_row_was_changed_hides_no_others_in_a_list(store: Store) {
+    let service = Program::on(store).await;
+    let admin = staff::signed_in(&service, "root", "admin").await.access;
+    for id in ["a", "b", "c"] {
+        registered(&service, &admin, id).await;
+    }
+    let tamper = "UPDATE clients SET version = 7 WHERE client_id = 'b'";
+    service.settings.tamper(tamper);
+    let mut listed = Vec::new();
+    let mut query = "limit=1".to_owned();
+    loop {
+        let request = service.send(own::CLIENTS).query(&query).bearer(&admin);
+        let page = request.await.json();
+        let clients = page["clients"].as_array().unwrap();
+        listed.extend(clients.iter().map(|it| it["id"].clone()));
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        query = format!("limit=1&after={next}");
+    }
+    assert_eq!(listed, ["a", "c"]);
 }
 
 async fn a_request_that_is_not_valid_is_refused_with_its_member_and_stores_nothing(store: Store) {

@@ -11,8 +11,7 @@ use super::{Contract, Person, Program, Settings, Store, eventually, own};
 pub mod asked {
     pub const ACCOUNT_AND_HASH: &str = "JOIN credentials p";
     pub const ACCOUNT: &str = "FROM accounts a WHERE a.user_id";
-    pub const SESSION: &str =
-        "FROM sessions s JOIN accounts a ON a.user_id = s.user_id WHERE s.session_id";
+    pub const SESSION: &str = "s JOIN accounts a ON a.user_id = s.user_id WHERE asked.session_id";
     pub const OPAQUE_TOKEN: &str = "FROM opaque_tokens t";
     pub const TAKEN_NAMES: &str = "SELECT digest FROM identifier_claims";
     pub const ACCOUNT_NUMBER: &str = "SELECT nextval";

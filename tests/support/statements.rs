@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::{Postgres, Program, eventually};
 
 /// The beginnings of the statements that a node repeats in the background: for sequencing, the revocation feed, new log
-/// entries (with their events while a client follows the log), checkpoints, signing keys, the check of the schema, due
-/// mail, seals, claims of mailboxes, housekeeping and elections.
+/// entries (with their events while a client follows the log), checkpoints, signing keys, whether there are clients, the check of the
+/// schema, due mail, seals, claims of mailboxes, housekeeping and elections.
 ///
 /// How often they run depends on the time and not on the requests, so they do not count for an operation, even if an
 /// operation began to use one. `tests/costs.rs` compares this list with the statements of an idle node.
-const BACKGROUND: [&str; 34] = [
+const BACKGROUND: [&str; 35] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
@@ -28,6 +28,7 @@ const BACKGROUND: [&str; 34] = [
     "SELECT tree_size, note FROM checkpoints ",
     "INSERT INTO checkpoints ",
     "SELECT c.number, k.kid, ",
+    "SELECT EXISTS (SELECT FROM clients ",
     "WITH ours AS ( SELECT c.oid, ",
     "SELECT version, checksum FROM _sqlx_migrations ",
     "SELECT fingerprint FROM sealing_key",

@@ -11,7 +11,7 @@ use authlog_application::ports::*;
 use authlog_application::{
     Authlog, NewPassword, Parts, PasskeyRefusal, Password, PasswordPolicy, Settings,
 };
-use authlog_domain::client::{ClientJwks, IdTokenAlg, RegisteredClient};
+use authlog_domain::client::{ClientJwks, IdTokenAlg};
 use authlog_domain::session::Limits;
 use authlog_domain::{
     AccountNumber, ClientId, ClientSecretId, Email, Flaw, ResetId, SessionId, Timestamp, UserId,
@@ -437,11 +437,11 @@ impl Clients for NullPorts {
         unreachable!()
     }
 
-    async fn clients(
-        &self,
-        _: Option<&ClientId>,
-        _: u32,
-    ) -> Result<Vec<RegisteredClient>, StoreError> {
+    async fn clients(&self, _: Option<&ClientId>, _: u32) -> Result<ClientsPage, StoreError> {
+        unreachable!()
+    }
+
+    async fn has_clients(&self) -> Result<bool, StoreError> {
         unreachable!()
     }
 }

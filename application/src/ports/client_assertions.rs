@@ -50,7 +50,7 @@ pub enum AssertionRefusal {
     /// It was used before.
     #[error("the assertion was used before")]
     Used,
-    /// Too many assertions are remembered. They are forgotten within minutes.
-    #[error("too many assertions are remembered")]
+    /// Too many assertions of the client are remembered. They are forgotten within minutes.
+    #[error("too many assertions of the client are remembered")]
     TooMany,
 }

@@ -8,6 +8,16 @@ use zeroize::Zeroizing;
 
 use super::StoreError;
 
+/// A page of the registered clients.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClientsPage {
+    /// The clients, in the order of their ids.
+    pub clients: Vec<RegisteredClient>,
+    /// The client after which the next page begins; `None` on the last page. There may be a next page although `clients` is
+    /// short or empty, because rows that this service did not write are left out.
+    pub next: Option<ClientId>,
+}
+
 /// Reads the clients. A row that this service did not write is treated as missing.
 #[async_trait]
 pub trait Clients: Send + Sync {
@@ -26,7 +36,7 @@ pub trait Clients: Send + Sync {
         Ok(record.and_then(ClientRecord::registered))
     }
 
-    /// At most `limit` clients in the order of their ids, beginning after `after`. Removed ones are not among them.
+    /// At most `limit` clients, beginning after `after`. Removed ones are not among them.
     ///
     /// # Errors
     /// As for [`Self::record`].
@@ -34,7 +44,13 @@ pub trait Clients: Send + Sync {
         &self,
         after: Option<&ClientId>,
         limit: u32,
-    ) -> Result<Vec<RegisteredClient>, StoreError>;
+    ) -> Result<ClientsPage, StoreError>;
+
+    /// Whether any client is registered. A row that this service did not write counts as well.
+    ///
+    /// # Errors
+    /// As for [`Self::record`].
+    async fn has_clients(&self) -> Result<bool, StoreError>;
 }
 
 /// Derives the secrets of clients from their ids, so that none is stored (`docs/adr/0032`).

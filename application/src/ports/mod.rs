@@ -44,7 +44,7 @@ pub use attempts::{
 };
 pub use breached_passwords::{BreachLookup, BreachedPasswords};
 pub use client_assertions::{AssertionRefusal, ClientAssertions};
-pub use clients::{ClientSecrets, Clients};
+pub use clients::{ClientSecrets, Clients, ClientsPage};
 pub use clock::{Clock, ClockReading, Entropy};
 pub use directory::{Directory, LiveSessions, SessionWithAccount, SignInRecord};
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};

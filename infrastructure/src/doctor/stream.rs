@@ -377,7 +377,7 @@ fn unsealed<T: GrantsAccess>(
     stored: Option<&Result<Stored<T>, String>>,
 ) -> Option<String> {
     let stored = stored?.as_ref().ok()?;
-    let is_refused = vault.seals.are_required() && !vault.seals.is_sealed(stored);
+    let is_refused = vault.seals.are_required_of(&stored.row) && !vault.seals.is_sealed(stored);
     is_refused.then(|| "its row was not written by this service: its MAC is wrong".to_owned())
 }
 

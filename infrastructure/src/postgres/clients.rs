@@ -1,15 +1,14 @@
 //! Reading the clients.
 
 use async_trait::async_trait;
-use authlog_application::ports::{Clients, StoreError};
+use authlog_application::ports::{Clients, ClientsPage, StoreError};
 use authlog_domain::ClientId;
-use authlog_domain::client::RegisteredClient;
 use authlog_projections::ClientRecord;
 
 use super::PostgresStore;
 use super::rows::{CheckedClientRow, checked_client_columns};
 use crate::sealing::Stored;
-use crate::store::readable_row;
+use crate::store::{clients_page, readable_row};
 
 const CLIENT: &str = concat!(
     "SELECT ",
@@ -22,6 +21,8 @@ const CLIENTS_AFTER: &str = concat!(
     checked_client_columns!(),
     " FROM clients c WHERE c.client_id > $1 AND c.state IS NOT NULL ORDER BY c.client_id LIMIT $2"
 );
+
+const HAS_CLIENTS: &str = "SELECT EXISTS (SELECT FROM clients WHERE state IS NOT NULL)";
 
 #[async_trait]
 impl Clients for PostgresStore {
@@ -41,7 +42,7 @@ impl Clients for PostgresStore {
         &self,
         after: Option<&ClientId>,
         limit: u32,
-    ) -> Result<Vec<RegisteredClient>, StoreError> {
+    ) -> Result<ClientsPage, StoreError> {
         let after = after.map_or("", ClientId::as_str);
         let rows: Vec<CheckedClientRow> = self
             .connections
@@ -52,12 +53,17 @@ impl Clients for PostgresStore {
                     .fetch_all(pool)
             })
             .await?;
-        let mut found = Vec::with_capacity(rows.len());
+        let mut examined = Vec::with_capacity(rows.len());
         for row in rows {
-            let record = self.accept_client(row)?;
-            found.extend(record.and_then(ClientRecord::registered));
+            examined.push((row.id(), self.accept_client(row)?));
         }
-        Ok(found)
+        Ok(clients_page(examined, limit))
+    }
+
+    async fn has_clients(&self) -> Result<bool, StoreError> {
+        self.connections
+            .ask(|pool| sqlx::query_scalar(HAS_CLIENTS).fetch_one(pool))
+            .await
     }
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::append::client_rows;
-use super::rows::{AccountRow, SessionRow, accounts, sessions};
+use super::rows::{AccountRow, SessionRow, accounts, clients, sessions};
 use crate::sealing::WithMac;
 use crate::store::{WrappedKeys, unreadable, update_on_conflict};
 
@@ -61,6 +61,15 @@ const WRITE_SESSIONS: &str = concat!(
     SELECT * FROM unnest($1::sessions[]) AS due
      WHERE (SELECT s FROM sessions s WHERE s.session_id = due.session_id) IS DISTINCT FROM due",
     sessions!(update_on_conflict)
+);
+
+/// The same for clients. A client that was changed since its events were read keeps its row, which is of a later version.
+const WRITE_CLIENTS: &str = concat!(
+    r"
+    INSERT INTO clients
+    SELECT * FROM jsonb_populate_recordset(NULL::clients, $1) AS due
+     WHERE (SELECT c FROM clients c WHERE c.client_id = due.client_id) IS DISTINCT FROM due",
+    clients!(update_on_conflict)
 );
 
 /// The number of rows that are written in one transaction. Each needs a lock in the server's memory, which has room
@@ -265,14 +274,14 @@ impl PostgresStore {
             .await
     }
 
-    /// Writes these rows of clients.
+    /// Writes these rows of clients, except those that were changed since their events were read.
     pub(super) async fn write_clients(
         &self,
         clients: &[WithMac<ClientRecord>],
     ) -> Result<(), StoreError> {
         self.connections
             .ask(|pool| {
-                sqlx::query("SELECT write_clients($1)")
+                sqlx::query(WRITE_CLIENTS)
                     .bind(client_rows(clients))
                     .execute(pool)
             })

@@ -533,6 +533,13 @@ impl ClientRow {
     }
 }
 
+impl CheckedClientRow {
+    /// The id of the aggregate.
+    pub(super) fn id(&self) -> String {
+        self.row.id()
+    }
+}
+
 impl TryFrom<ClientRow> for Stored<ClientRecord> {
     type Error = StoreError;
 

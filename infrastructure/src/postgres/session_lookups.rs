@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use authlog_application::ports::StoreError;
 use authlog_domain::SessionId;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{FromRow, PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::batching::{BatchOperation, PendingRequest};
@@ -18,26 +18,38 @@ use super::rows::{
 use crate::sealing::StoredStanding;
 use crate::store::readable_row;
 
-/// The sessions `$1`, and the parents of those that have one.
+/// The sessions `$1`, each followed by its parent if it has one. So a session occurs several times if it is asked for and is also a
+/// parent. Each session is read once, and its parent costs nothing if it has none.
 ///
 /// Whether a session's row is behind its events is checked only if `$2` is set, or if it is a parent. Its entries in the log are
 /// always checked: an append proves the events, but not that none was deleted.
 const STANDINGS: &str = concat!(
     "SELECT ",
     session_columns!(),
-    ", CASE WHEN $2 OR s.session_id <> ALL($1) THEN ",
+    ", s.is_parent, CASE WHEN $2 OR s.is_parent THEN ",
     session_is_behind!(),
     " ELSE ",
     later_entry_of_session!(),
     " IS NOT NULL END AS session_is_behind, ",
     checked_account_columns!(),
     r"
-      FROM sessions s
+      FROM sessions asked
+     CROSS JOIN LATERAL (
+               SELECT asked.*, false AS is_parent
+                UNION ALL
+               SELECT parent.*, true FROM sessions parent WHERE parent.session_id = asked.parent
+           ) s
       JOIN accounts a ON a.user_id = s.user_id
-     WHERE s.session_id = ANY($1 || ARRAY(
-               SELECT child.parent FROM sessions child
-                WHERE child.session_id = ANY($1) AND child.parent IS NOT NULL))"
+     WHERE asked.session_id = ANY($1)"
 );
+
+/// A session that was asked for, or a parent of one.
+#[derive(FromRow)]
+struct FoundRow {
+    #[sqlx(flatten)]
+    standing: StandingRow,
+    is_parent: bool,
+}
 
 /// A session to look up.
 #[derive(Clone, Copy)]
@@ -99,7 +111,7 @@ impl SessionLookups {
 async fn standings(
     requests: &[SessionLookup],
     executor: impl PgExecutor<'_>,
-) -> Result<Vec<StandingRow>, sqlx::Error> {
+) -> Result<Vec<FoundRow>, sqlx::Error> {
     let sessions: Vec<Uuid> = requests.iter().map(|it| it.session.as_uuid()).collect();
     let rows = sqlx::query_as(STANDINGS)
         .bind(sessions)
@@ -108,18 +120,20 @@ async fn standings(
     catching_panics(rows).await?
 }
 
-fn standing(
-    rows: &[StandingRow],
-    session: SessionId,
-) -> Result<Option<StoredStanding>, StoreError> {
-    let row_of = |session| rows.iter().find(|row| row.session() == session).cloned();
-    let Some(row) = row_of(session) else {
+fn standing(rows: &[FoundRow], session: SessionId) -> Result<Option<StoredStanding>, StoreError> {
+    let row_of = |session, is_parent| {
+        let mut rows = rows.iter().filter(|row| row.is_parent == is_parent);
+        let row = rows.find(|row| row.standing.session() == session);
+        row.map(|row| row.standing.clone())
+    };
+    let Some(row) = row_of(session, false) else {
         return Ok(None);
     };
     let Some(mut standing) = readable_row(StoredStanding::try_from(row))? else {
         return Ok(None);
     };
-    if let Some(row) = standing.session.row.parent().and_then(row_of) {
+    let parent = standing.session.row.parent();
+    if let Some(row) = parent.and_then(|parent| row_of(parent, true)) {
         let parent = readable_row(StoredStanding::try_from(row))?;
         standing.parent = parent.map(|parent| parent.session);
     }

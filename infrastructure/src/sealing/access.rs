@@ -124,6 +124,11 @@ impl AccessSeals {
         }
     }
 
+    /// Whether the row is rejected without a valid MAC.
+    pub(crate) fn are_required_of<T: GrantsAccess>(&self, row: &T) -> bool {
+        row.always_has_mac() || self.are_required()
+    }
+
     /// Whether the stored MAC is the MAC of the row.
     pub(crate) fn is_sealed<T: GrantsAccess>(&self, stored: &Stored<T>) -> bool {
         let expected = self.mac(&stored.row);
@@ -131,14 +136,15 @@ impl AccessSeals {
         verify_slices_are_equal(&expected, stored).is_ok()
     }
 
-    /// The row; `None` if seals are required and this service did not write it. Then an error is logged, and clients
+    /// The row; `None` if seals are required of it and this service did not write it. Then an error is logged, and clients
     /// see no such row.
     pub(crate) fn accept<T: GrantsAccess>(&self, stored: Stored<T>) -> Option<T> {
         self.is_acceptable(&stored).then_some(stored.row)
     }
 
     fn is_acceptable<T: GrantsAccess>(&self, stored: &Stored<T>) -> bool {
-        let acceptable = !self.are_required() || (self.is_sealed(stored) && !stored.is_behind);
+        let acceptable =
+            !self.are_required_of(&stored.row) || (self.is_sealed(stored) && !stored.is_behind);
         if !acceptable {
             tracing::error!(
                 row = stored.row.place(),
@@ -321,6 +327,12 @@ pub(crate) trait GrantsAccess {
     /// Names the row in log lines and in findings of the doctor. It contains no personal data.
     fn place(&self) -> String;
 
+    /// Whether no version of the program wrote such a row without a MAC. Then a row without one is rejected also while seals are
+    /// not required yet.
+    fn always_has_mac(&self) -> bool {
+        false
+    }
+
     /// Writes every field that a decision depends on. The patterns are exhaustive, so a new field has to be added here
     /// or left out by name.
     fn write_to(&self, message: &mut Message);
@@ -405,6 +417,11 @@ impl GrantsAccess for SessionRecord {
         format!("sessions {}", self.id)
     }
 
+    /// Sessions of applications are newer than MACs.
+    fn always_has_mac(&self) -> bool {
+        self.grant.is_some()
+    }
+
     fn write_to(&self, message: &mut Message) {
         let Self {
             id,
@@ -466,6 +483,11 @@ impl GrantsAccess for SessionRecord {
 impl GrantsAccess for ClientRecord {
     fn place(&self) -> String {
         format!("clients {}", self.id)
+    }
+
+    /// Clients are newer than MACs.
+    fn always_has_mac(&self) -> bool {
+        true
     }
 
     fn write_to(&self, message: &mut Message) {

@@ -1,29 +1,23 @@
 //! Reading the clients.
 
 use async_trait::async_trait;
-use authlog_application::ports::{Clients, StoreError};
+use authlog_application::ports::{Clients, ClientsPage, StoreError};
 use authlog_domain::ClientId;
-use authlog_domain::client::RegisteredClient;
 use authlog_projections::ClientRecord;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
 use super::SqliteStore;
+use super::errors::store_error;
 use super::rows::{CLIENT, client};
+use crate::store::{clients_page, readable_row};
+
+const HAS_CLIENTS: &str = "SELECT EXISTS (SELECT 1 FROM clients WHERE state IS NOT NULL)";
 
 #[async_trait]
 impl Clients for SqliteStore {
     async fn record(&self, id: &ClientId) -> Result<Option<ClientRecord>, StoreError> {
         let sql = format!("SELECT {CLIENT} FROM clients AS c WHERE c.client_id = ?");
-        let id = id.to_string();
-        let stored = self
-            .readers
-            .read(move |connection| {
-                connection
-                    .prepare_cached(&sql)?
-                    .query_row([id], client)
-                    .optional()
-            })
-            .await?;
+        let stored = self.find(sql, [id.to_string()], client).await?;
         Ok(stored.and_then(|stored| self.vault.seals.accept(stored)))
     }
 
@@ -31,24 +25,36 @@ impl Clients for SqliteStore {
         &self,
         after: Option<&ClientId>,
         limit: u32,
-    ) -> Result<Vec<RegisteredClient>, StoreError> {
+    ) -> Result<ClientsPage, StoreError> {
         let sql = format!(
             "SELECT {CLIENT} FROM clients AS c WHERE c.client_id > ? AND c.state IS NOT NULL ORDER BY c.client_id LIMIT ?"
         );
         let after = after.map(ClientId::to_string).unwrap_or_default();
-        let stored: Vec<_> = self
+        let rows: Vec<(String, rusqlite::Result<_>)> = self
             .readers
             .read(move |connection| {
                 connection
                     .prepare_cached(&sql)?
-                    .query_map(params![after, limit], client)?
+                    .query_map(params![after, limit], |row| Ok((row.get(0)?, client(row))))?
                     .collect()
             })
             .await?;
-        let clients = stored.into_iter().filter_map(|stored| {
-            let record = self.vault.seals.accept(stored)?;
-            record.registered()
-        });
-        Ok(clients.collect())
+        let mut examined = Vec::with_capacity(rows.len());
+        for (id, row) in rows {
+            let stored = readable_row(row.map_err(store_error))?;
+            let record = stored.and_then(|stored| self.vault.seals.accept(stored));
+            examined.push((id, record));
+        }
+        Ok(clients_page(examined, limit))
+    }
+
+    async fn has_clients(&self) -> Result<bool, StoreError> {
+        self.readers
+            .read(|connection| {
+                connection
+                    .prepare_cached(HAS_CLIENTS)?
+                    .query_row([], |row| row.get(0))
+            })
+            .await
     }
 }

@@ -393,7 +393,7 @@ impl SqliteStore {
     }
 
     /// The one row that `sql` selects, if it selects any that can be read.
-    async fn find<T: Send + 'static>(
+    pub(super) async fn find<T: Send + 'static>(
         &self,
         sql: String,
         params: impl Params + Send + 'static,

@@ -1,6 +1,7 @@
 //! What both stores share: the plan of an append, the keys, and the ports that a store implements.
 
 mod claims;
+mod clients;
 mod columns;
 mod errors;
 mod factors;
@@ -30,6 +31,7 @@ use crate::tokens::{KeyPurpose, KeyRecord, SigningKeys};
 use crate::transparency::{LogRecords, LogTree, SchemaCheck};
 
 pub(crate) use claims::{ClaimDigest, Pepper};
+pub(crate) use clients::clients_page;
 pub(crate) use columns::{aliased_columns, column_list, update_on_conflict};
 use errors::owner;
 pub(crate) use errors::{readable_row, unreadable};

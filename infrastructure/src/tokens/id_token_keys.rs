@@ -8,7 +8,7 @@ use authlog_application::ports::Clock;
 use super::{KeyPurpose, Keys, ensure_signing_key};
 use crate::store::Store;
 
-/// The interval at which the keys in memory are examined. The store is asked only if a key is missing.
+/// The interval at which the keys in memory are examined. Only if a key is missing, the store is asked whether it has clients.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Makes a key of ID tokens if there is none and a client is registered: after the first registration, and if the only key was
@@ -52,7 +52,7 @@ impl IdTokenKeys {
     }
 
     async fn make_if_needed(&self) -> Result<(), super::KeyChangeError> {
-        if self.store.clients(None, 1).await?.is_empty() {
+        if !self.store.has_clients().await? {
             return Ok(());
         }
         let now = self.clock.now();

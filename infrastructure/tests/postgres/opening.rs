@@ -1,6 +1,7 @@
 //! Opening a database in every state.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use authlog_application::ports::{MailKind, MailQueue as _};
 use authlog_domain::user::{Lock, UserCommand};
@@ -85,6 +86,40 @@ async fn a_role_that_may_only_use_the_tables_can_open_and_write() {
         .await;
     let url = world.url.replace("postgres@", &format!("{role}@"));
     let store = open_url(&url, &world.master).await.unwrap();
+    Person::called("ada").registers(&*store).await;
+}
+
+/// An append locks accounts before sessions.
+#[tokio::test]
+async fn columns_are_added_while_an_append_waits_for_its_second_table() {
+    let world = open_unsequenced().await;
+    world
+        .execute(
+            "ALTER TABLE sessions DROP client_id, DROP scopes, DROP audience, DROP parent;
+             ALTER TABLE accounts DROP consents;
+             DELETE FROM _sqlx_migrations WHERE version IN (40, 41)",
+        )
+        .await;
+    let mut append = world.sql.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE accounts IN ROW EXCLUSIVE MODE")
+        .execute(&mut *append)
+        .await
+        .unwrap();
+    let opening = tokio::spawn({
+        let (url, master) = (world.url.clone(), world.master.clone());
+        async move { open_url(&url, &master).await }
+    });
+    let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                    WHERE d.datname = current_database() AND l.relation = 'accounts'::regclass AND NOT l.granted";
+    while world.number(waiting).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    sqlx::raw_sql("LOCK TABLE sessions IN ROW EXCLUSIVE MODE")
+        .execute(&mut *append)
+        .await
+        .unwrap();
+    append.commit().await.unwrap();
+    let store = opening.await.unwrap().unwrap();
     Person::called("ada").registers(&*store).await;
 }
 

@@ -2,6 +2,7 @@
 
 use super::{PostgresWorld, open_unsequenced};
 use crate::store_behaviour::World;
+use crate::store_behaviour::clients::{client, does, registration};
 use crate::store_behaviour::people::Person;
 use crate::store_behaviour::read_models::{a_person_with_everything, rebuild};
 
@@ -27,8 +28,9 @@ async fn a_rebuild_writes_no_row_that_is_as_it_should_be() {
         let person = Person::called(name);
         person.registers(&*world.store).await;
         person.signs_in(&*world.store).await;
+        does(&*world.store, &client(name), registration(name)).await;
     }
-    for table in ["accounts", "sessions"] {
+    for table in ["accounts", "sessions", "clients"] {
         let before = writes(&world, table).await;
         rebuild(&*world.store, 10).await;
         assert_eq!(writes(&world, table).await, before, "{table}");
@@ -48,7 +50,12 @@ async fn a_rebuild_writes_no_row_that_is_as_it_should_be() {
 async fn a_row_that_was_damaged_in_any_column_is_repaired() {
     let world = open_unsequenced().await;
     a_person_with_everything(&*world.store).await;
-    for (table, key, columns) in [("accounts", "user_id", 23), ("sessions", "session_id", 14)] {
+    does(&*world.store, &client("shop"), registration("Shop")).await;
+    for (table, key, columns) in [
+        ("accounts", "user_id", 24),
+        ("sessions", "session_id", 18),
+        ("clients", "client_id", 4),
+    ] {
         let whole = rows(&world, table).await;
         let damages = format!(
             r"

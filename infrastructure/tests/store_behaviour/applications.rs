@@ -14,7 +14,10 @@ use super::seals::findings;
 use super::system::{now, random};
 
 /// A person with a session of their own, and a session of an application that ends with it.
-async fn person_with_application(name: &str, store: &dyn Store) -> (Person, SessionId, SessionId) {
+pub async fn person_with_application(
+    name: &str,
+    store: &dyn Store,
+) -> (Person, SessionId, SessionId) {
     let person = Person::called(name);
     person.registers(store).await;
     let own = person.signs_in(store).await;

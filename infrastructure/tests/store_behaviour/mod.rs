@@ -215,7 +215,10 @@ macro_rules! store_behaviour {
         store_behaviour!($open, clients: [
             a_client_is_read_as_it_was_written_on_every_node,
             clients_are_listed_in_the_order_of_their_ids_without_removed_ones,
+            rows_of_clients_that_were_changed_hide_no_others_in_a_list,
+            a_store_knows_whether_it_has_clients,
             of_concurrent_changes_of_a_client_one_wins,
+            a_client_that_changes_during_a_rebuild_keeps_the_change,
             a_client_that_was_changed_or_put_back_is_treated_as_missing,
             events_of_a_client_are_in_the_log_and_in_no_account,
         ]);
@@ -342,6 +345,7 @@ macro_rules! store_behaviour {
             a_planted_opaque_token_grants_no_access,
             a_store_of_the_previous_version_is_sealed_while_it_is_used,
             unsealed_rows_are_accepted_until_nodes_of_the_previous_version_are_gone,
+            unsealed_rows_of_clients_and_their_sessions_are_never_accepted,
             a_rotation_of_the_master_key_keeps_every_seal,
             a_store_whose_secret_was_removed_is_not_opened,
         ]);

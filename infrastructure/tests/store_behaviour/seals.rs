@@ -15,6 +15,8 @@ use authlog_infrastructure::{OpenError, Store};
 use tokio::sync::watch;
 
 use super::World;
+use super::applications::person_with_application;
+use super::clients::{client, does, registration};
 use super::people::{LIFETIME, Person, refresh};
 use super::rotation::{rotate, with_both};
 use super::system::{SystemEntropy, now, random};
@@ -450,6 +452,29 @@ pub async fn unsealed_rows_are_accepted_until_nodes_of_the_previous_version_are_
     upgrading.await.unwrap();
     assert!(store.seals_are_required().await.unwrap());
     assert_eq!(ada.has_access(&*store).await, [true; 4]);
+}
+
+/// No version without seals wrote such rows.
+pub async fn unsealed_rows_of_clients_and_their_sessions_are_never_accepted(world: &impl World) {
+    let store = unsealed(world).await;
+    let (_, own, application) = person_with_application("ada", &*store).await;
+    let shop = client("shop");
+    does(&*store, &shop, registration("Shop")).await;
+    assert!(store.client(&shop).await.unwrap().is_some());
+    for table in ["sessions", "clients"] {
+        let forged = format!("UPDATE {table} SET mac = '\\x00'");
+        world
+            .execute_own(&forged.replace("'\\x00'", "x'00'"), &forged)
+            .await;
+    }
+    assert!(!store.seals_are_required().await.unwrap());
+    assert!(store.session(own).await.unwrap().is_some());
+    assert!(store.session(application).await.unwrap().is_none());
+    assert!(store.record(&shop).await.unwrap().is_none());
+    let repaired = [(Check::Sessions, true), (Check::Clients, true)];
+    assert_eq!(findings(&*store, true).await, repaired);
+    assert!(store.session(application).await.unwrap().is_some());
+    assert!(store.client(&shop).await.unwrap().is_some());
 }
 
 pub async fn a_rotation_of_the_master_key_keeps_every_seal(world: &impl World) {

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 pub use form::ClientForm;
 pub use history::{ClientHistoryPage, ClientState, ClientStateAt};
 
+use crate::ports::ClientsPage;
 use crate::{
     Authlog, ChangesAccounts, ClientRegistryRefusal, ManagesAccounts, Refusal, RequestContext,
 };
@@ -174,7 +175,7 @@ impl Authlog {
         self.registered_client(id).await
     }
 
-    /// Up to `limit` clients in the order of their ids, beginning after `after`.
+    /// A page of up to `limit` clients, beginning after `after`.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
@@ -183,7 +184,7 @@ impl Authlog {
         _by: &impl ManagesAccounts,
         after: Option<&ClientId>,
         limit: u32,
-    ) -> Result<Vec<RegisteredClient>, Refusal> {
+    ) -> Result<ClientsPage, Refusal> {
         Ok(self.parts.clients.clients(after, limit).await?)
     }
 
