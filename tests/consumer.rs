@@ -151,6 +151,11 @@ async fn the_table_counts_no_session_of_an_application_that_was_signed_out() {
     let (service, reader) = service(&nats).await;
     let http = service.http();
     let ann = Person::called("ann");
+    // The only name in this contract is the e-mail address.
+    let ann = Person {
+        username: ann.email.clone(),
+        ..ann
+    };
     Contract::Users.registers(&http, &ann).await;
     let app = Registration::public("app").at(&service);
     let mut browser = Browser::new(&http);

@@ -107,6 +107,11 @@ fn a_client_comes_and_goes(service: &Program, events: &mut Vec<EventKind>) {
 async fn lets_an_application_in(service: &Program, person: &Person, events: &mut Vec<EventKind>) {
     let id = format!("app-of-{}", person.username);
     let app = Registration::public(&id).at(service);
+    // Its name is the e-mail address.
+    let person = &Person {
+        username: person.email.clone(),
+        ..person.clone()
+    };
     let mut browser = Browser::new(&service.http());
     let begun = app.begins("email");
     begun.open_in(&mut browser).await;

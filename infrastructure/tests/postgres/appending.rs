@@ -40,6 +40,7 @@ async fn of_a_hundred_people_who_register_one_name_one_gets_it_and_the_others_le
         ("subject_keys", 1),
         ("accounts", 1),
         ("sessions", 0),
+        ("clients", 0),
         ("mail_queue", 0),
         ("event_log", 1),
     ];

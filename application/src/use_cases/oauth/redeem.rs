@@ -156,7 +156,7 @@ impl Authlog {
             None if code.challenge.is_some() => true,
             None => {
                 return Err(GrantRefusal::InvalidRequest(
-                    "the parameter redirect_uri is missing",
+                    "The parameter redirect_uri is missing.",
                 ));
             }
         };
