@@ -528,21 +528,38 @@ async fn the_feed_has_no_personal_data(store: Store) {
     for event in lines(&read(&service, &reader.access, "").await) {
         members.extend(event["data"].as_object().unwrap().keys().cloned());
     }
+    // `name` and the URIs are those of clients.
     let meant = [
         "acr",
         "amr",
+        "audiences",
+        "auth_method",
         "auth_time",
+        "backchannel_logout_uri",
         "backup_eligible",
+        "client_id",
         "contract",
+        "dpop_bound",
         "expires_at",
         "factor_id",
+        "first_party",
         "generation",
+        "grants",
+        "id_token_alg",
         "kept_session_id",
         "left",
+        "name",
         "number",
+        "parent_session_id",
+        "post_logout_redirect_uris",
         "reason",
+        "redirect_uris",
+        "require_pkce",
         "role",
         "rp_id",
+        "scope",
+        "scopes",
+        "secret_id",
         "session_epoch",
         "session_id",
     ];

@@ -11,6 +11,7 @@ use super::contract::Tokens;
 use super::mail::{Mail, mail_to, new_mail_to};
 use super::oauth::{self, Registration};
 use super::passkey::{self, Passkey};
+use super::random::random_text;
 use super::{
     Contract, Endpoint, Person, Program, api_auth, authenticator, eventually, own, staff, users,
 };
@@ -105,7 +106,7 @@ fn a_client_comes_and_goes(service: &Program, events: &mut Vec<EventKind>) {
 
 /// The person lets an application use the account. Someone exchanges its code again, and the person takes the consent back.
 async fn lets_an_application_in(service: &Program, person: &Person, events: &mut Vec<EventKind>) {
-    let id = format!("app-of-{}", person.username);
+    let id = format!("app-{}", random_text(8));
     let app = Registration::public(&id).at(service);
     // Its name is the e-mail address.
     let person = &Person {
