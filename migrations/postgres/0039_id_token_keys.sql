@@ -1,4 +1,4 @@
--- The keys that sign ID tokens: a set of its own beside that of access tokens (0006), in tables of its own. So nodes of the
+-- The keys that sign ID tokens: a second set in addition to that of access tokens (0006), in tables of its own. So nodes of the
 -- previous version neither sign with these keys, nor change them, nor report them as faults.
 
 CREATE TABLE id_token_keys (

@@ -1,4 +1,4 @@
--- The keys that sign ID tokens: a set of its own beside that of access tokens (0006), in tables of its own.
+-- The keys that sign ID tokens: a second set in addition to that of access tokens (0006), in tables of its own.
 
 -- Instants are in Unix milliseconds.
 CREATE TABLE id_token_keys (

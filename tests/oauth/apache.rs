@@ -40,7 +40,7 @@ async fn apache_signs_a_person_in_to_a_site(store: Store) {
     let configuration = relying_party(&op.app, &issuer(&op), &callback);
     let mut apache = Apache::start(port, &configuration).await;
     let location = apache.sends_to_sign_in().await;
-    // An answer that nobody asked for, and one without a valid code, sign nobody in.
+    // An answer to no request, and one without a valid code, do not sign the person in.
     for forged in [
         "/site/callback?code=forged&state=forged".to_owned(),
         format!("/site/callback?code=forged&state={}", state_of(&location)),

@@ -1,4 +1,4 @@
-//! Libraries that nobody here wrote sign people in, if they are installed (Debian: `python3-authlib`, `python3-requests`).
+//! Independent libraries sign people in, if they are installed (Debian: `python3-authlib`, `python3-requests`).
 
 use std::path::Path;
 use std::process::Command;

@@ -63,7 +63,7 @@ async fn a_machine_gets_a_token_of_its_own(store: Store) {
         let said = answer.json()["error"].clone();
         assert!(said == error || said == "invalid_grant", "{answer}");
     }
-    // Nothing ends with the token, so the machine is told that it cannot be revoked (RFC 7009 §2.2.1).
+    // Nothing ends with the token, so the answer is that it cannot be revoked (RFC 7009 §2.2.1).
     let form = [("token", &*granted.access)];
     let answer = machine.authenticated(own::REVOKE, &form).await;
     is_grant_error(&answer, 400, "unsupported_token_type");

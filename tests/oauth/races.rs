@@ -1,4 +1,4 @@
-//! A code works once, for whoever is first, also if the service is killed meanwhile.
+//! A code works once, for the first exchange, also if the service is killed meanwhile.
 
 use tokio::task::JoinSet;
 

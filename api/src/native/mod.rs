@@ -62,7 +62,7 @@ const PASSKEY_OPTIONS: &str = "/sign-in/passkey/options";
 const SECOND_STEP_OPTIONS: &str = "/sign-in/second-factor/options";
 const STEP_UP_OPTIONS: &str = "/account/step-up/options";
 
-/// Routes that pages of every site may read: they have no cookie, and whoever has no token reads public data.
+/// Routes that pages of every site may read: they read no cookie, and without a token they return public data only.
 pub(crate) const PUBLIC: [&str; 6] = [
     keys::KEY_SET,
     metadata::OF_SERVER,

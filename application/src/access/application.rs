@@ -131,8 +131,7 @@ impl Authlog {
     ) -> Result<bool, Refusal> {
         let client = self.client(&claims.client).await?;
         Ok(client.is_some_and(|client| {
-            let has = |secret| client.secrets.iter().any(|it| it.id == secret);
-            !client.locked && claims.secret.is_none_or(has)
+            !client.locked && claims.secret.is_none_or(|secret| client.has_secret(secret))
         }))
     }
 }

@@ -113,7 +113,7 @@ pub trait Tokens: Send + Sync {
         now: Timestamp,
     ) -> Result<String, IdTokenError>;
 
-    /// The claims of an ID token of this service, whatever its age; `None` if it is none, or if its key was retired or is not
+    /// The claims of an ID token of this service, of any age; `None` if it is none, or if its key was retired or is not
     /// known any more. So it says whom a request is about, and proves nothing (OpenID Connect Core §3.1.2.1, `id_token_hint`).
     fn verify_id_token_hint(&self, token: &str) -> Option<Map<String, Value>>;
 

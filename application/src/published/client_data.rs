@@ -17,7 +17,7 @@ pub struct ClientSettings {
     pub redirect_uris: Vec<String>,
     /// Where a browser may be sent after a logout that the client asked for.
     pub post_logout_redirect_uris: Vec<String>,
-    /// Where it is told that a session has ended.
+    /// The URI to which a logout token is sent when a session has ended.
     pub backchannel_logout_uri: Option<String>,
     /// How it gets tokens, such as `authorization_code`.
     pub grants: Vec<String>,

@@ -20,7 +20,7 @@ pub struct ClientSettings {
     pub redirect_uris: Vec<RedirectUri>,
     /// Where a browser may be sent after a logout that the client asked for: at most [`MAX_URIS`].
     pub post_logout_redirect_uris: Vec<RedirectUri>,
-    /// Where it is told that a session has ended.
+    /// The URI to which a logout token is sent when a session has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backchannel_logout_uri: Option<HttpsUri>,
     /// How it gets tokens. A resource server, which only introspects, has no grant.

@@ -20,7 +20,7 @@ use crate::native::clients::id_of;
 use crate::native::page::PageRoom;
 use crate::native::problem::{problem, refused};
 
-/// The largest number of events in a page. More than these are not read at a time, whatever the filter.
+/// The largest number of events in a page. No filter makes a page read more than these at a time.
 const MAX_EVENTS: u32 = ClientHistoryPage::READ_AT_ONCE;
 
 /// A page of a history. Fields are only ever added.

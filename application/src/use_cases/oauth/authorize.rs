@@ -47,7 +47,7 @@ impl Authlog {
     /// stored: a code is a sealed value, which starts a session once it is redeemed (`docs/adr/0033`).
     ///
     /// # Errors
-    /// See [`AuthorizationRefusal`]. With `prompt=none`, whatever needs the person is a refusal.
+    /// See [`AuthorizationRefusal`]. With `prompt=none`, a request that needs the person is refused.
     pub fn authorize(
         &self,
         request: &AuthorizationRequest,

@@ -33,7 +33,7 @@ pub(super) struct SignedInPerson<'a> {
 /// What the person has to do: sign in, show a second factor, consent, in this order.
 ///
 /// # Errors
-/// With `prompt=none`, whatever needs the person is a refusal.
+/// With `prompt=none`, a request that needs the person is refused.
 pub(super) fn demand(
     request: &AuthorizationRequest,
     person: SignedInPerson<'_>,

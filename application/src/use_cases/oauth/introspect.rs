@@ -17,7 +17,7 @@ impl Authlog {
     /// server, which is a client without grants, introspects the access tokens for its audiences. A client with the scope
     /// `tokens.introspect` introspects every token of an application.
     ///
-    /// The members are those of RFC 7662 §2.2 beside `active`.
+    /// The members are those of RFC 7662 §2.2 except `active`.
     ///
     /// # Errors
     /// [`GrantRefusal::Unavailable`]. A client that authenticates with nothing introspects no token:

@@ -166,7 +166,7 @@ impl Authlog {
                     && self.parts.secrets.code_challenge(verifier) == *challenge
             }
             (None, None) => true,
-            // A verifier without a challenge: somebody removed the challenge from the request (RFC 9700 §4.8.2).
+            // A verifier without a challenge: an attacker removed the challenge from the request (RFC 9700 §4.8.2).
             (Some(_), None) | (None, Some(_)) => false,
         };
         let fits = code.client == *by.id() && fits_redirect_uri && fits_verifier;
@@ -180,7 +180,7 @@ impl Authlog {
         by: &AuthenticatedClient,
         code: &AuthorizationCode,
     ) -> Result<(Account, Timestamp), GrantRefusal> {
-        // Further uses of a code that was used twice cost nothing, and count against nobody.
+        // Further uses of a code that was used twice cost nothing, and count against no limit.
         if self.revocation_list.has_ended(code.session) {
             return Err(GrantRefusal::InvalidGrant);
         }

@@ -189,8 +189,8 @@ impl From<Refusal> for AuthorizationRefusal {
 }
 
 impl From<Refusal> for GrantRefusal {
-    /// A refusal of the use cases that the exchange of a grant consists of. Whatever concerns the session or the account makes the
-    /// grant invalid.
+    /// A refusal of the use cases that the exchange of a grant consists of. A refusal that concerns the session or the account
+    /// makes the grant invalid.
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::TooManyAttempts { retry_after } => Self::TooManyAttempts { retry_after },

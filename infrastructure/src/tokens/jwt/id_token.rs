@@ -39,7 +39,7 @@ fn key_for(keys: &KeySet, algorithm: IdTokenAlg, now: Timestamp) -> Option<&Sign
     }
 }
 
-/// The claims of an ID token of `issuer`, whatever its age.
+/// The claims of an ID token of `issuer`, of any age.
 pub(super) fn verify_hint(keys: &KeySet, issuer: &str, token: &str) -> Option<Map<String, Value>> {
     let header = header_of(token)?;
     if header.typ != ID_TYPE {
