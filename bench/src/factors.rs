@@ -26,6 +26,12 @@ const SEED: (&str, &[u8]) = ("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", b"1234567890123
 /// For how many seconds an app shows a code.
 const PERIOD: i64 = 30;
 
+/// The name of the operation that signs in with a password and a code.
+const WITH_CODE: &str = "login with a code";
+
+/// The name of the operation that signs in with a passkey alone.
+const WITH_PASSKEY: &str = "login with a passkey";
+
 /// The name of the limit that the clients set to logins with passkeys, because they sign on the same machine.
 const SIGNATURES: &str = "signatures of passkeys by the clients";
 
@@ -36,18 +42,23 @@ pub(crate) struct FactorClients {
 }
 
 impl FactorClients {
-    /// Imports accounts with authenticator apps, and registers an account with a passkey for each connection.
+    /// Imports accounts with authenticator apps, and registers an account with a passkey for each connection. Does nothing if no
+    /// such login is measured, because programs without second factors are measured as well.
     pub(crate) async fn of(
         setup: &Setup,
         service: &Service,
         effort: &Effort,
     ) -> anyhow::Result<Self> {
-        let apps = Arc::new(Apps::import(setup, effort).await?);
-        let mut connection = Connection::to(&service.address);
         let mut clients = Self {
             codes: Vec::new(),
             passkeys: Vec::new(),
         };
+        let operations = [WITH_CODE, WITH_PASSKEY, SIGNATURES];
+        if !operations.into_iter().any(|it| effort.wants(it)) {
+            return Ok(clients);
+        }
+        let apps = Arc::new(Apps::import(setup, effort).await?);
+        let mut connection = Connection::to(&service.address);
         for number in 0..effort.connections {
             let name = format!("passkey-{}-{number}", std::process::id());
             clients.passkeys.push(PasskeyLogin {
@@ -68,10 +79,10 @@ impl FactorClients {
         measuring: &mut Measuring<'_>,
     ) -> anyhow::Result<()> {
         measuring
-            .measure("login with a code", &mut self.codes)
+            .measure(WITH_CODE, &mut self.codes)
             .await?;
         measuring
-            .measure("login with a passkey", &mut self.passkeys)
+            .measure(WITH_PASSKEY, &mut self.passkeys)
             .await?;
         if measuring.effort.wants(SIGNATURES) {
             let mut signing = self.passkeys.drain(..).map(Signing).collect();
