@@ -26,21 +26,21 @@ pub struct SessionWithAccount {
     pub session: SessionRecord,
     /// Its account.
     pub account: Account,
-    /// The session that it ends with, if it has one that can be found.
-    pub parent: Option<SessionRecord>,
+    /// The session that it ends with, if it has one that can be found. Few sessions have one, so that the others do not carry its size.
+    pub parent: Option<Box<SessionRecord>>,
 }
 
 impl SessionWithAccount {
     /// Whether the session is live at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.session
-            .is_live(&self.account, self.parent.as_ref(), now)
+            .is_live(&self.account, self.parent.as_deref(), now)
     }
 
     /// Whether the session has no parent, or a live one.
     pub fn has_no_ended_parent(&self, now: Timestamp) -> bool {
         self.session
-            .has_no_ended_parent(&self.account, self.parent.as_ref(), now)
+            .has_no_ended_parent(&self.account, self.parent.as_deref(), now)
     }
 }
 

@@ -135,7 +135,7 @@ fn standing(rows: &[FoundRow], session: SessionId) -> Result<Option<StoredStandi
     let parent = standing.session.row.parent();
     if let Some(row) = parent.and_then(|parent| row_of(parent, true)) {
         let parent = readable_row(StoredStanding::try_from(row))?;
-        standing.parent = parent.map(|parent| parent.session);
+        standing.parent = parent.map(|parent| Box::new(parent.session));
     }
     Ok(Some(standing))
 }

@@ -60,7 +60,7 @@ pub(crate) struct StoredStanding {
     pub(crate) session: Stored<SessionRecord>,
     pub(crate) account: Stored<Account>,
     /// The session that it ends with, if it has one that was found.
-    pub(crate) parent: Option<Stored<SessionRecord>>,
+    pub(crate) parent: Option<Box<Stored<SessionRecord>>>,
 }
 
 /// A password hash to write.
@@ -160,7 +160,7 @@ impl AccessSeals {
         Some(SessionWithAccount {
             session: self.accept(stored.session)?,
             account: self.accept(stored.account)?,
-            parent: stored.parent.and_then(|parent| self.accept(parent)),
+            parent: stored.parent.and_then(|parent| self.accept(*parent)).map(Box::new),
         })
     }
 

@@ -1,5 +1,8 @@
 //! Look-ups of accounts and sessions.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
 use authlog_application::ports::{
     Account, CredentialDigest, Directory, Identifier, IdentifierKind, LiveSessions,
@@ -18,6 +21,29 @@ use crate::sealing::{Stored, StoredStanding};
 use crate::store::{
     MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, SealedFactor, live_page, parents_of, readable_row,
 };
+
+/// A session by the digest of its opaque token, with its account. Every check of an opaque token runs it, so that its long text is
+/// made once.
+static BY_OPAQUE_TOKEN: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT t.session_id, t.expires_at, t.mac, {SESSION}, {ACCOUNT} FROM opaque_tokens AS t
+         JOIN sessions AS s ON s.session_id = t.session_id
+         JOIN accounts AS a ON a.user_id = s.user_id
+         WHERE t.digest = ? AND t.expires_at > ?"
+    )
+});
+
+/// A session by its id, with its account.
+static WITH_ACCOUNT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {SESSION}, {ACCOUNT} FROM sessions AS s JOIN accounts AS a ON a.user_id = s.user_id
+         WHERE s.session_id = ?"
+    )
+});
+
+/// An account by its id.
+static ACCOUNT_BY_ID: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {ACCOUNT} FROM accounts AS a WHERE a.user_id = ?"));
 
 /// The accounts after the place of the account `?1`, or of the one before it if no account ever had that number.
 fn page_of_accounts() -> String {
@@ -174,9 +200,8 @@ impl Directory for SqliteStore {
     }
 
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
-        let sql = format!("SELECT {ACCOUNT} FROM accounts AS a WHERE a.user_id = ?");
         let found = self
-            .find(sql, [user.to_string()], |row| account(row, 0))
+            .find(&*ACCOUNT_BY_ID, [user.to_string()], |row| account(row, 0))
             .await?;
         Ok(found.and_then(|account| self.vault.seals.accept(account)))
     }
@@ -200,23 +225,19 @@ impl Directory for SqliteStore {
     }
 
     async fn session(&self, session: SessionId) -> Result<Option<SessionWithAccount>, StoreError> {
-        let sql = format!(
-            "SELECT {SESSION}, {ACCOUNT} FROM sessions AS s JOIN accounts AS a ON a.user_id = s.user_id
-             WHERE s.session_id = ?"
-        );
         let id = session.to_string();
         let found = self
             .readers
             .read(move |connection| {
                 let found = connection
-                    .prepare_cached(&sql)?
+                    .prepare_cached(&WITH_ACCOUNT)?
                     .query_row([id], |row| standing(row, 0))
                     .optional()?;
                 let Some(mut found) = found else {
                     return Ok(None);
                 };
                 if let Some(parent) = found.session.row.parent() {
-                    found.parent = session_of(connection, &session_by_id(), parent)?;
+                    found.parent = session_of(connection, &session_by_id(), parent)?.map(Box::new);
                 }
                 Ok(Some(found))
             })
@@ -297,15 +318,9 @@ impl Directory for SqliteStore {
         digest: &TokenDigest,
         now: Timestamp,
     ) -> Result<Option<SessionWithAccount>, StoreError> {
-        let sql = format!(
-            "SELECT t.session_id, t.expires_at, t.mac, {SESSION}, {ACCOUNT} FROM opaque_tokens AS t
-             JOIN sessions AS s ON s.session_id = t.session_id
-             JOIN accounts AS a ON a.user_id = s.user_id
-             WHERE t.digest = ? AND t.expires_at > ?"
-        );
         let wanted = digest.clone();
         let found = self
-            .find(sql, (digest.0, now.unix_millis()), move |row| {
+            .find(&*BY_OPAQUE_TOKEN, (digest.0, now.unix_millis()), move |row| {
                 Ok((opaque_token(wanted, row, 0)?, standing(row, 3)?))
             })
             .await?;
@@ -395,10 +410,11 @@ impl SqliteStore {
     /// The one row that `sql` selects, if it selects any that can be read.
     pub(super) async fn find<T: Send + 'static>(
         &self,
-        sql: String,
+        sql: impl Into<Cow<'static, str>>,
         params: impl Params + Send + 'static,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<Option<T>, StoreError> {
+        let sql = sql.into();
         let row = self
             .readers
             .read(move |connection| {
