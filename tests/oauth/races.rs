@@ -144,9 +144,10 @@ async fn each_session_has_its_event(op: &Provider, codes: u32) {
     let events: Vec<_> = events.collect();
     let sessions: BTreeMap<_, _> = events.iter().cloned().collect();
     assert_eq!(sessions.len(), events.len());
-    assert_eq!(op.service.settings.count("sessions"), sessions.len() as i64);
+    let counted = op.service.settings.count("sessions");
+    assert_eq!(counted, i64::try_from(sessions.len()).unwrap());
     let of_application = sessions.values().filter(|it| **it).count();
-    assert_eq!(of_application, codes as usize);
+    assert_eq!(of_application, usize::try_from(codes).unwrap());
     let output = op.service.settings.run(&["doctor"], "");
     assert!(output.status.success(), "{output:?}");
 }
