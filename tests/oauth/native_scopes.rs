@@ -415,7 +415,7 @@ async fn an_inspector_is_told_of_every_kind_of_token(store: Store) {
         (&json!("ann"), &json!("user"))
     );
     assert_eq!(told.get("scope"), None, "{told}");
-    // A client without the scope is told of its own tokens alone.
+    // A client without the scope learns of its own tokens alone.
     let form = [("token", of_person)];
     let answer = op.app.authenticated(own::INTROSPECT, &form).await;
     answer.is(200, &json!({"active": false}));

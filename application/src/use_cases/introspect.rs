@@ -61,7 +61,7 @@ impl Authlog {
     /// expects, so that a service does not accept a refresh token as an access token.
     ///
     /// To an account, only the tokens of contracts are active. A service that asks with one reads nothing of scopes, and would take
-    /// a token of an application for the person. A client is told of both.
+    /// a token of an application for the person. A client learns of both.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].

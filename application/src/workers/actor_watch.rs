@@ -82,7 +82,7 @@ mod tests {
         assert!(of_account.has_changed() && !of_client[0].has_changed());
         watches.notify_all();
         assert!(of_client[0].has_changed());
-        // Those that nobody holds any more are forgotten.
+        // Watches that were dropped are forgotten.
         drop((of_account, of_client));
         let client = Actor::Client(ClientId::from_stored("other"));
         let _watch = watches.watch(client);

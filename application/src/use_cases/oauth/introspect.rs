@@ -182,7 +182,7 @@ fn inspects_all(by: &RegisteredClient) -> bool {
     by.settings.scopes.contains(scope)
 }
 
-/// Whether the client may know of the token. Only a client that asks for a refresh token is told of one that was issued to another
+/// Whether the client may know of the token. A client that asks about an access token learns nothing of a refresh token of another
 /// client, so that no resource server accepts it as an access token.
 fn may_introspect(
     by: &RegisteredClient,
