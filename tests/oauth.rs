@@ -17,6 +17,8 @@ mod isolation;
 mod libraries;
 mod limits;
 mod machines;
+mod native_scopes;
+mod nginx;
 mod on_the_way;
 mod provider;
 mod races;
