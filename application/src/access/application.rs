@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use authlog_domain::{Scopes, Timestamp};
+use authlog_domain::{KeyThumbprint, Scopes, Timestamp};
 
-use super::AuthenticatedClient;
+use super::{AuthenticatedClient, DpopProof};
 use crate::ports::{
     Account, ClientTokenClaims, OAuthClaims, SessionWithAccount, TokenKind, VerifiedOAuthToken,
     VerifiedToken,
@@ -17,6 +17,29 @@ pub(crate) struct LiveApplication {
     pub(crate) token: VerifiedToken,
     pub(crate) oauth: Arc<OAuthClaims>,
     pub(crate) account: Arc<Account>,
+}
+
+/// How a token reached this service.
+#[derive(Clone, Copy)]
+pub(crate) enum TokenUse<'a> {
+    /// A caller asks about the token of another client.
+    Introspected,
+    /// The caller presents it with the scheme `Bearer`.
+    Bearer,
+    /// The caller presents it with the scheme `DPoP`, and this proof.
+    Proved(&'a DpopProof),
+}
+
+impl TokenUse<'_> {
+    /// Whether a token that is bound to this key may be used so. A bound token is useless to a bearer, and a bearer token is
+    /// refused with the scheme `DPoP`: an attacker could present a stolen one with a key of their own (RFC 9449 §7.1).
+    pub(crate) fn fits(self, key: Option<&KeyThumbprint>) -> bool {
+        match self {
+            Self::Introspected => true,
+            Self::Bearer => key.is_none(),
+            Self::Proved(proof) => key == Some(proof.key()),
+        }
+    }
 }
 
 impl AuthenticatedClient {
@@ -41,20 +64,21 @@ impl Authlog {
         }
     }
 
-    /// The bearer of an access token of an application at this service; `None` if it is not valid here.
+    /// The bearer of an access token of an application at this service; `None` if it is not valid here, or may not be used so.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
     pub(crate) async fn check_application(
         &self,
         token: &str,
+        used: TokenUse<'_>,
         now: Timestamp,
     ) -> Result<Option<LiveApplication>, Refusal> {
         let verified = self.verify_oauth(token, now).await;
         let verified = verified.filter(|it| it.is_for(self.parts.tokens.issuer()));
         match verified {
             Some(VerifiedOAuthToken::Session { token, oauth })
-                if token.kind == TokenKind::Access =>
+                if token.kind == TokenKind::Access && used.fits(oauth.key.as_ref()) =>
             {
                 self.live_application(token, &oauth, now).await
             }
@@ -121,14 +145,18 @@ impl Authlog {
     }
 
     /// Whether the access token of a client itself is valid: the client is registered and not locked, and the secret with which
-    /// it got the token has not been retired.
+    /// it got the token has not been retired. Unless it is introspected, the token may only be used so if it fits its key.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
     pub(crate) async fn is_valid_client_token(
         &self,
         claims: &ClientTokenClaims,
+        used: TokenUse<'_>,
     ) -> Result<bool, Refusal> {
+        if !used.fits(claims.key.as_ref()) {
+            return Ok(false);
+        }
         let client = self.client(&claims.client).await?;
         Ok(client.is_some_and(|client| {
             !client.locked && claims.secret.is_none_or(|secret| client.has_secret(secret))

@@ -6,7 +6,7 @@ use authlog_domain::client::GrantType;
 
 use super::issue::ACCESS_LIFETIME;
 use super::{GrantRefusal, OAuthTokens, resources};
-use crate::access::AuthenticatedClient;
+use crate::access::{AuthenticatedClient, DpopProof};
 use crate::ports::{ClientTokenClaims, OAuthClaims};
 use crate::{Authlog, Refusal};
 
@@ -23,6 +23,7 @@ impl Authlog {
         by: &AuthenticatedClient,
         scope: Option<&str>,
         texts: &[&str],
+        proof: Option<&DpopProof>,
     ) -> Result<OAuthTokens, GrantRefusal> {
         let settings = &by.client().settings;
         if !by.is_confidential() || !settings.grants.contains(&GrantType::ClientCredentials) {
@@ -42,6 +43,7 @@ impl Authlog {
         let resources = resources::among(texts, &settings.audiences);
         let resources = resources.ok_or(GrantRefusal::InvalidTarget)?;
         let resources: Vec<String> = resources.iter().map(ToString::to_string).collect();
+        let key = self.key_of_tokens(by, proof, None)?;
         let now = self.parts.clock.now();
         let issuer = self.parts.tokens.issuer();
         let claims = ClientTokenClaims {
@@ -50,12 +52,14 @@ impl Authlog {
             secret: by.secret(),
             audience: OAuthClaims::audience_of(&resources, &scopes, issuer),
             scopes: scopes.clone(),
+            key,
             issued_at: now,
             expires_at: now.plus(ACCESS_LIFETIME),
         };
         let access = self.parts.tokens.sign_client_token(&claims);
         Ok(OAuthTokens {
             access: access.map_err(Refusal::from)?,
+            is_bound: claims.key.is_some(),
             expires_in: ACCESS_LIFETIME,
             refresh: None,
             id_token: None,

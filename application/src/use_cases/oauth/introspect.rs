@@ -1,11 +1,11 @@
 //! Introspection (RFC 7662) and revocation (RFC 7009) by clients.
 
 use authlog_domain::session::{LogOut, SessionCommand};
-use authlog_domain::{SessionId, UserId};
+use authlog_domain::{KeyThumbprint, SessionId, UserId};
 use serde_json::{Map, Value, json};
 
 use super::GrantRefusal;
-use crate::access::{AuthenticatedClient, LiveApplication};
+use crate::access::{AuthenticatedClient, LiveApplication, TokenUse};
 use crate::ports::{ClientTokenClaims, Revocation, TokenKind, VerifiedOAuthToken};
 use crate::{Authlog, Refusal, RequestContext};
 
@@ -39,7 +39,9 @@ impl Authlog {
         }
         Ok(match &verified {
             VerifiedOAuthToken::Client(claims) => {
-                let is_valid = self.is_valid_client_token(claims).await?;
+                let is_valid = self
+                    .is_valid_client_token(claims, TokenUse::Introspected)
+                    .await?;
                 is_valid.then(|| self.claims_of_client_token(claims))
             }
             VerifiedOAuthToken::Session { token, oauth } => {
@@ -50,17 +52,18 @@ impl Authlog {
     }
 
     fn claims_of_client_token(&self, claims: &ClientTokenClaims) -> Map<String, Value> {
-        members(json!({
+        let mut members = members(json!({
             "iss": self.parts.tokens.issuer(),
             "sub": claims.client,
             "client_id": claims.client,
             "scope": claims.scopes,
             "aud": claims.audience,
-            "token_type": "Bearer",
             "jti": claims.token,
             "iat": claims.issued_at.unix_seconds(),
             "exp": claims.expires_at.unix_seconds(),
-        }))
+        }));
+        add_type(&mut members, claims.key.as_ref());
+        members
     }
 
     fn claims_of_session_token(&self, live: &LiveApplication) -> Map<String, Value> {
@@ -86,7 +89,7 @@ impl Authlog {
         }
         if token.kind == TokenKind::Access {
             claims.insert("aud".to_owned(), json!(oauth.audience));
-            claims.insert("token_type".to_owned(), "Bearer".into());
+            add_type(&mut claims, oauth.key.as_ref());
         }
         if let Some(authentication) = token.authentication {
             claims.insert("acr".to_owned(), json!(authentication.acr));
@@ -171,6 +174,15 @@ fn may_introspect(by: &AuthenticatedClient, token: &VerifiedOAuthToken) -> bool 
     token.client() == by.id()
         || settings.scopes.contains(INSPECTS_TOKENS)
         || (!is_refresh && is_own_resource())
+}
+
+/// How an access token is presented, and the key to which it is bound (RFC 9449 §6.2).
+fn add_type(members: &mut Map<String, Value>, key: Option<&KeyThumbprint>) {
+    let scheme = if key.is_some() { "DPoP" } else { "Bearer" };
+    members.insert("token_type".to_owned(), scheme.into());
+    if let Some(key) = key {
+        members.insert("cnf".to_owned(), json!({ "jkt": key }));
+    }
 }
 
 fn members(object: Value) -> Map<String, Value> {
