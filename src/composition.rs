@@ -23,7 +23,8 @@ use authlog_infrastructure::mail::MailFolder;
 use authlog_infrastructure::nats::{EventPublisher, PublisherSettings};
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
 use authlog_infrastructure::tokens::{
-    HmacClientSecrets, HmacSecretTokens, JwtClientAssertions, JwtTokens, KeyedFactorSecrets, Keys,
+    HmacClientSecrets, HmacSecretTokens, JwtClientAssertions, JwtDpopProofs, JwtTokens,
+    KeyedFactorSecrets, Keys,
 };
 use authlog_infrastructure::webauthn::WebauthnVerifier;
 use tokio::sync::{mpsc, watch};
@@ -109,6 +110,7 @@ pub(crate) async fn assemble(
             issuer(settings),
             format!("{}/oauth2/token", base_of(reachable_at)),
         ])),
+        dpop_proofs: Arc::new(JwtDpopProofs::default()),
         factor_secrets: Arc::new(KeyedFactorSecrets::new(&secret, Arc::clone(&entropy))?),
         passkeys: Arc::new(WebauthnVerifier),
         mailer,

@@ -12,6 +12,8 @@ mod basic_op;
 mod browsers;
 mod code_flow;
 mod config_op;
+mod dpop;
+mod dpop_attacks;
 mod grants;
 mod isolation;
 mod libraries;
@@ -21,6 +23,8 @@ mod native_scopes;
 mod nginx;
 mod on_the_way;
 mod provider;
+mod pushed;
+mod pushed_attacks;
 mod races;
 
 use crate::support;
@@ -65,6 +69,7 @@ async fn the_metadata_lists_what_is_supported_and_no_more(store: Store) {
             "introspection_endpoint_auth_methods_supported": ["Bearer", "client_secret_basic", "client_secret_post", "private_key_jwt"],
             "introspection_endpoint_auth_signing_alg_values_supported": ["RS256", "ES256", "EdDSA"],
             "revocation_endpoint": "https://auth.example.com/oauth2/revoke",
+            "pushed_authorization_request_endpoint": "https://auth.example.com/oauth2/par",
             "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
             "revocation_endpoint_auth_signing_alg_values_supported": ["RS256", "ES256", "EdDSA"],
             "scopes_supported": ["openid", "profile", "email", "phone", "offline_access"],
@@ -87,6 +92,8 @@ async fn the_metadata_lists_what_is_supported_and_no_more(store: Store) {
             "request_parameter_supported": false,
             "request_uri_parameter_supported": false,
             "authorization_response_iss_parameter_supported": true,
+            "require_pushed_authorization_requests": false,
+            "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "RS256"],
         }),
     );
     assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));

@@ -11,10 +11,10 @@ use crate::account_cache::AccountCache;
 use crate::client_cache::ClientCache;
 use crate::ports::{
     AttemptLimiter, BreachedPasswords, ClientAssertions, ClientSecrets, Clients, Clock, Directory,
-    Entropy, EventLog, EventStore, Health, History, Housekeeping, LocalMail, LogIntegrity,
-    MailGate, MailQueue, Mailer, PasskeyVerifier, PasswordHasher, Publication, RelyingParty,
-    ResetRequests, RevocationSource, SecondFactorSecrets, SecretTokens, StoreError, Tokens,
-    TransparencyLog,
+    DpopProofs, Entropy, EventLog, EventStore, Health, History, Housekeeping, LocalMail,
+    LogIntegrity, MailGate, MailQueue, Mailer, PasskeyVerifier, PasswordHasher, Publication,
+    RelyingParty, ResetRequests, RevocationSource, SecondFactorSecrets, SecretTokens, StoreError,
+    Tokens, TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::CommandExecutor;
@@ -49,6 +49,8 @@ pub struct Parts {
     pub client_secrets: Arc<dyn ClientSecrets>,
     /// Verifies the signed assertions of clients.
     pub client_assertions: Arc<dyn ClientAssertions>,
+    /// Verifies proofs of clients that they hold a key.
+    pub dpop_proofs: Arc<dyn DpopProofs>,
     /// Checks whether the store can be used.
     pub health: Arc<dyn Health>,
     /// Removes expired data.

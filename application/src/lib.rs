@@ -36,7 +36,7 @@ mod workers;
 
 pub use access::{
     Actor, Admin, Auditor, AuthenticatedClient, Authorized, AuthorizedActor, BrowserSession,
-    Caller, CallerProof, ChangesAccounts, ClientCredentials, ClientProof, Entitlement, FreshAdmin,
+    Caller, CallerProof, ChangesAccounts, ClientCredentials, ClientProof, DpopProof, Entitlement, FreshAdmin,
     Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories, TokenInspector,
 };
 pub use authlog::{Authlog, Parts, RegistrationPolicy, Settings};
@@ -60,9 +60,10 @@ pub use use_cases::{
     ClaimName, ClientForm, ClientHistoryPage, ClientState, ClientStateAt, CodeExchange,
     ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal, ENROLMENT_LIFETIME,
     ExpectedToken, GrantRefusal, ImportForm, Imported, Introspected, IssuedSecret, Lag, Link,
-    LinkOffer, LinkProof, LiveSession, NewClient, NotIdentified, NotImported, OAuthTokens,
-    PasskeyChallenge, PendingSignIn, Prompt, RebuildProgress, RegistrationForm, SecondFactorProof,
-    SecondStep, SessionPage, SignInForm, StateAt, SteppedUpSession, TargetRefusal, TermsOf,
-    TotpForm, UserInfo, identify, rebuild_read_models,
+    LinkOffer, LinkProof, LiveSession, NewClient, NotIdentified, NotImported, OAuthTokens, OpenedRequest,
+    PasskeyChallenge, PendingSignIn, Prompt, PushRefusal, PushedRequest, RebuildProgress,
+    RegistrationForm, SecondFactorProof, SecondStep, SessionPage, SignInForm, StateAt,
+    SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserInfo, UserInfoRefusal, identify,
+    rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

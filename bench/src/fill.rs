@@ -253,6 +253,7 @@ fn session(
         scopes: None,
         audience: vec![],
         parent: None,
+        dpop_jkt: None,
     }))?;
     for generation in 1..=refreshes {
         let at = began.plus(MINUTE * 15 * generation);

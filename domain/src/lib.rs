@@ -33,6 +33,8 @@
 //! | client secret | what a confidential client authenticates with. It is derived from its [`ClientSecretId`] and never stored |
 //! | scope | a name of what a client asks to do for a person (RFC 6749 section 3.3) |
 //! | audience | a resource server for which a client can ask a token (RFC 8707) |
+//! | thumbprint | the digest of a public key, by which tokens are bound to that key (RFC 7638, RFC 9449) |
+//! | pushed request | an authorization request that the client sent to the service itself before it sends the person (RFC 9126) |
 //! | first-party client | a client of the operator's own, for which people are not asked to consent |
 
 #![cfg_attr(
@@ -65,6 +67,7 @@ pub use values::{
     AccountNumber, Audience, Authentication, AuthenticationLevel, AuthenticationMethod,
     AuthenticationMethods, CLOCK_DIFFERENCE, ClientId, ClientName, ClientSecretId, ContractName,
     CredentialId, Email, FactorId, FactorLabel, Flaw, HttpsUri, Identifier, IdentifierKind,
-    PasskeyTransport, PersonName, Phone, RecoverySetId, RedirectUri, ResetId, Role, Scope, Scopes,
-    SessionId, Timestamp, TotpAlgorithm, TotpParameters, UserId, Username, VerificationId,
+    KeyThumbprint, PasskeyTransport, PersonName, Phone, RecoverySetId, RedirectUri, ResetId, Role,
+    Scope, Scopes, SessionId, Timestamp, TotpAlgorithm, TotpParameters, UserId, Username,
+    VerificationId,
 };

@@ -25,7 +25,7 @@ use authlog_domain::user::{
 use authlog_domain::{
     AccountNumber, AggregateKind, Audience, Authentication, AuthenticationLevel,
     AuthenticationMethods, ClientId, ClientName, ClientSecretId, CredentialId, Email, EventKind,
-    FactorId, FactorLabel, HttpsUri, PasskeyTransport, PersonName, Personal, Phone, RecoverySetId,
+    FactorId, FactorLabel, HttpsUri, KeyThumbprint, PasskeyTransport, PersonName, Personal, Phone, RecoverySetId,
     RedirectUri, ResetId, RevocationReason, Role, Rotation, Scopes, Session, SessionId, Timestamp,
     TotpAlgorithm, UserId, Username, VerificationId,
 };
@@ -193,6 +193,7 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             scopes: Some(Scopes::parse("openid email").unwrap()),
             audience: vec![Audience::parse("https://api.shop.example").unwrap()],
             parent: Some(SessionId::new(id(13))),
+            dpop_jkt: None,
         }),
         SessionEvent::TokenRefreshed(TokenRefreshed {
             at: at(),
@@ -254,6 +255,7 @@ fn client_events() -> [ClientEvent; 7] {
         jwks: None,
         require_pkce: true,
         dpop_bound: false,
+        require_pushed_requests: false,
         id_token_alg: IdTokenAlg::Rs256,
         first_party: true,
     };
@@ -398,6 +400,7 @@ fn a_login_is_written_in_version_3_only_for_an_application() {
         scopes: Scopes::default(),
         audience: vec![],
         parent: None,
+        dpop_jkt: None,
     };
     let by_password = Authentication::by_password(at());
     let event = started_with(by_password, Some(grant.clone()));
@@ -407,6 +410,30 @@ fn a_login_is_written_in_version_3_only_for_an_application() {
     };
     assert_eq!(event.authentication(), by_password);
     assert_eq!(event.grant(), Some(grant));
+}
+
+#[test]
+fn a_login_says_to_which_key_its_tokens_are_bound_only_if_they_are() {
+    let jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+    let grant = |dpop_jkt| ClientGrant {
+        client: ClientId::parse("shop").unwrap(),
+        scopes: Scopes::default(),
+        audience: vec![],
+        parent: None,
+        dpop_jkt,
+    };
+    let by_password = Authentication::by_password(at());
+    let bound = grant(Some(KeyThumbprint::parse(jkt).unwrap()));
+    let event = started_with(by_password, Some(bound.clone()));
+    assert_eq!(event.event_version(), "3");
+    let stored = serde_json::to_value(&event).unwrap();
+    assert_eq!(stored["LoggedIn"]["dpop_jkt"], jkt);
+    let SessionEvent::LoggedIn(event) = serde_json::from_value(stored).unwrap() else {
+        panic!("not a login");
+    };
+    assert_eq!(event.grant(), Some(bound));
+    let unbound = serde_json::to_value(started_with(by_password, Some(grant(None)))).unwrap();
+    assert_eq!(unbound["LoggedIn"].get("dpop_jkt"), None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use authlog_application::ports::SessionRecord;
 use authlog_domain::session::ClientGrant;
-use authlog_domain::{ClientId, Scopes, SessionId};
+use authlog_domain::{ClientId, KeyThumbprint, Scopes, SessionId};
 
 /// The columns. They are NULL for a session of a person, as in the rows of versions before them.
 pub(crate) struct GrantColumns<'a> {
@@ -12,6 +12,7 @@ pub(crate) struct GrantColumns<'a> {
     /// A list in JSON; NULL for an empty one.
     pub(crate) audience: Option<&'a str>,
     pub(crate) parent: Option<SessionId>,
+    pub(crate) dpop_jkt: Option<&'a str>,
 }
 
 impl GrantColumns<'_> {
@@ -28,8 +29,15 @@ impl GrantColumns<'_> {
             scopes: Scopes::from_stored(self.scopes.unwrap_or_default()),
             audience: self.audience.map_or(Ok(vec![]), serde_json::from_str)?,
             parent: self.parent,
+            dpop_jkt: self.dpop_jkt.map(KeyThumbprint::from_stored),
         }))
     }
+}
+
+/// The text of the column of the key.
+pub(crate) fn key_text(session: &SessionRecord) -> Option<&str> {
+    let key = session.grant.as_ref()?.dpop_jkt.as_ref()?;
+    Some(key.as_str())
 }
 
 /// The text of the column of the audience.

@@ -22,6 +22,7 @@ fn settings(name: &str) -> ClientSettings {
         jwks: None,
         require_pkce: true,
         dpop_bound: false,
+        require_pushed_requests: false,
         id_token_alg: IdTokenAlg::Rs256,
         first_party: false,
     }

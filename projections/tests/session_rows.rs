@@ -47,6 +47,7 @@ fn life() -> impl Strategy<Value = Vec<SessionEvent>> {
             scopes: rotates.then(|| Scopes::from_stored("openid")),
             audience: vec![],
             parent: rotates.then_some(SessionId::new(Uuid::from_u128(9))),
+            dpop_jkt: None,
         })];
         let (mut minute, mut generation) = (0, 0);
         for (replaces, pause, steps_up) in refreshes {

@@ -89,9 +89,12 @@ pub(crate) struct ClientSettingsArgs {
     /// Whether authorization requests need PKCE: true or false
     #[arg(long, value_name = "BOOL")]
     pub(crate) require_pkce: Option<bool>,
-    /// Whether tokens are bound to a key of the client: true or false
+    /// Whether every token has to be bound to a key of the client (DPoP): true or false
     #[arg(long, value_name = "BOOL")]
     pub(crate) dpop_bound: Option<bool>,
+    /// Whether authorization requests have to be pushed: true or false
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) require_pushed_requests: Option<bool>,
     /// How ID tokens are signed: RS256, or access-key for the algorithm of access tokens
     #[arg(long, value_name = "ALGORITHM")]
     pub(crate) id_token_alg: Option<String>,

@@ -250,6 +250,7 @@ fn form(args: ClientSettingsArgs) -> anyhow::Result<ClientForm> {
         jwks: jwks.transpose()?,
         require_pkce: args.require_pkce,
         dpop_bound: args.dpop_bound,
+        require_pushed_requests: args.require_pushed_requests,
         id_token_alg: args.id_token_alg,
         first_party: args.first_party,
     })
@@ -273,7 +274,7 @@ fn print_client(client: &RegisteredClient, json: bool) -> anyhow::Result<()> {
 
 /// The members of a client's document, one a line. A list has a line for each entry.
 pub(super) fn in_text(document: &Value) -> String {
-    const NAMES: [&str; 15] = [
+    const NAMES: [&str; 16] = [
         "id",
         "name",
         "redirect_uris",
@@ -285,6 +286,7 @@ pub(super) fn in_text(document: &Value) -> String {
         "auth_method",
         "require_pkce",
         "dpop_bound",
+        "require_pushed_requests",
         "id_token_alg",
         "first_party",
         "locked",

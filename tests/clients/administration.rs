@@ -51,6 +51,7 @@ async fn a_client_is_registered_changed_and_listed(store: Store) {
         ("scopes", json!("openid")),
         ("auth_method", json!("client_secret_basic")),
         ("require_pkce", json!(true)),
+        ("require_pushed_requests", json!(false)),
         ("id_token_alg", json!("RS256")),
         ("first_party", json!(false)),
         ("locked", json!(false)),
@@ -257,6 +258,7 @@ async fn a_request_that_is_not_valid_is_refused_with_its_member_and_stores_nothi
         ("jwks", json!({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]})),
         ("jwks", json!({"keys": [{"kty": "RSA", "exp": 0.1}]})),
         ("require_pkce", json!("no")),
+        ("require_pushed_requests", json!("no")),
         ("id_token_alg", json!("none")),
         ("first_party", json!(1)),
     ] {
@@ -357,6 +359,7 @@ async fn of_concurrent_changes_of_one_client_none_is_lost(store: Store) {
         change(json!({ "first_party": true })),
         change(json!({ "audiences": ["https://api.example"] })),
         change(json!({ "dpop_bound": true })),
+        change(json!({ "require_pushed_requests": true })),
     );
     let client = shown(&service, &admin, "shop").await;
     assert_eq!(client["name"], "New shop");
@@ -364,4 +367,5 @@ async fn of_concurrent_changes_of_one_client_none_is_lost(store: Store) {
     assert_eq!(client["first_party"], true);
     assert_eq!(client["audiences"], json!(["https://api.example"]));
     assert_eq!(client["dpop_bound"], true);
+    assert_eq!(client["require_pushed_requests"], true);
 }

@@ -1,11 +1,15 @@
 //! A running provider with one person, one browser and one application.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use authlog_infrastructure::system::SystemEntropy;
+use authlog_infrastructure::tokens::KeyedFactorSecrets;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::Value;
 
+use crate::support::administered_account::another_node;
 use crate::support::browser::Browser;
 use crate::support::http::Http;
 use crate::support::oauth::{
@@ -55,6 +59,14 @@ impl Provider {
         }
     }
 
+    /// The key under which the service seals what clients keep.
+    pub async fn secrets(&self) -> KeyedFactorSecrets {
+        let node = another_node(&self.service).await;
+        let secret = node.shared_secret("reset-token-key", &[0; 32]).await;
+        let secret = <[u8; 32]>::try_from(secret.unwrap().as_slice()).unwrap();
+        KeyedFactorSecrets::new(&secret, Arc::new(SystemEntropy)).unwrap()
+    }
+
     pub fn http(&self) -> Http {
         self.service.http()
     }
@@ -81,6 +93,14 @@ impl Provider {
     /// The request is answered without a page.
     pub async fn is_answered_at_once(&mut self, begun: &Begun) -> Callback {
         begun.open_in(&mut self.browser).await;
+        let callback = callback_of(&self.browser);
+        begun.is_answered_by(&callback);
+        callback
+    }
+
+    /// The request, which was pushed and is sent as `sent`, is answered without a page.
+    pub async fn is_answered_at_once_by(&mut self, begun: &Begun, sent: &Begun) -> Callback {
+        sent.open_in(&mut self.browser).await;
         let callback = callback_of(&self.browser);
         begun.is_answered_by(&callback);
         callback

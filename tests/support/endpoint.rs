@@ -84,6 +84,7 @@ endpoints! {
         CONSENT_FORM: POST "/consent",
         TOKEN: POST "/oauth2/token",
         USERINFO: GET "/oauth2/userinfo",
+        PAR: POST "/oauth2/par",
         USERINFO_BY_POST: POST "/oauth2/userinfo",
         METADATA: GET "/.well-known/oauth-authorization-server",
         INTROSPECT: POST "/oauth2/introspect",

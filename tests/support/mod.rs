@@ -12,6 +12,7 @@ pub mod browser;
 pub mod chromium;
 pub mod contract;
 pub mod document;
+pub mod dpop;
 pub mod earlier_account;
 pub mod endpoint;
 pub mod events;

@@ -208,11 +208,31 @@ impl App {
 
     /// Uses a refresh token.
     pub async fn refreshes(&self, refresh_token: &str) -> Answer {
+        self.refresh(refresh_token).await
+    }
+
+    /// The request that uses a refresh token.
+    pub fn refresh(&self, refresh_token: &str) -> Request {
         let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token),
         ];
-        self.token_request(&form).await
+        self.token_request(&form)
+    }
+
+    /// The request that pushes the parameters of an authorization request.
+    pub fn push(&self, begun: &Begun) -> Request {
+        let mut form = begun.form();
+        // A public client is named once.
+        if self.secret.is_none() {
+            form.retain(|(name, _)| *name != "client_id");
+        }
+        self.authenticated(own::PAR, &form)
+    }
+
+    /// Pushes an authorization request. The browser is sent with what is returned.
+    pub async fn pushes(&self, begun: &Begun) -> Begun {
+        begun.pushed(&self.push(begun).await)
     }
 
     /// A request of this client at the token endpoint.
@@ -250,10 +270,31 @@ impl Begun {
         self
     }
 
+    /// With this parameter alone.
+    pub fn only(mut self, name: &str) -> Self {
+        self.parameters.retain(|(known, _)| known == name);
+        self
+    }
+
     /// The value of a parameter.
     pub fn get(&self, name: &str) -> &str {
         let mut found = self.parameters.iter().filter(|(known, _)| known == name);
         found.next().map_or("", |(_, value)| value)
+    }
+
+    /// The request with the parameters that are left in the URL after it was pushed.
+    #[track_caller]
+    pub fn pushed(&self, answer: &Answer) -> Self {
+        assert_eq!(answer.status, 201, "{answer}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let body = answer.json();
+        let request_uri = body["request_uri"].as_str().expect("a request_uri");
+        Self {
+            parameters: Vec::new(),
+            verifier: self.verifier.clone(),
+        }
+        .with("client_id", self.get("client_id"))
+        .with("request_uri", request_uri)
     }
 
     /// The query of the request.
@@ -327,11 +368,22 @@ impl Granted {
     /// The tokens of a successful answer.
     #[track_caller]
     pub fn of(answer: &Answer) -> Self {
+        Self::of_type(answer, "Bearer")
+    }
+
+    /// The tokens of a successful answer, of which the access token is bound to a key.
+    #[track_caller]
+    pub fn bound(answer: &Answer) -> Self {
+        Self::of_type(answer, "DPoP")
+    }
+
+    #[track_caller]
+    fn of_type(answer: &Answer, token_type: &str) -> Self {
         assert_eq!(answer.status, 200, "{answer}");
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("pragma"), Some("no-cache"));
         let json = answer.json();
-        assert_eq!(json["token_type"], "Bearer");
+        assert_eq!(json["token_type"], token_type);
         Self {
             access: json["access_token"].as_str().expect("a token").to_owned(),
             answer: json,

@@ -109,6 +109,7 @@ mod tests {
             ("/v1", ContractName::Authlog),
             ("/oauth2/token", ContractName::OAuth),
             ("/oauth2/userinfo", ContractName::OAuth),
+            ("/oauth2/par", ContractName::OAuth),
             ("/oauth2/authorize", ContractName::Authlog),
             ("/oauth2/introspect", ContractName::Authlog),
             ("/", ContractName::Authlog),

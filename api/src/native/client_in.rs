@@ -52,6 +52,7 @@ fn read(form: &mut ClientForm, name: &str, value: &Value) -> Result<(), String> 
         }
         "require_pkce" => form.require_pkce = Some(flag(name, value)?),
         "dpop_bound" => form.dpop_bound = Some(flag(name, value)?),
+        "require_pushed_requests" => form.require_pushed_requests = Some(flag(name, value)?),
         "id_token_alg" => form.id_token_alg = Some(text(name, value)?),
         "first_party" => form.first_party = Some(flag(name, value)?),
         _ => return Err("The body has a member that is no setting of a client.".to_owned()),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::keys::{KEEP, KEY_SET};
 use super::{INTROSPECT, REVOKE};
 use crate::Api;
-use crate::oauth2::{TOKEN, USERINFO};
+use crate::oauth2::{DPOP_ALGORITHMS, PAR, TOKEN, USERINFO};
 use crate::pages::AUTHORIZE;
 
 /// The path of the metadata of the authorization server (RFC 8414 §3).
@@ -50,6 +50,7 @@ struct MetadataOut<'a> {
     jwks_uri: String,
     introspection_endpoint: String,
     revocation_endpoint: String,
+    pushed_authorization_request_endpoint: String,
     scopes_supported: [&'static str; 5],
     response_types_supported: [&'static str; 1],
     response_modes_supported: [&'static str; 1],
@@ -72,6 +73,8 @@ struct MetadataOut<'a> {
     // Left out, it would count as true (OpenID Connect Discovery §3).
     request_uri_parameter_supported: bool,
     authorization_response_iss_parameter_supported: bool,
+    require_pushed_authorization_requests: bool,
+    dpop_signing_alg_values_supported: [&'static str; 3],
 }
 
 /// Returns the metadata.
@@ -85,6 +88,7 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
         jwks_uri: at(KEY_SET),
         introspection_endpoint: at(INTROSPECT),
         revocation_endpoint: at(REVOKE),
+        pushed_authorization_request_endpoint: at(PAR),
         scopes_supported: ["openid", "profile", "email", "phone", "offline_access"],
         response_types_supported: ["code"],
         response_modes_supported: ["query"],
@@ -130,6 +134,8 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
         request_parameter_supported: false,
         request_uri_parameter_supported: false,
         authorization_response_iss_parameter_supported: true,
+        require_pushed_authorization_requests: false,
+        dpop_signing_alg_values_supported: DPOP_ALGORITHMS,
     };
     ([(CACHE_CONTROL, KEEP)], Json(out)).into_response()
 }

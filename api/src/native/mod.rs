@@ -35,7 +35,7 @@ use axum::routing::{delete, get, post, put};
 
 use crate::Api;
 use crate::http::Surface;
-use crate::oauth2::{TOKEN, USERINFO};
+use crate::oauth2::{PAR, TOKEN, USERINFO};
 use crate::pages::AUTHORIZE;
 pub(crate) use factors::key_uri;
 pub(crate) use page::{NoRoom, PageRoom};
@@ -49,9 +49,10 @@ const INTROSPECT: &str = "/oauth2/introspect";
 const REVOKE: &str = "/oauth2/revoke";
 
 /// Routes that change nothing, although their method is POST.
-pub(crate) const READ_ONLY: [&str; 6] = [
+pub(crate) const READ_ONLY: [&str; 7] = [
     INTROSPECT,
     AUTHORIZE,
+    PAR,
     USERINFO,
     PASSKEY_OPTIONS,
     SECOND_STEP_OPTIONS,
@@ -63,12 +64,13 @@ const SECOND_STEP_OPTIONS: &str = "/sign-in/second-factor/options";
 const STEP_UP_OPTIONS: &str = "/account/step-up/options";
 
 /// Routes that pages of every site may read: they read no cookie, and without a token they return public data only.
-pub(crate) const PUBLIC: [&str; 6] = [
+pub(crate) const PUBLIC: [&str; 7] = [
     keys::KEY_SET,
     metadata::OF_SERVER,
     metadata::OF_PROVIDER,
     TOKEN,
     USERINFO,
+    PAR,
     REVOKE,
 ];
 

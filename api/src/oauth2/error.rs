@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
 use super::credentials::{CredentialsError, uses_basic};
+use super::dpop;
 use super::parameters::Unreadable;
 use crate::http::{RequestError, overloaded, retry_later, unavailable};
 
@@ -86,6 +87,7 @@ pub(crate) fn refused(headers: &HeaderMap, refusal: GrantRefusal) -> Response {
         | GrantRefusal::UnauthorizedClient
         | GrantRefusal::InvalidScope
         | GrantRefusal::InvalidTarget
+        | GrantRefusal::InvalidProof(_)
         | GrantRefusal::UnsupportedTokenType => error(StatusCode::BAD_REQUEST, code, description),
         GrantRefusal::TooManyAttempts { retry_after } => {
             let response = error(StatusCode::TOO_MANY_REQUESTS, code, description);
@@ -109,7 +111,7 @@ const fn sentence(refusal: &GrantRefusal) -> &'static str {
             "The client is unknown or locked, its secret or assertion is wrong, or it must authenticate itself in another way."
         }
         GrantRefusal::InvalidGrant => {
-            "The code or the refresh token is wrong, has expired, was used before or belongs to another client, or its session has ended."
+            "The code or the refresh token is wrong, has expired, was used before or belongs to another client or another key, or its session has ended."
         }
         GrantRefusal::UnauthorizedClient => "The client is not registered for this grant type.",
         GrantRefusal::InvalidScope => {
@@ -118,6 +120,7 @@ const fn sentence(refusal: &GrantRefusal) -> &'static str {
         GrantRefusal::InvalidTarget => {
             "A resource is malformed, was not granted, or the client is not registered for it. A token with a scope at this service has no other resource."
         }
+        GrantRefusal::InvalidProof(refusal) => dpop::sentence(*refusal),
         GrantRefusal::UnsupportedTokenType => {
             "The access token of a client itself cannot be revoked. It expires within minutes."
         }

@@ -54,6 +54,29 @@ impl Parameters {
             .ok_or(Unreadable::NotUtf8)
     }
 
+    /// These parameters, which were decoded before.
+    pub(crate) fn of(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs)
+    }
+
+    /// The decoded parameters.
+    pub(crate) fn into_pairs(self) -> Vec<(String, String)> {
+        self.0
+    }
+
+    /// Only the parameters with these names, without those that have no value.
+    pub(crate) fn only(&self, names: &[&str]) -> Self {
+        let kept = self.0.iter();
+        let kept = kept.filter(|(name, value)| names.contains(&&**name) && !value.is_empty());
+        Self(kept.cloned().collect())
+    }
+
+    /// Replaces the parameter of this name.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.0.retain(|(known, _)| known != name);
+        self.0.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The parameter of this name. One without a value counts as missing (RFC 6749 §3.1).
     ///
     /// # Errors
@@ -146,6 +169,15 @@ mod tests {
         assert_eq!(encoded(None), "a=1&b=+%26");
         assert_eq!(encoded(Some("z&")), "a=1&b=+%26&marker=z%26");
         assert_eq!(parameters.encoded(), "a=1&marker=x&b=+%26&marker=y");
+    }
+
+    #[test]
+    fn parameters_are_chosen_and_replaced() {
+        let mut parameters = parsed("a=1&b=2&c=&b=3&d=4").only(&["b", "c", "a"]);
+        assert_eq!(parameters.encoded(), "a=1&b=2&b=3");
+        parameters.set("b", "5");
+        parameters.set("x", "6");
+        assert_eq!(parameters.encoded(), "a=1&b=5&x=6");
     }
 
     #[test]

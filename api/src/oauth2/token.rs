@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authlog_application::{
-    AuthenticatedClient, CodeExchange, GrantRefusal, OAuthTokens, RequestContext,
+    AuthenticatedClient, CodeExchange, DpopProof, GrantRefusal, OAuthTokens, RequestContext,
 };
 use axum::extract::{Request, State};
 use axum::http::header::PRAGMA;
@@ -12,7 +12,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
 
+use super::TOKEN;
 use super::client_request::{authenticated, read_form};
+use super::dpop::proof_of_post;
 use super::error::{error, refused, unreadable};
 use super::parameters::{Parameters, Unreadable};
 use crate::Api;
@@ -41,7 +43,10 @@ pub(super) async fn token(
     let client = authenticated(&api, &headers, &form).await?;
     let grant = Grant::of(&form).map_err(unreadable)?;
     let grant = grant.ok_or_else(unsupported)?;
-    let granted = grant.exchanged(&api, &client, &context).await;
+    let proof = proof_of_post(&api, &headers, TOKEN);
+    let proof = proof.map_err(|refusal| refused(&headers, refusal.into()))?;
+    let granted = grant.exchanged(&api, &client, proof.as_ref(), &context);
+    let granted = granted.await;
     let tokens = granted.map_err(|refusal| refused(&headers, refusal))?;
     // For caches of HTTP/1.0 (RFC 6749 §5.1). `Cache-Control` is that of every response.
     Ok(([(PRAGMA, "no-cache")], Json(tokens_out(tokens))).into_response())
@@ -94,6 +99,7 @@ impl<'a> Grant<'a> {
         &self,
         api: &Api,
         client: &AuthenticatedClient,
+        proof: Option<&DpopProof>,
         context: &RequestContext,
     ) -> Result<OAuthTokens, GrantRefusal> {
         let authlog = &api.authlog;
@@ -110,7 +116,7 @@ impl<'a> Grant<'a> {
                     verifier: *verifier,
                     resources,
                 };
-                authlog.redeem_code(client, exchange, context).await
+                authlog.redeem_code(client, exchange, proof, context).await
             }
             Self::Refresh {
                 token,
@@ -118,11 +124,11 @@ impl<'a> Grant<'a> {
                 resources,
             } => {
                 let refreshed =
-                    authlog.refresh_application(client, token, *scope, resources, context);
+                    authlog.refresh_application(client, token, *scope, resources, proof, context);
                 refreshed.await
             }
             Self::Client { scope, resources } => {
-                authlog.client_credentials(client, *scope, resources)
+                authlog.client_credentials(client, *scope, resources, proof)
             }
         }
     }
@@ -131,7 +137,7 @@ impl<'a> Grant<'a> {
 fn tokens_out(tokens: OAuthTokens) -> TokensOut {
     TokensOut {
         access_token: tokens.access,
-        token_type: "Bearer",
+        token_type: if tokens.is_bound { "DPoP" } else { "Bearer" },
         expires_in: tokens.expires_in.as_secs(),
         refresh_token: tokens.refresh,
         id_token: tokens.id_token,

@@ -5,8 +5,9 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::next::Next;
+use super::requested::Requested;
 use crate::Api;
-use crate::oauth2::{KEEPS_OPENER, OPENER_POLICY, Parameters, ResponseTarget};
+use crate::oauth2::{ASKED, KEEPS_OPENER, OPENER_POLICY, ResponseTarget};
 
 /// An application to which signing in leads. Its redirect URI is registered.
 pub(super) struct Application {
@@ -20,9 +21,6 @@ pub(super) struct Application {
     pub(super) asks_again: bool,
 }
 
-/// The parameter that this service adds to a request when it has the person sign in for it.
-pub(super) const ASKED: &str = "authlog_asked";
-
 /// The longest `login_hint` that is used, in bytes: an e-mail address fits (RFC 5321 §4.5.3.1).
 const LONGEST_HINT: usize = 320;
 
@@ -30,7 +28,8 @@ impl Application {
     /// The application whose authorization request `next` is. `None` for any other path, and for a request that will be
     /// answered with an error page.
     pub(super) async fn of(api: &Api, next: &Next) -> Option<Self> {
-        let parameters = Parameters::parse(next.authorization_query()?.as_bytes()).ok()?;
+        let requested = Requested::parse(api, next.authorization_query()?).ok()?;
+        let parameters = requested.parameters();
         let client = parameters.optional("client_id").ok()?;
         let redirect_uri = parameters.optional("redirect_uri").ok()?;
         let target = api.authlog.authorization_target(client, redirect_uri).await;

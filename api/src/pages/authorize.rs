@@ -3,28 +3,33 @@
 use std::sync::Arc;
 
 use authlog_application::{
-    AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest,
-    AuthorizationTarget, BrowserSession, TargetRefusal,
+    AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest, BrowserSession, TargetRefusal,
 };
 use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::application::{ASKED, on_the_way};
+use super::application::on_the_way;
 use super::consent::consent_page;
 use super::frame::{Frame, see_other};
+use super::requested::{LONGEST_REQUEST, Requested, Unusable};
 use super::session::{session_of, to_sign_in};
 use super::trouble;
 use crate::Api;
 use crate::http::{read_body, retry_later, unavailable};
-use crate::oauth2::{Parameters, ResponseTarget, Unreadable};
+use crate::oauth2::{Flaw, Parameters, ResponseTarget, check_request};
 
 /// The path of the endpoint.
 pub(crate) const AUTHORIZE: &str = "/oauth2/authorize";
 
-/// The longest request, in bytes. The longest that clients send have an ID token hint and requested claims, and are half as
-/// long.
-const LONGEST_REQUEST: usize = 8 * 1024;
+/// How far a request has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The browser comes from the application, or after signing in.
+    Begins,
+    /// The person has decided on the consent page, which they saw because the request began in time.
+    Decides,
+}
 
 /// Processes a request.
 pub(super) async fn show(
@@ -33,7 +38,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Response {
     let query = query.unwrap_or_default();
-    let checked = match CheckedRequest::of(&api, &query).await {
+    let checked = match CheckedRequest::of(&api, &query, Step::Begins).await {
         Ok(checked) => checked,
         Err(response) => return response,
     };
@@ -76,37 +81,45 @@ pub(super) fn again(api: &Api, query: &str) -> Response {
     on_the_way(see_other(api, &format!("{AUTHORIZE}?{query}")))
 }
 
+const EXPIRED: &str = "The request of the application has expired, or is not one of this service (invalid_request_uri).";
+
 const TOO_LONG: &str = "The request of the application is too long.";
 
 /// A request whose parameters are valid for its client.
 pub(super) struct CheckedRequest {
-    parameters: Parameters,
+    requested: Requested,
     response: ResponseTarget,
     pub(super) request: AuthorizationRequest,
 }
 
 impl CheckedRequest {
-    /// Checks the parameters in `query`.
+    /// Checks the parameters in `query`, or those that the client pushed.
     ///
     /// # Errors
     /// A page unless the client and its redirect URI are known, because it would be sent to an address of an attacker
     /// otherwise (RFC 6749 §4.1.2.1). All else is reported to the client.
-    pub(super) async fn of(api: &Api, query: &str) -> Result<Self, Response> {
-        let page = |unreadable: Unreadable| error_page(api, &unreadable.sentence());
-        let parameters = Parameters::parse(query.as_bytes()).map_err(page)?;
-        if parameters.encoded_with(ASKED, None).len() > LONGEST_REQUEST {
-            return Err(error_page(api, TOO_LONG));
-        }
-        let client = parameters.optional("client_id").map_err(page)?;
-        let redirect_uri = parameters.optional("redirect_uri").map_err(page)?;
+    pub(super) async fn of(api: &Api, query: &str, step: Step) -> Result<Self, Response> {
+        let requested = Requested::parse(api, query).map_err(|reason| unusable(api, &reason))?;
+        let parameters = requested.parameters();
+        let unreadable = |parameter| unusable(api, &Unusable::Unreadable(parameter));
+        let client = parameters.optional("client_id").map_err(unreadable)?;
+        let redirect_uri = parameters.optional("redirect_uri").map_err(unreadable)?;
         let target = api.authlog.authorization_target(client, redirect_uri).await;
         let target = target.map_err(|refusal| unknown_target(api, refusal))?;
         // A state that was sent twice is not sent back.
         let state = parameters.optional("state").unwrap_or_default();
         let response = ResponseTarget::new(target.redirect_uri(), state);
-        match check(api, target, &parameters) {
+        let request = check_request(api, target, parameters, requested.is_pushed());
+        let goes_on = match &request {
+            Ok(request) => request.is_continued() || step == Step::Decides,
+            Err(_) => false,
+        };
+        if requested.has_expired() && !goes_on {
+            return Err(unusable(api, &Unusable::NotPushed));
+        }
+        match request {
             Ok(request) => Ok(Self {
-                parameters,
+                requested,
                 response,
                 request,
             }),
@@ -154,55 +167,14 @@ impl CheckedRequest {
 
     /// The query of this request.
     pub(super) fn query(&self) -> String {
-        self.parameters.encoded()
+        self.requested.query()
     }
 
     /// The redirect to the sign-in page, which leads back to this request.
     fn sign_in(&self, api: &Api, asked: &str) -> Response {
-        let query = self.parameters.encoded_with(ASKED, Some(asked));
+        let query = self.requested.query_with(asked);
         on_the_way(to_sign_in(api, &format!("{AUTHORIZE}?{query}")))
     }
-}
-
-/// Why parameters are reported to the client.
-enum Flaw {
-    Unreadable(Unreadable),
-    Refused(AuthorizationRefusal),
-}
-
-impl From<Unreadable> for Flaw {
-    fn from(unreadable: Unreadable) -> Self {
-        Self::Unreadable(unreadable)
-    }
-}
-
-fn check(
-    api: &Api,
-    target: AuthorizationTarget,
-    parameters: &Parameters,
-) -> Result<AuthorizationRequest, Flaw> {
-    parameters.optional("login_hint")?;
-    let form = AuthorizationForm {
-        response_type: parameters.optional("response_type")?,
-        response_mode: parameters.optional("response_mode")?,
-        scope: parameters.optional("scope")?,
-        state: parameters.optional("state")?,
-        nonce: parameters.optional("nonce")?,
-        code_challenge: parameters.optional("code_challenge")?,
-        code_challenge_method: parameters.optional("code_challenge_method")?,
-        prompt: parameters.optional("prompt")?,
-        max_age: parameters.optional("max_age")?,
-        acr_values: parameters.optional("acr_values")?,
-        claims: parameters.optional("claims")?,
-        id_token_hint: parameters.optional("id_token_hint")?,
-        resources: parameters.repeated("resource").collect(),
-        request: parameters.optional("request")?,
-        request_uri: parameters.optional("request_uri")?,
-        registration: parameters.optional("registration")?,
-        asked: parameters.optional(ASKED)?,
-    };
-    let checked = api.authlog.check_authorization(target, &form);
-    checked.map_err(Flaw::Refused)
 }
 
 fn refused(api: &Api, target: &ResponseTarget, refusal: AuthorizationRefusal) -> Response {
@@ -232,6 +204,19 @@ fn unknown_target(api: &Api, refusal: TargetRefusal) -> Response {
                 trouble::LATER,
             );
             unavailable(page, &*cause)
+        }
+    }
+}
+
+/// The page about a request of which nothing is known.
+fn unusable(api: &Api, reason: &Unusable) -> Response {
+    match reason {
+        Unusable::Unreadable(parameter) => error_page(api, &parameter.sentence()),
+        Unusable::TooLong => error_page(api, TOO_LONG),
+        Unusable::NotPushed => {
+            let frame = Frame::of(api).sharing_its_window();
+            let advice = "Go back to the application, and begin again.";
+            trouble::page_with_advice(&frame, StatusCode::BAD_REQUEST, EXPIRED, advice)
         }
     }
 }

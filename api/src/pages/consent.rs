@@ -14,7 +14,7 @@ use axum::response::Response;
 use url::Url;
 
 use super::application::Application;
-use super::authorize::{CheckedRequest, again};
+use super::authorize::{CheckedRequest, Step, again};
 use super::frame::Frame;
 use super::html::{Escaped, hidden};
 use super::session::{FORM_TOKEN, OwnForm, outdated, session_of};
@@ -70,7 +70,7 @@ pub(super) async fn submit(
     OwnForm(form): OwnForm,
 ) -> Response {
     let query = form.text("request");
-    let checked = match CheckedRequest::of(&api, query).await {
+    let checked = match CheckedRequest::of(&api, query, Step::Decides).await {
         Ok(checked) => checked,
         Err(response) => return response,
     };

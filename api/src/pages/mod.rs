@@ -28,6 +28,7 @@ mod html;
 mod next;
 mod passkey;
 mod qr_code;
+mod requested;
 mod reset_password;
 mod script;
 mod second_step;

@@ -62,6 +62,7 @@ fn api_over(ports: NullPorts) -> Api {
         clients: ports.clone(),
         client_secrets: ports.clone(),
         client_assertions: ports.clone(),
+        dpop_proofs: ports.clone(),
         health: ports.clone(),
         revocations: ports.clone(),
         reset_requests: ports.clone(),
@@ -468,6 +469,21 @@ impl ClientAssertions for NullPorts {
         _: &ClientJwks,
         _: Timestamp,
     ) -> Result<(), AssertionRefusal> {
+        unreachable!()
+    }
+}
+
+impl DpopProofs for NullPorts {
+    fn verify(
+        &self,
+        _: &str,
+        _: ProvedRequest<'_>,
+        _: Timestamp,
+    ) -> Result<VerifiedProof, ProofRefusal> {
+        unreachable!()
+    }
+
+    fn mark_used(&self, _: &str, _: &VerifiedProof, _: Timestamp) -> Result<(), ProofRefusal> {
         unreachable!()
     }
 }

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use authlog_domain::{Scopes, Timestamp};
+use authlog_domain::{KeyThumbprint, Scopes, Timestamp};
 
-use super::AuthenticatedClient;
+use super::{AuthenticatedClient, DpopProof};
 use crate::ports::{
     Account, OAuthClaims, SessionWithAccount, TokenKind, VerifiedOAuthToken, VerifiedToken,
 };
@@ -16,6 +16,29 @@ pub(crate) struct LiveApplication {
     pub(crate) token: VerifiedToken,
     pub(crate) oauth: Arc<OAuthClaims>,
     pub(crate) account: Arc<Account>,
+}
+
+/// How a token reached this service.
+#[derive(Clone, Copy)]
+pub(crate) enum TokenUse<'a> {
+    /// A caller asks about the token of another client.
+    Introspected,
+    /// The caller presents it with the scheme `Bearer`.
+    Bearer,
+    /// The caller presents it with the scheme `DPoP`, and this proof.
+    Proved(&'a DpopProof),
+}
+
+impl TokenUse<'_> {
+    /// Whether a token that is bound to this key may be used so. A bound token is useless to a bearer, and a bearer token is
+    /// refused with the scheme `DPoP`: an attacker could present a stolen one with a key of their own (RFC 9449 §7.1).
+    pub(crate) fn fits(self, key: Option<&KeyThumbprint>) -> bool {
+        match self {
+            Self::Introspected => true,
+            Self::Bearer => key.is_none(),
+            Self::Proved(proof) => key == Some(proof.key()),
+        }
+    }
 }
 
 impl AuthenticatedClient {
@@ -40,20 +63,21 @@ impl Authlog {
         }
     }
 
-    /// The bearer of an access token of an application at this service; `None` if it is not valid here.
+    /// The bearer of an access token of an application at this service; `None` if it is not valid here, or may not be used so.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
     pub(crate) async fn check_application(
         &self,
         token: &str,
+        used: TokenUse<'_>,
         now: Timestamp,
     ) -> Result<Option<LiveApplication>, Refusal> {
         let verified = self.verify_oauth(token, now).await;
         let verified = verified.filter(|it| it.is_for(self.parts.tokens.issuer()));
         match verified {
             Some(VerifiedOAuthToken::Session { token, oauth })
-                if token.kind == TokenKind::Access =>
+                if token.kind == TokenKind::Access && used.fits(oauth.key.as_ref()) =>
             {
                 self.live_application(token, &oauth, now).await
             }

@@ -9,6 +9,7 @@
 //! - [`Entitlement`]: a permission that is checked repeatedly during a long request.
 //! - [`AuthenticatedClient`]: an application that authenticated, or a public one that names itself. The tokens of people's
 //!   applications are checked in `application.rs`, those of clients themselves in `client_bearer.rs`. None of them is a [`Caller`].
+//! - [`DpopProof`]: the holder of a key sent the request. Tokens can be bound to that key.
 //! - [`Operator`]: the person at the command line. Only the composition root gets one, so that code that serves requests
 //!   cannot act as the operator.
 //! - `ProvedSession`, `ProvedPassword`, `ProvedOwner`: what a command about the caller's own account needs in addition.
@@ -21,6 +22,7 @@ mod authorize;
 mod browser;
 mod client;
 mod client_bearer;
+mod dpop;
 mod entitlement;
 mod level;
 mod operator;
@@ -35,12 +37,13 @@ use authlog_domain::user::Authority;
 
 pub use acting::AuthorizedActor;
 pub use actor::Actor;
-pub(crate) use application::LiveApplication;
+pub(crate) use application::{LiveApplication, TokenUse};
 pub(crate) use authenticate::LiveAccess;
 pub use authenticate::{Caller, CallerProof};
 pub use authorize::{Authorized, Identity};
 pub use browser::BrowserSession;
 pub use client::{AuthenticatedClient, ClientCredentials, ClientProof};
+pub use dpop::DpopProof;
 pub use entitlement::Entitlement;
 pub use operator::Operator;
 pub(crate) use owner::OwnerNeeds;

@@ -26,6 +26,7 @@ pub fn client_document(client: &RegisteredClient) -> Value {
         "jwks": settings.jwks,
         "require_pkce": settings.require_pkce,
         "dpop_bound": settings.dpop_bound,
+        "require_pushed_requests": settings.require_pushed_requests,
         "id_token_alg": settings.id_token_alg,
         "first_party": settings.first_party,
         "secrets": secrets,

@@ -62,5 +62,6 @@ fn session(session: &SessionRecord) -> Value {
         "scope": grant.map(|it| &it.scopes),
         "audience": grant.map(|it| &it.audience),
         "parent_session_id": session.parent(),
+        "dpop_jkt": grant.and_then(|it| it.dpop_jkt.as_ref()),
     })
 }

@@ -13,6 +13,7 @@ mod clients;
 mod clock;
 mod directory;
 mod doctor;
+mod dpop_proofs;
 mod event_log;
 mod event_store;
 mod health;
@@ -48,6 +49,7 @@ pub use clients::{ClientSecrets, Clients, ClientsPage};
 pub use clock::{Clock, ClockReading, Entropy};
 pub use directory::{Directory, LiveSessions, SessionWithAccount, SignInRecord};
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
+pub use dpop_proofs::{DpopProofs, ProofRefusal, ProvedRequest, VerifiedProof};
 pub use event_log::{
     BlockingTransaction, ChangedAccounts, EventLog, LeafHash, LogCursor, LogFilter, LogHead,
     LogPage, LoggedEvent, ReadOnError, TransactionHolder,

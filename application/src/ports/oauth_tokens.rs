@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authlog_domain::{ClientId, ClientSecretId, Scopes, SessionId, Timestamp};
+use authlog_domain::{ClientId, ClientSecretId, KeyThumbprint, Scopes, SessionId, Timestamp};
 use uuid::Uuid;
 
 use super::{TokenError, VerifiedToken};
@@ -19,6 +19,9 @@ pub struct OAuthClaims {
     pub audience: Vec<String>,
     /// The browser session with which this session ends (`psid`).
     pub parent: Option<SessionId>,
+    /// The key to which an access token is bound (`cnf`, RFC 9449 §6.1). `None` for a bearer token, and for a refresh token, whose
+    /// session says it.
+    pub key: Option<KeyThumbprint>,
 }
 
 impl OAuthClaims {
@@ -48,6 +51,8 @@ pub struct ClientTokenClaims {
     pub scopes: Scopes,
     /// The resource servers that may accept it (`aud`): see [`OAuthClaims::audience_of`].
     pub audience: Vec<String>,
+    /// The key to which it is bound; `None` for a bearer token.
+    pub key: Option<KeyThumbprint>,
     /// When it is issued (`iat`).
     pub issued_at: Timestamp,
     /// When it expires (`exp`).

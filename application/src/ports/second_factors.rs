@@ -111,6 +111,8 @@ pub enum SealedFor {
     AuthorizationCode,
     /// An authorization request for which the person has to sign in.
     AuthorizationAsked,
+    /// An authorization request that a client pushed.
+    PushedRequest,
 }
 
 /// Computes codes and seals what a client keeps between two requests.

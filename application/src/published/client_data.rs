@@ -31,6 +31,9 @@ pub struct ClientSettings {
     pub require_pkce: bool,
     /// Whether its tokens are bound to a key.
     pub dpop_bound: bool,
+    /// Whether it has to push its authorization requests (RFC 9126). Left out if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_pushed_requests: Option<bool>,
     /// How its ID tokens are signed: `RS256`, or `access-key` for the algorithm of access tokens.
     pub id_token_alg: String,
     /// Whether it is the operator's own, so that people are not asked for their consent.
@@ -63,6 +66,7 @@ impl ClientSettings {
             jwks: _,
             require_pkce,
             dpop_bound,
+            require_pushed_requests,
             id_token_alg,
             first_party,
         } = settings;
@@ -77,6 +81,7 @@ impl ClientSettings {
             auth_method: auth_method.as_str().to_owned(),
             require_pkce,
             dpop_bound,
+            require_pushed_requests: require_pushed_requests.then_some(true),
             id_token_alg: id_token_alg.as_str().to_owned(),
             first_party,
         }

@@ -265,6 +265,9 @@ pub struct LoggedIn {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "uuid"))]
     pub parent_session_id: Option<String>,
+    /// The SHA-256 thumbprint of the key to which the application's refresh tokens are bound (RFC 9449 §5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dpop_jkt: Option<String>,
 }
 
 /// The session was refreshed.
@@ -427,6 +430,10 @@ impl Data {
                         .as_ref()
                         .and_then(|it| it.parent)
                         .map(|parent| parent.to_string()),
+                    dpop_jkt: grant
+                        .as_ref()
+                        .and_then(|it| it.dpop_jkt.as_ref())
+                        .map(ToString::to_string),
                     audience: grant
                         .filter(|it| !it.audience.is_empty())
                         .map(|it| it.audience.iter().map(ToString::to_string).collect()),

@@ -43,7 +43,8 @@ pub use lag::{Behind, Lag};
 pub use oauth::{
     AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest,
     AuthorizationTarget, ClaimName, CodeExchange, ConsentDemand, ConsentRefusal, GrantRefusal,
-    Introspected, OAuthTokens, Prompt, TargetRefusal, UserInfo,
+    Introspected, OAuthTokens, OpenedRequest, Prompt, PushRefusal, PushedRequest, TargetRefusal, UserInfo,
+    UserInfoRefusal,
 };
 pub(crate) use passkey_sign_in::ChallengeSerials;
 pub use passkey_sign_in::PasskeyChallenge;

@@ -38,6 +38,9 @@ pub struct ClientSettings {
     pub require_pkce: bool,
     /// Whether its tokens are bound to a key (RFC 9449).
     pub dpop_bound: bool,
+    /// Whether it has to push its authorization requests (RFC 9126).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub require_pushed_requests: bool,
     /// How its ID tokens are signed.
     pub id_token_alg: IdTokenAlg,
     /// Whether it is the operator's own, so that people are not asked for their consent.
@@ -125,6 +128,14 @@ impl ClientSettings {
         let registered = &self.post_logout_redirect_uris;
         registered.iter().any(|uri| uri.matches(requested))
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's `skip_serializing_if` calls it with a reference to the field"
+)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 fn check_list<T: Eq + Hash>(list: &[T]) -> Result<(), SettingsFlaw> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Audience, ClientId, Scopes, SessionId};
+use crate::{Audience, ClientId, KeyThumbprint, Scopes, SessionId};
 
 /// What a person granted to an application. A session with a grant is used by the application alone, and never for the
 /// account itself.
@@ -19,4 +19,8 @@ pub struct ClientGrant {
     /// the application may continue without it (`offline_access`, OpenID Connect Core §11).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<SessionId>,
+    /// The key to which the session's refresh tokens are bound: a public client has to prove that it holds this key
+    /// (RFC 9449 §5). `None` for any other session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_jkt: Option<KeyThumbprint>,
 }

@@ -172,6 +172,7 @@ fn start(command: StartSession) -> SessionEvent {
         client: grant.as_ref().map(|it| it.client.clone()),
         scopes: grant.as_ref().map(|it| it.scopes.clone()),
         parent: grant.as_ref().and_then(|it| it.parent),
+        dpop_jkt: grant.as_ref().and_then(|it| it.dpop_jkt.clone()),
         audience: grant.map(|it| it.audience).unwrap_or_default(),
     })
 }

@@ -7,7 +7,7 @@ use super::ClientGrant;
 use crate::catalogue::catalogued;
 use crate::{
     Audience, Authentication, AuthenticationLevel, AuthenticationMethods, ClientId, FactorId,
-    RevocationReason, Rotation, Scopes, SessionId, Timestamp, UserId,
+    KeyThumbprint, RevocationReason, Rotation, Scopes, SessionId, Timestamp, UserId,
 };
 
 /// An event of the `Session` aggregate.
@@ -68,6 +68,9 @@ pub struct LoggedIn {
     /// The session in which the person granted it. This one ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<SessionId>,
+    /// The key to which the session's refresh tokens are bound (RFC 9449 §5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_jkt: Option<KeyThumbprint>,
 }
 
 impl LoggedIn {
@@ -78,6 +81,7 @@ impl LoggedIn {
             scopes: self.scopes.clone().unwrap_or_default(),
             audience: self.audience.clone(),
             parent: self.parent,
+            dpop_jkt: self.dpop_jkt.clone(),
         })
     }
 

@@ -7,6 +7,7 @@ mod email;
 mod factor_label;
 mod identifier;
 mod ids;
+mod key_thumbprint;
 mod passkey;
 mod person_name;
 mod phone;
@@ -29,6 +30,7 @@ pub use ids::{
     AccountNumber, ClientSecretId, CredentialId, FactorId, RecoverySetId, ResetId, SessionId,
     UserId, VerificationId,
 };
+pub use key_thumbprint::KeyThumbprint;
 pub use passkey::PasskeyTransport;
 pub use person_name::PersonName;
 pub use phone::Phone;

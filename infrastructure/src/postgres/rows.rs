@@ -24,7 +24,7 @@ use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, StoredStanding, WithMac};
 use crate::second_factors::{second_factors_from, second_factors_text};
 use crate::session_authentication::{authentication_from, authentication_text};
-use crate::session_grant::{GrantColumns, audience_text};
+use crate::session_grant::{GrantColumns, audience_text, key_text};
 use crate::store::unreadable;
 
 /// A row of `accounts`. The members stand in the order of the columns.
@@ -83,6 +83,7 @@ pub(super) struct SessionRow {
     scopes: Option<String>,
     audience: Option<String>,
     parent: Option<Uuid>,
+    dpop_jkt: Option<String>,
 }
 
 /// A row of `clients`. The members stand in the order of the columns.
@@ -150,7 +151,8 @@ macro_rules! sessions {
     ($($with:tt)+) => {
         $($with)+!(
             sessions s: session_id, version, user_id, contract, epoch, rotation, generation, started_at, last_used_at,
-            expires_at, ended_at, rotated_at, mac, authentication, client_id, scopes, audience, parent
+            expires_at, ended_at, rotated_at, mac, authentication, client_id, scopes, audience, parent,
+            dpop_jkt
         )
     };
 }
@@ -286,13 +288,13 @@ macro_rules! upsert_sessions {
     };
 }
 
-/// Writes one session, whose members are the parameters from `$1` to `$18`. [`SessionRow::bound_to`] binds them.
+/// Writes one session, whose members are the parameters from `$1` to `$19`. [`SessionRow::bound_to`] binds them.
 macro_rules! upsert_session {
     () => {
         concat!(
             "INSERT INTO sessions (",
             $crate::postgres::rows::sessions!($crate::store::column_list),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
             $crate::postgres::rows::sessions!($crate::store::update_on_conflict)
         )
     };
@@ -443,6 +445,7 @@ impl SessionRow {
             .bind(self.scopes)
             .bind(self.audience)
             .bind(self.parent)
+            .bind(self.dpop_jkt)
     }
 }
 
@@ -467,6 +470,7 @@ impl From<&WithMac<SessionRecord>> for SessionRow {
             scopes: session.grant.as_ref().map(|it| it.scopes.to_string()),
             audience: audience_text(session),
             parent: session.parent().map(SessionId::as_uuid),
+            dpop_jkt: key_text(session).map(str::to_owned),
         }
     }
 }
@@ -485,6 +489,7 @@ impl TryFrom<SessionRow> for Stored<SessionRecord> {
             scopes: row.scopes.as_deref(),
             audience: row.audience.as_deref(),
             parent: row.parent.map(SessionId::new),
+            dpop_jkt: row.dpop_jkt.as_deref(),
         };
         let session = SessionRecord {
             id: SessionId::new(row.session_id),

@@ -30,12 +30,12 @@ const APPEND: &str = concat!(
     upsert_session!(),
     r" RETURNING 1), event AS (
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions)
-        VALUES ('session', $19, $20, $21, $22, $23::text::json, $24::text::json, $25)
+        VALUES ('session', $20, $21, $22, $23, $24::text::json, $25::text::json, $26)
         RETURNING 1
     )
-    SELECT begin_append(ARRAY[$26::uuid], $27, $28, $29, $30) AS server_time,
+    SELECT begin_append(ARRAY[$27::uuid], $28, $29, $30, $31) AS server_time,
            require_rows(ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session)], ARRAY[1, 1]::bigint[]),
-           apply_factor_changes($31)",
+           apply_factor_changes($32)",
 );
 
 /// The statement of [`APPEND_SEVERAL`], with further arrays, the columns that they become, further queries, and a condition for the

@@ -466,6 +466,7 @@ impl GrantsAccess for SessionRecord {
                 scopes,
                 audience,
                 parent,
+                dpop_jkt,
             } = grant;
             message
                 .bytes(b"grant")
@@ -475,6 +476,10 @@ impl GrantsAccess for SessionRecord {
                 .optional(*parent, |message, parent| message.id(parent.as_uuid()));
             for resource in audience {
                 message.bytes(resource.as_str().as_bytes());
+            }
+            // An unbound session adds nothing, so that its row has the same MAC as in versions before this member.
+            if let Some(key) = dpop_jkt {
+                message.bytes(b"key").bytes(key.as_str().as_bytes());
             }
         }
     }

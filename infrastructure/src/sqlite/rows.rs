@@ -18,7 +18,7 @@ use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, WithMac};
 use crate::second_factors::{second_factors_from, second_factors_text};
 use crate::session_authentication::{authentication_from, authentication_text};
-use crate::session_grant::{GrantColumns, audience_text};
+use crate::session_grant::{GrantColumns, audience_text, key_text};
 use crate::store::{aliased_columns, column_list, update_on_conflict};
 
 /// Declares a table of read-model rows by the list of its columns, each with the value that is written to it.
@@ -114,6 +114,7 @@ table! {
         scopes: row.grant.as_ref().map(|grant| grant.scopes.to_string()),
         audience: audience_text(row),
         parent: row.parent().map(|parent| parent.to_string()),
+        dpop_jkt: key_text(row),
     }
 }
 
@@ -129,7 +130,7 @@ table! {
 }
 
 /// The number of columns of [`SESSION`].
-pub(super) const SESSION_COLUMNS: usize = 19;
+pub(super) const SESSION_COLUMNS: usize = 20;
 
 /// The account whose [`ACCOUNT`] columns begin at `first`.
 pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Stored<Account>> {
@@ -195,6 +196,7 @@ pub(super) fn session(row: &Row<'_>, first: usize) -> Result<Stored<SessionRecor
         scopes: row.get_ref(first + 15)?.as_str_or_null()?,
         audience: row.get_ref(first + 16)?.as_str_or_null()?,
         parent: optional(row, first + 17, SessionId::parse)?,
+        dpop_jkt: row.get_ref(first + 18)?.as_str_or_null()?,
     };
     let session = SessionRecord {
         id: id(row, first, SessionId::parse)?,
@@ -218,7 +220,7 @@ pub(super) fn session(row: &Row<'_>, first: usize) -> Result<Stored<SessionRecor
     Ok(Stored {
         row: session,
         mac: row.get(first + 12)?,
-        is_behind: row.get(first + 18)?,
+        is_behind: row.get(first + 19)?,
     })
 }
 

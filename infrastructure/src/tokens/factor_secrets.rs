@@ -67,6 +67,7 @@ const fn place(purpose: SealedFor) -> &'static str {
         SealedFor::PasskeyStepUp => "passkey/step-up",
         SealedFor::AuthorizationCode => "oauth/code",
         SealedFor::AuthorizationAsked => "oauth/asked",
+        SealedFor::PushedRequest => "oauth/pushed",
     }
 }
 

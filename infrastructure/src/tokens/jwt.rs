@@ -32,7 +32,7 @@ use super::token_cache::TokenCache;
 use super::{KeySet, Keys, SigningKey};
 
 /// Claims that only this module writes. A contract cannot add them.
-const RESERVED: [&str; 9] = [
+const RESERVED: [&str; 10] = [
     "nbf",
     "generation",
     "client_id",
@@ -41,6 +41,7 @@ const RESERVED: [&str; 9] = [
     "auth_time",
     "scope",
     "psid",
+    "cnf",
     "secret_id",
 ];
 

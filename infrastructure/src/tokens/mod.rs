@@ -7,6 +7,8 @@
 //! | `client_secrets` | secrets of OAuth clients, which are derived and not stored |
 //! | `factor_secrets`, `totp` | codes of second factors, and sealed values that clients keep |
 //! | `client_assertions` | authentication of clients by tokens that they sign themselves |
+//! | `dpop_proofs` | proofs of clients that they hold a key, to which their tokens are bound |
+//! | `client_jwt`, `used_ids` | what both have in common: their form, and the memory of those that were used |
 //! | `algorithm`, `signing_key` | the algorithms, and a key of one of them |
 //! | `key_purpose` | what a key signs: each purpose has a set of keys of its own (`docs/adr/0036`) |
 //! | `key_record`, `loaded_keys`, `key_set` | a key with its times, and the keys of a node in memory |
@@ -17,7 +19,9 @@
 
 mod algorithm;
 mod client_assertions;
+mod client_jwt;
 mod client_secrets;
+mod dpop_proofs;
 mod factor_secrets;
 mod id_token_keys;
 mod jwt;
@@ -34,10 +38,12 @@ mod secret;
 mod signing_key;
 mod token_cache;
 mod totp;
+mod used_ids;
 
 pub use algorithm::{JwtAlgorithm, UnknownAlgorithm};
 pub use client_assertions::JwtClientAssertions;
 pub use client_secrets::HmacClientSecrets;
+pub use dpop_proofs::JwtDpopProofs;
 pub use factor_secrets::KeyedFactorSecrets;
 pub use id_token_keys::IdTokenKeys;
 pub use jwt::JwtTokens;

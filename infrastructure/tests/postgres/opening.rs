@@ -95,9 +95,9 @@ async fn columns_are_added_while_an_append_waits_for_its_second_table() {
     let world = open_unsequenced().await;
     world
         .execute(
-            "ALTER TABLE sessions DROP client_id, DROP scopes, DROP audience, DROP parent;
+            "ALTER TABLE sessions DROP client_id, DROP scopes, DROP audience, DROP parent, DROP dpop_jkt;
              ALTER TABLE accounts DROP consents;
-             DELETE FROM _sqlx_migrations WHERE version IN (40, 41)",
+             DELETE FROM _sqlx_migrations WHERE version IN (40, 41, 42)",
         )
         .await;
     let mut append = world.sql.begin().await.unwrap();

@@ -53,7 +53,7 @@ async fn a_row_that_was_damaged_in_any_column_is_repaired() {
     does(&*world.store, &client("shop"), registration("Shop")).await;
     for (table, key, columns) in [
         ("accounts", "user_id", 24),
-        ("sessions", "session_id", 18),
+        ("sessions", "session_id", 19),
         ("clients", "client_id", 4),
     ] {
         let whole = rows(&world, table).await;

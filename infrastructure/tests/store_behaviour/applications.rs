@@ -93,6 +93,8 @@ pub async fn a_changed_grant_or_consent_grants_nothing_until_it_is_repaired(worl
         "audience = NULL".to_owned(),
         "audience = '[\"https://other.example\"]'".to_owned(),
         "parent = NULL".to_owned(),
+        "dpop_jkt = NULL".to_owned(),
+        format!("dpop_jkt = '{}'", "A".repeat(43)),
         format!("parent = '{of_eve}'"),
     ] {
         let changes = format!("UPDATE sessions SET {change} WHERE session_id = '{application}'");

@@ -136,6 +136,7 @@ impl Owner {
             scopes: Scopes::from_stored("openid"),
             audience: vec![],
             parent: (random_step.below(8) > 0).then_some(parent),
+            dpop_jkt: None,
         })
     }
 

@@ -17,8 +17,9 @@ use authlog_domain::user::{
 };
 use authlog_domain::{
     AccountNumber, AggregateKind, Audience, Authentication, AuthenticationLevel,
-    AuthenticationMethods, ClientId, CredentialId, Email, FactorId, PersonName, Phone,
-    RefusedLogins, ResetId, Role, Rotation, Scopes, Session, SessionId, User, UserId, Username,
+    AuthenticationMethods, ClientId, CredentialId, Email, FactorId, KeyThumbprint, PersonName,
+    Phone, RefusedLogins, ResetId, Role, Rotation, Scopes, Session, SessionId, User, UserId,
+    Username,
 };
 use authlog_infrastructure::Store;
 use authlog_projections::{Row, row};
@@ -29,6 +30,9 @@ use super::system::{now, random};
 
 /// How long a test's sessions last.
 pub const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// The thumbprint of the key of an application.
+pub const KEY: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
 
 /// An account that a test makes. Its identifiers are derived from `name`.
 #[derive(Clone)]
@@ -180,6 +184,7 @@ impl Person {
             scopes: Scopes::from_stored("email openid"),
             audience: vec![Audience::parse("https://api.shop.example").unwrap()],
             parent: Some(parent),
+            dpop_jkt: Some(KeyThumbprint::parse(KEY).unwrap()),
         };
         self.login_with(session, epoch, Some(grant)).await
     }

@@ -392,6 +392,7 @@ fn assert_everything_differs(
     assert_eq!(grant.client.as_str(), "shop");
     assert_eq!((grant.audience.len(), grant.scopes.iter().count()), (1, 2));
     assert!(grant.parent.is_some_and(|parent| parent != session.id));
+    assert!(grant.dpop_jkt.is_some());
 }
 
 /// A rebuild that has read a stream just before an append must not undo what the append wrote.

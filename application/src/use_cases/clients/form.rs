@@ -33,6 +33,8 @@ pub struct ClientForm {
     pub require_pkce: Option<bool>,
     /// Whether tokens are bound to a key; by default they are not.
     pub dpop_bound: Option<bool>,
+    /// Whether authorization requests have to be pushed; by default they do not.
+    pub require_pushed_requests: Option<bool>,
     /// How ID tokens are signed; by default with `RS256`.
     pub id_token_alg: Option<String>,
     /// Whether the client is the operator's own; by default it is not.
@@ -61,6 +63,7 @@ impl ClientForm {
             jwks: None,
             require_pkce: true,
             dpop_bound: false,
+            require_pushed_requests: false,
             id_token_alg: IdTokenAlg::Rs256,
             first_party: false,
         };
@@ -112,6 +115,9 @@ impl ClientForm {
         }
         settings.require_pkce = self.require_pkce.unwrap_or(settings.require_pkce);
         settings.dpop_bound = self.dpop_bound.unwrap_or(settings.dpop_bound);
+        settings.require_pushed_requests = self
+            .require_pushed_requests
+            .unwrap_or(settings.require_pushed_requests);
         settings.first_party = self.first_party.unwrap_or(settings.first_party);
         Ok(settings)
     }

@@ -13,7 +13,7 @@ use crate::use_cases::sealed_values::is_current;
 use crate::{Authlog, Refusal};
 
 /// For how long the person can take to sign in.
-const LIFETIME: Duration = Duration::from_secs(60 * 60);
+pub(super) const LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// For how long after signing in the person counts as having signed in for the request. It is enough to read what the application
 /// asks for.

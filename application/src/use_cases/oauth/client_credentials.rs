@@ -6,7 +6,7 @@ use authlog_domain::client::{ClientSettings, GrantType};
 
 use super::issue::ACCESS_LIFETIME;
 use super::{GrantRefusal, OAuthTokens, resources};
-use crate::access::AuthenticatedClient;
+use crate::access::{AuthenticatedClient, DpopProof};
 use crate::ports::ClientTokenClaims;
 use crate::{Authlog, Refusal};
 
@@ -24,11 +24,13 @@ impl Authlog {
         by: &AuthenticatedClient,
         scope: Option<&str>,
         texts: &[&str],
+        proof: Option<&DpopProof>,
     ) -> Result<OAuthTokens, GrantRefusal> {
         let settings = &by.client().settings;
         if !by.is_confidential() || !settings.grants.contains(&GrantType::ClientCredentials) {
             return Err(GrantRefusal::UnauthorizedClient);
         }
+        let key = self.key_of_tokens(by, proof, None)?;
         let issuer = self.parts.tokens.issuer();
         let terms = TokenTerms::of(settings, scope, texts, issuer)?;
         let now = self.parts.clock.now();
@@ -38,12 +40,14 @@ impl Authlog {
             secret: by.secret(),
             audience: terms.audience,
             scopes: terms.scopes.clone(),
+            key,
             issued_at: now,
             expires_at: now.plus(ACCESS_LIFETIME),
         };
         let access = self.parts.tokens.sign_client_token(&claims);
         Ok(OAuthTokens {
             access: access.map_err(Refusal::from)?,
+            is_bound: claims.key.is_some(),
             expires_in: ACCESS_LIFETIME,
             refresh: None,
             id_token: None,

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use authlog_domain::client::ClientSettings;
 use authlog_domain::session::ClientGrant;
-use authlog_domain::{Audience, Authentication, ClientId, Scopes, SessionId, Timestamp, UserId};
+use authlog_domain::{
+    Audience, Authentication, ClientId, KeyThumbprint, Scopes, SessionId, Timestamp, UserId,
+};
 use serde::{Deserialize, Serialize};
 
 use super::resources::Registered;
@@ -43,18 +45,26 @@ pub(super) struct AuthorizationCode {
     pub(super) nonce: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) id_token_claims: BTreeSet<ClaimName>,
+    /// The key without which the code is useless (RFC 9449 §10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) dpop_jkt: Option<KeyThumbprint>,
     expires_at: Timestamp,
 }
 
 impl AuthorizationCode {
-    /// What redeeming grants, with these resources.
-    pub(super) fn grant(&self, audience: Vec<Audience>) -> ClientGrant {
+    /// What redeeming grants, with these resources, in a session that is bound to this key.
+    pub(super) fn grant(
+        &self,
+        audience: Vec<Audience>,
+        dpop_jkt: Option<KeyThumbprint>,
+    ) -> ClientGrant {
         let is_offline = self.scopes.contains(OFFLINE_ACCESS);
         ClientGrant {
             client: self.client.clone(),
             scopes: self.scopes.clone(),
             audience,
             parent: (!is_offline).then_some(self.browser),
+            dpop_jkt,
         }
     }
 
@@ -93,6 +103,7 @@ impl Authlog {
             challenge: request.challenge.clone(),
             nonce: request.nonce.clone(),
             id_token_claims: request.id_token_claims.clone(),
+            dpop_jkt: request.dpop_jkt.clone(),
             expires_at: now.plus(CODE_LIFETIME),
         };
         self.seal(SealedFor::AuthorizationCode, &code)

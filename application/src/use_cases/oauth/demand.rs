@@ -212,6 +212,7 @@ mod tests {
                 jwks: None,
                 require_pkce: true,
                 dpop_bound: false,
+                require_pushed_requests: false,
                 id_token_alg: IdTokenAlg::Rs256,
                 first_party: is_first_party,
             },
@@ -235,6 +236,7 @@ mod tests {
             id_token_claims: BTreeSet::new(),
             hint: None,
             asked: None,
+            dpop_jkt: None,
         }
     }
 

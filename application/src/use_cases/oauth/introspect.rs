@@ -2,11 +2,11 @@
 
 use authlog_domain::client::{RegisteredClient, ServiceScope};
 use authlog_domain::session::{LogOut, SessionCommand};
-use authlog_domain::{SessionId, UserId};
+use authlog_domain::{KeyThumbprint, SessionId, UserId};
 use serde_json::{Map, Value, json};
 
 use super::GrantRefusal;
-use crate::access::{AuthenticatedClient, LiveApplication};
+use crate::access::{AuthenticatedClient, LiveApplication, TokenUse};
 use crate::ports::{ClientTokenClaims, Revocation, TokenKind, VerifiedOAuthToken};
 use crate::{ActiveToken, Authlog, ExpectedToken, Refusal, RequestContext};
 
@@ -70,17 +70,18 @@ impl Authlog {
     }
 
     fn claims_of_client_token(&self, claims: &ClientTokenClaims) -> Map<String, Value> {
-        members(json!({
+        let mut members = members(json!({
             "iss": self.parts.tokens.issuer(),
             "sub": claims.client,
             "client_id": claims.client,
             "scope": claims.scopes,
             "aud": claims.audience,
-            "token_type": "Bearer",
             "jti": claims.token,
             "iat": claims.issued_at.unix_seconds(),
             "exp": claims.expires_at.unix_seconds(),
-        }))
+        }));
+        add_type(&mut members, claims.key.as_ref());
+        members
     }
 
     fn claims_of_session_token(&self, live: &LiveApplication) -> Map<String, Value> {
@@ -106,7 +107,7 @@ impl Authlog {
         }
         if token.kind == TokenKind::Access {
             claims.insert("aud".to_owned(), json!(oauth.audience));
-            claims.insert("token_type".to_owned(), "Bearer".into());
+            add_type(&mut claims, oauth.key.as_ref());
         }
         if let Some(authentication) = token.authentication {
             claims.insert("acr".to_owned(), json!(authentication.acr));
@@ -203,6 +204,15 @@ fn may_introspect(
     token.client() == &by.id
         || (inspects_all(by) && is_expected)
         || (!is_refresh && is_own_resource())
+}
+
+/// How an access token is presented, and the key to which it is bound (RFC 9449 §6.2).
+fn add_type(members: &mut Map<String, Value>, key: Option<&KeyThumbprint>) {
+    let scheme = if key.is_some() { "DPoP" } else { "Bearer" };
+    members.insert("token_type".to_owned(), scheme.into());
+    if let Some(key) = key {
+        members.insert("cnf".to_owned(), json!({ "jkt": key }));
+    }
 }
 
 fn members(object: Value) -> Map<String, Value> {

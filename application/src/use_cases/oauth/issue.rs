@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use authlog_domain::client::GrantType;
 use authlog_domain::session::ClientGrant;
-use authlog_domain::{Audience, Authentication, Scopes, SessionId, Timestamp, UserId};
+use authlog_domain::{
+    Audience, Authentication, KeyThumbprint, Scopes, SessionId, Timestamp, UserId,
+};
 
 use super::{GrantRefusal, OAuthTokens};
 use crate::access::AuthenticatedClient;
@@ -36,6 +38,8 @@ pub(super) struct AccessTerms<'a> {
     pub(super) resources: &'a [Audience],
     /// Whether the token request names its resources. Then the token is for them alone (RFC 8707 §2.2).
     pub(super) names_resources: bool,
+    /// The key to which it is bound, as [`Authlog::key_of_tokens`] says.
+    pub(super) key: Option<&'a KeyThumbprint>,
 }
 
 impl Authlog {
@@ -60,6 +64,7 @@ impl Authlog {
             scopes: access.scopes.clone(),
             audience,
             parent: session.grant.parent,
+            key: access.key.cloned(),
         };
         let claims = TokenClaims {
             authentication: Some(session.authentication),
@@ -77,6 +82,7 @@ impl Authlog {
                 scopes: session.grant.scopes.clone(),
                 audience: vec![],
                 parent: session.grant.parent,
+                key: None,
             };
             let generation = session.generation;
             let kind = TokenKind::Refresh { generation };
@@ -85,6 +91,7 @@ impl Authlog {
         });
         Ok(OAuthTokens {
             access: access_token,
+            is_bound: access.key.is_some(),
             expires_in: expires_at.since(now),
             refresh: refresh.transpose()?,
             id_token: None,

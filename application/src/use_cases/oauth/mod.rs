@@ -14,6 +14,7 @@ mod id_token;
 mod introspect;
 mod issue;
 mod pkce;
+mod pushed;
 mod redeem;
 mod refresh;
 mod refusals;
@@ -25,9 +26,10 @@ mod user_info;
 pub use authorize::{AuthorizationOutcome, ConsentDemand};
 pub use consent::ConsentRefusal;
 pub use introspect::Introspected;
+pub use pushed::{OpenedRequest, PushRefusal, PushedRequest};
 pub use refusals::{AuthorizationRefusal, GrantRefusal, TargetRefusal};
 pub use request::{
     AuthorizationForm, AuthorizationRequest, AuthorizationTarget, ClaimName, Prompt,
 };
 pub use tokens::{CodeExchange, OAuthTokens};
-pub use user_info::UserInfo;
+pub use user_info::{UserInfo, UserInfoRefusal};

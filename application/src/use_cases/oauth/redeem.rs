@@ -8,7 +8,7 @@ use super::code::AuthorizationCode;
 use super::id_token::IdTokenDemand;
 use super::issue::{ACCESS_LIFETIME, AccessTerms, ApplicationSession, REFRESH_LIFETIME};
 use super::{CodeExchange, GrantRefusal, OAuthTokens, pkce, resources};
-use crate::access::AuthenticatedClient;
+use crate::access::{AuthenticatedClient, DpopProof};
 use crate::ports::{Account, Attempt, Revocation, SessionWithAccount, StreamId};
 use crate::unit_of_work::{CommandError, UnitOfWork};
 use crate::use_cases::issue_tokens::NewSession;
@@ -32,6 +32,7 @@ impl Authlog {
         &self,
         by: &AuthenticatedClient,
         exchange: CodeExchange<'_>,
+        proof: Option<&DpopProof>,
         context: &RequestContext,
     ) -> Result<OAuthTokens, GrantRefusal> {
         let settings = &by.client().settings;
@@ -45,7 +46,8 @@ impl Authlog {
         let resources = asked_resources(&code, exchange.resources)?;
 
         let (account, ends_at) = self.account_of_code(by, &code).await?;
-        let grant = code.grant(code.resources.clone());
+        let key = self.key_of_tokens(by, proof, code.dpop_jkt.as_ref())?;
+        let grant = code.grant(code.resources.clone(), by.key_of_session(key.as_ref()));
         let command = self.start_of(by, &code, &grant, ends_at);
         let now = command.at;
         // The tokens are made first: if one cannot be signed, the code can be redeemed again.
@@ -62,6 +64,7 @@ impl Authlog {
             scopes: &code.scopes,
             resources: &resources,
             names_resources: !exchange.resources.is_empty(),
+            key: key.as_ref(),
         };
         let mut tokens = self.application_tokens(by, &application, &access, now)?;
         if code.scopes.contains("openid") {

@@ -2,12 +2,12 @@
 
 use authlog_domain::client::{ClientSettings, GrantType};
 use authlog_domain::session::ClientGrant;
-use authlog_domain::{Audience, Scopes};
+use authlog_domain::{Audience, KeyThumbprint, Scopes};
 
 use super::issue::{AccessTerms, ApplicationSession, REFRESH_LIFETIME};
 use super::resources::Registered;
 use super::{GrantRefusal, OAuthTokens, resources};
-use crate::access::AuthenticatedClient;
+use crate::access::{AuthenticatedClient, DpopProof};
 use crate::ports::{SessionWithAccount, VerifiedOAuthToken};
 use crate::use_cases::refresh::{Exchange, Refreshed};
 use crate::{Authlog, RequestContext};
@@ -24,6 +24,7 @@ impl Authlog {
         refresh_token: &str,
         scope: Option<&str>,
         texts: &[&str],
+        proof: Option<&DpopProof>,
         context: &RequestContext,
     ) -> Result<OAuthTokens, GrantRefusal> {
         let settings = &by.client().settings;
@@ -40,6 +41,7 @@ impl Authlog {
         let check = |standing: &SessionWithAccount| -> Result<(), GrantRefusal> {
             let grant = self.permitted_grant(by, standing)?;
             access_terms(settings, grant, scopes.as_ref(), texts)?;
+            self.key_of_refresh(by, grant, proof)?;
             Ok(())
         };
         let exchange = Exchange {
@@ -55,6 +57,7 @@ impl Authlog {
         } = refreshed?;
         let grant = session.grant.as_ref().ok_or(GrantRefusal::InvalidGrant)?;
         let (scopes, resources) = access_terms(settings, grant, scopes.as_ref(), texts)?;
+        let key = self.key_of_refresh(by, grant, proof)?;
         let application = ApplicationSession {
             id: session.id,
             user: account.id,
@@ -68,6 +71,7 @@ impl Authlog {
             scopes: &scopes,
             resources: &resources,
             names_resources: !texts.is_empty(),
+            key: key.as_ref(),
         };
         let mut tokens = self.application_tokens(by, &application, &access, now)?;
         if scopes.contains("openid") {
@@ -76,6 +80,20 @@ impl Authlog {
             tokens.id_token = id_token.ok();
         }
         Ok(tokens)
+    }
+
+    /// The key of the new tokens. A public client cannot begin to use a key in a session that is bound to none: its refresh tokens
+    /// would have to be bound from then on (RFC 9449 §5), and what a session was granted does not change.
+    fn key_of_refresh(
+        &self,
+        by: &AuthenticatedClient,
+        grant: &ClientGrant,
+        proof: Option<&DpopProof>,
+    ) -> Result<Option<KeyThumbprint>, GrantRefusal> {
+        if proof.is_some() && grant.dpop_jkt.is_none() && !by.is_confidential() {
+            return Err(GrantRefusal::InvalidGrant);
+        }
+        self.key_of_tokens(by, proof, grant.dpop_jkt.as_ref())
     }
 
     /// What was granted to this client in the session, if the person still permits it.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::Refusal;
+use crate::ports::ProofRefusal;
 
 /// Why an authorization request is answered with a page, and never with a redirect: it is not known where the client is.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +116,9 @@ pub enum GrantRefusal {
     /// The resource is malformed, or was not granted (RFC 8707).
     #[error("the resource was not granted")]
     InvalidTarget,
+    /// The proof of possession of a key is missing or not valid (RFC 9449 §5).
+    #[error(transparent)]
+    InvalidProof(ProofRefusal),
     /// Tokens of this kind cannot be revoked (RFC 7009 §2.2.1).
     #[error("the token cannot be revoked")]
     UnsupportedTokenType,
@@ -145,10 +149,22 @@ impl GrantRefusal {
             Self::UnauthorizedClient => "unauthorized_client",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
+            Self::InvalidProof(_) => "invalid_dpop_proof",
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::TooManyAttempts { .. } | Self::Overloaded { .. } | Self::Unavailable(_) => {
                 "temporarily_unavailable"
             }
+        }
+    }
+}
+
+impl From<ProofRefusal> for GrantRefusal {
+    fn from(refusal: ProofRefusal) -> Self {
+        match refusal {
+            ProofRefusal::TooMany => Self::TooManyAttempts {
+                retry_after: ProofRefusal::RETRY_AFTER,
+            },
+            other => Self::InvalidProof(other),
         }
     }
 }

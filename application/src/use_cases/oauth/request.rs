@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authlog_domain::client::{ClientAuthMethod, GrantType, RegisteredClient};
-use authlog_domain::{Audience, AuthenticationLevel, ClientId, Scopes, UserId};
+use authlog_domain::{Audience, AuthenticationLevel, ClientId, KeyThumbprint, Scopes, UserId};
 
 use super::asked::Asked;
 use super::claims_parameter::{ClaimsParameter, EssentialLevel};
@@ -54,6 +54,10 @@ pub struct AuthorizationForm<'a> {
     pub registration: Option<&'a str>,
     /// `authlog_asked`: what this service added when it had the person sign in for this request.
     pub asked: Option<&'a str>,
+    /// `dpop_jkt`: the thumbprint of the key to which the code is bound (RFC 9449 §10).
+    pub dpop_jkt: Option<&'a str>,
+    /// Whether the client pushed the request (RFC 9126).
+    pub is_pushed: bool,
 }
 
 /// The client of an authorization request and where it is answered: a redirect URI that the client registered.
@@ -176,6 +180,8 @@ pub struct AuthorizationRequest {
     pub(super) hint: Option<UserId>,
     /// For which session this service had the person sign in again.
     pub(super) asked: Option<Asked>,
+    /// The key to which the code is bound.
+    pub(super) dpop_jkt: Option<KeyThumbprint>,
 }
 
 impl AuthorizationRequest {
@@ -187,6 +193,11 @@ impl AuthorizationRequest {
     /// The scopes.
     pub fn scopes(&self) -> &Scopes {
         &self.scopes
+    }
+
+    /// Whether the person has just signed in for this request.
+    pub fn is_continued(&self) -> bool {
+        self.asked.is_some()
     }
 
     pub(super) fn prompts(&self, prompt: Prompt) -> bool {
@@ -238,6 +249,9 @@ impl Authlog {
         if !settings.grants.contains(&GrantType::AuthorizationCode) {
             return Err(AuthorizationRefusal::UnauthorizedClient);
         }
+        if settings.require_pushed_requests && !form.is_pushed {
+            return Err(invalid("the client has to push its authorization requests"));
+        }
         let challenge = pkce::challenge(form, settings.require_pkce)?;
         let claims = match form.claims {
             None => ClaimsParameter::default(),
@@ -272,6 +286,8 @@ impl Authlog {
         });
         let max_age = form.max_age.map(str::parse).transpose();
         let max_age = max_age.map_err(|_| invalid("the parameter max_age is no number of seconds"));
+        let dpop_jkt = form.dpop_jkt.map(KeyThumbprint::parse).transpose();
+        let dpop_jkt = dpop_jkt.map_err(|_| invalid("the parameter dpop_jkt is no thumbprint"))?;
         let request = AuthorizationRequest {
             resources: resources(&form.resources, &target.client)?,
             challenge,
@@ -284,6 +300,7 @@ impl Authlog {
             id_token_claims,
             hint,
             asked: None,
+            dpop_jkt,
             scopes,
             target,
         };

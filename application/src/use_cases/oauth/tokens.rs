@@ -21,6 +21,8 @@ pub struct CodeExchange<'a> {
 pub struct OAuthTokens {
     /// `access_token`
     pub access: String,
+    /// Whether the access token is bound to a key: then `token_type` is `DPoP`, and otherwise `Bearer`.
+    pub is_bound: bool,
     /// `expires_in`
     pub expires_in: Duration,
     /// `refresh_token`

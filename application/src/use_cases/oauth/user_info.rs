@@ -4,7 +4,8 @@ use authlog_domain::{Email, PersonName, Phone, Username};
 use serde_json::{Map, Value, json};
 
 use super::ClaimName;
-use crate::ports::Account;
+use crate::access::{DpopProof, TokenUse};
+use crate::ports::{Account, ProofRefusal};
 use crate::{Authlog, Refusal};
 
 /// The claims of the userinfo endpoint. It has no `Debug`, because it is personal data.
@@ -13,19 +14,41 @@ pub struct UserInfo {
     pub claims: Map<String, Value>,
 }
 
+/// Why the claims are not given.
+#[derive(Debug, thiserror::Error)]
+pub enum UserInfoRefusal {
+    /// The access token or its session is not valid, the token has no scope `openid`, or a dependency failed.
+    #[error(transparent)]
+    Token(#[from] Refusal),
+    /// The proof of possession is not valid.
+    #[error(transparent)]
+    Proof(#[from] ProofRefusal),
+}
+
 impl Authlog {
-    /// The claims that the scopes of this access token give.
+    /// The claims that the scopes of this access token give. A token that is bound to a key needs a `proof` for this request and
+    /// this token.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`]; [`Refusal::Forbidden`] for a token without the scope `openid`; or
-    /// [`Refusal::Unavailable`].
-    pub async fn user_info(&self, access_token: &str) -> Result<UserInfo, Refusal> {
+    /// [`Refusal::InvalidAccessToken`]; [`Refusal::Forbidden`] for a token without the scope `openid`;
+    /// [`Refusal::Unavailable`]; or a proof that was used before.
+    pub async fn user_info(
+        &self,
+        access_token: &str,
+        proof: Option<&DpopProof>,
+    ) -> Result<UserInfo, UserInfoRefusal> {
         let now = self.parts.clock.now();
-        let live = self.check_application(access_token, now).await?;
+        let used = proof.map_or(TokenUse::Bearer, TokenUse::Proved);
+        let live = self.check_application(access_token, used, now).await?;
         let live = live.ok_or(Refusal::InvalidAccessToken)?;
+        if let Some(proof) = proof {
+            let client = self.client(&live.oauth.client).await?;
+            let client = client.ok_or(Refusal::InvalidAccessToken)?;
+            self.use_proof(&client, proof)?;
+        }
         let scopes = &live.oauth.scopes;
         if !scopes.contains("openid") {
-            return Err(Refusal::Forbidden);
+            return Err(Refusal::Forbidden.into());
         }
         let mut claims = Map::new();
         claims.insert("sub".to_owned(), json!(live.account.id));

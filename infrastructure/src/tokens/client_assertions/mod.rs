@@ -1,23 +1,17 @@
-//! Authentication of clients by signed assertions (RFC 7523).
-//!
-//! | file | contents |
-//! |---|---|
-//! | `verify` | the verification of one assertion, a pure function |
-//! | `used` | the assertions that were used on this node |
+//! Authentication of clients by signed assertions (RFC 7523). `verify` has the verification of one, a pure function.
 
-mod used;
 mod verify;
 
 use authlog_application::ports::{AssertionRefusal, ClientAssertions};
 use authlog_domain::client::ClientJwks;
 use authlog_domain::{ClientId, Timestamp};
 
-use used::UsedAssertions;
+use super::used_ids::{IdRefusal, UsedIds};
 
 /// Assertions in the form of JSON Web Tokens. A node remembers in memory which were used.
 pub struct JwtClientAssertions {
     audiences: Vec<String>,
-    used: UsedAssertions,
+    used: UsedIds,
 }
 
 impl JwtClientAssertions {
@@ -25,7 +19,7 @@ impl JwtClientAssertions {
     pub fn new(audiences: impl Into<Vec<String>>) -> Self {
         Self {
             audiences: audiences.into(),
-            used: UsedAssertions::default(),
+            used: UsedIds::default(),
         }
     }
 }
@@ -43,7 +37,12 @@ impl ClientAssertions for JwtClientAssertions {
         now: Timestamp,
     ) -> Result<(), AssertionRefusal> {
         let verified = verify::verify(assertion, client, keys, &self.audiences, now)?;
-        self.used
-            .note(client, &verified.id, verified.expires_at, now)
+        let noted = self
+            .used
+            .note(client.as_str(), &verified.id, verified.expires_at, now);
+        noted.map_err(|refusal| match refusal {
+            IdRefusal::Used => AssertionRefusal::Used,
+            IdRefusal::TooMany => AssertionRefusal::TooMany,
+        })
     }
 }

@@ -6,8 +6,8 @@ use authlog_application::ports::{
     ClientTokenClaims, OAuthClaims, TokenKind, VerifiedOAuthToken, VerifiedToken,
 };
 use authlog_domain::{
-    AuthenticationLevel, AuthenticationMethods, ClientId, ClientSecretId, Scopes, SessionId,
-    Timestamp, UserId,
+    AuthenticationLevel, AuthenticationMethods, ClientId, ClientSecretId, KeyThumbprint, Scopes,
+    SessionId, Timestamp, UserId,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -38,6 +38,13 @@ pub(super) struct Claims {
     acr: Option<AuthenticationLevel>,
     auth_time: Option<i64>,
     secret_id: Option<ClientSecretId>,
+    cnf: Option<Confirmation>,
+}
+
+/// The key to which a token is bound (RFC 9449 §6.1). A token that is bound in another way is none of this service.
+#[derive(Deserialize)]
+struct Confirmation {
+    jkt: KeyThumbprint,
 }
 
 impl Claims {
@@ -81,6 +88,7 @@ impl Claims {
                 scopes: self.scope,
                 audience: self.aud,
                 parent: self.psid,
+                key: self.cnf.map(|cnf| cnf.jkt),
             }),
         })
     }
@@ -95,6 +103,7 @@ impl Claims {
             secret: self.secret_id,
             scopes: self.scope,
             audience: self.aud,
+            key: self.cnf.map(|cnf| cnf.jkt),
             issued_at: from_seconds(self.iat)?,
             expires_at: from_seconds(self.exp)?,
         })))
@@ -118,6 +127,7 @@ pub(super) fn write_claims(
     if let Some(parent) = claims.parent {
         payload.insert("psid".to_owned(), json!(parent));
     }
+    write_key(payload, claims.key.as_ref());
 }
 
 /// The payload of an access token of the client itself.
@@ -136,7 +146,14 @@ pub(super) fn client_payload(claims: &ClientTokenClaims, issuer: &str) -> Map<St
     if let Some(secret) = claims.secret {
         payload.insert("secret_id".to_owned(), json!(secret));
     }
+    write_key(&mut payload, claims.key.as_ref());
     payload
+}
+
+fn write_key(payload: &mut Map<String, Value>, key: Option<&KeyThumbprint>) {
+    if let Some(key) = key {
+        payload.insert("cnf".to_owned(), json!({ "jkt": key }));
+    }
 }
 
 /// A scope has at least one character (RFC 6749 §3.3), so there is no claim for none.

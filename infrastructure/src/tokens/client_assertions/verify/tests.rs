@@ -1,5 +1,7 @@
 //! Tests of assertions, by their clients and by forgers.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! Tests of the tokens of OAuth, and that they are never taken for those of contracts.
 
 use authlog_application::ports::OAuthClaims;
-use authlog_domain::{ClientId, ClientSecretId, Scopes};
+use authlog_domain::{ClientId, ClientSecretId, KeyThumbprint, Scopes};
 
 use super::*;
 
@@ -11,12 +11,17 @@ fn client() -> ClientId {
     ClientId::parse("web-app").unwrap()
 }
 
+fn key() -> KeyThumbprint {
+    KeyThumbprint::parse("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I").unwrap()
+}
+
 fn oauth() -> OAuthClaims {
     OAuthClaims {
         client: client(),
         scopes: Scopes::parse("read openid").unwrap(),
         audience: vec![API.to_owned(), ISSUER.to_owned()],
         parent: Some(SessionId::new(Uuid::from_u128(9))),
+        key: Some(key()),
     }
 }
 
@@ -35,6 +40,7 @@ fn of_client() -> ClientTokenClaims {
         secret: Some(ClientSecretId::new(Uuid::from_u128(5))),
         scopes: Scopes::parse("read").unwrap(),
         audience: vec![API.to_owned()],
+        key: Some(key()),
         issued_at: Timestamp::from_unix_millis(1_700_000_000_000),
         expires_at: Timestamp::from_unix_millis(1_700_000_300_000),
     }
@@ -119,10 +125,12 @@ fn an_access_token_of_oauth_has_the_claims_of_rfc_9068() {
             "psid": "00000000-0000-0000-0000-000000000009",
             "iat": 1_700_000_000, "exp": 1_700_000_300, "epoch": 4,
             "amr": ["pwd", "otp", "mfa"], "acr": "urn:authlog:aal2", "auth_time": 1_699_999_000,
+            "cnf": { "jkt": key() },
         })
     );
     let mut plain = of_client();
     (plain.secret, plain.scopes) = (None, Scopes::default());
+    plain.key = None;
     let token = tokens.sign_client_token(&plain).unwrap();
     assert_eq!(
         part(&token, 1),
@@ -139,7 +147,7 @@ fn an_access_token_of_oauth_has_the_claims_of_rfc_9068() {
 fn a_contract_cannot_add_the_claims_of_oauth() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     let mut signed = access();
-    for name in ["scope", "psid", "secret_id", "aud"] {
+    for name in ["scope", "psid", "secret_id", "aud", "cnf"] {
         signed.extra.insert(name.to_owned(), json!(["mallory"]));
     }
     let token = tokens.sign(&signed).unwrap();
@@ -182,6 +190,10 @@ fn a_token_of_a_session_is_not_taken_for_one_of_a_client_and_no_claim_may_lack()
             ("iat", json!(1_700_000_999)),
             ("nbf", json!(1_700_000_999)),
             ("scope", json!(["read"])),
+            // Bound in a way that is not known here.
+            ("cnf", json!({ "x5t#S256": "x" })),
+            ("cnf", json!({ "jkt": "x" })),
+            ("cnf", json!("x")),
         ] {
             assert!(!taken(&tokens, token, &[(name, Some(wrong))]), "{name}");
         }
