@@ -11,6 +11,7 @@ mod breached_passwords;
 mod client_assertions;
 mod clients;
 mod clock;
+mod device_authorizations;
 mod directory;
 mod doctor;
 mod event_log;
@@ -46,6 +47,7 @@ pub use breached_passwords::{BreachLookup, BreachedPasswords};
 pub use client_assertions::{AssertionRefusal, ClientAssertions};
 pub use clients::{ClientSecrets, Clients, ClientsPage};
 pub use clock::{Clock, ClockReading, Entropy};
+pub use device_authorizations::{DeviceAuthorizations, StoredDeviceAuthorization, UserCodeDigest};
 pub use directory::{Directory, LiveSessions, SessionWithAccount, SignInRecord};
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
 pub use event_log::{
