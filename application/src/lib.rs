@@ -20,6 +20,7 @@ mod client_cache;
 mod client_presence;
 mod context;
 mod deadline;
+mod device_polls;
 pub mod history;
 mod password;
 pub mod ports;
@@ -58,11 +59,12 @@ pub use use_cases::{
     AccountState, ActiveToken, AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal,
     AuthorizationRequest, AuthorizationTarget, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME,
     ClaimName, ClientForm, ClientHistoryPage, ClientState, ClientStateAt, CodeExchange,
-    ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal, ENROLMENT_LIFETIME,
-    ExpectedToken, GrantRefusal, ImportForm, Imported, IssuedSecret, Lag, Link, LinkOffer,
-    LinkProof, LiveSession, NewClient, NotIdentified, NotImported, OAuthTokens, PasskeyChallenge,
-    PendingSignIn, Prompt, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep,
-    SessionPage, SignInForm, StateAt, SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserInfo,
+    ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal, DeviceAuthorization,
+    DeviceRefusal, ENROLMENT_LIFETIME, ExpectedToken, GrantRefusal, ImportForm, Imported,
+    IssuedSecret, Lag, Link, LinkOffer, LinkProof, LiveSession, NewClient, NotIdentified,
+    NotImported, OAuthTokens, PasskeyChallenge, PendingSignIn, Prompt, RebuildProgress,
+    RegistrationForm, SecondFactorProof, SecondStep, SessionPage, SignInForm, StateAt,
+    SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserCode, UserInfo, WaitingDevice,
     identify, rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

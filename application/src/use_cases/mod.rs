@@ -42,8 +42,9 @@ pub use introspect::{ActiveToken, ExpectedToken};
 pub use lag::{Behind, Lag};
 pub use oauth::{
     AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest,
-    AuthorizationTarget, ClaimName, CodeExchange, ConsentDemand, ConsentRefusal, GrantRefusal,
-    OAuthTokens, Prompt, TargetRefusal, UserInfo,
+    AuthorizationTarget, ClaimName, CodeExchange, ConsentDemand, ConsentRefusal,
+    DeviceAuthorization, DeviceRefusal, GrantRefusal, OAuthTokens, Prompt, TargetRefusal, UserCode,
+    UserInfo, WaitingDevice,
 };
 pub(crate) use passkey_sign_in::ChallengeSerials;
 pub use passkey_sign_in::PasskeyChallenge;
