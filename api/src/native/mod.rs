@@ -35,7 +35,7 @@ use axum::routing::{delete, get, post, put};
 
 use crate::Api;
 use crate::http::Surface;
-use crate::oauth2::{TOKEN, USERINFO};
+use crate::oauth2::{DEVICE_AUTHORIZATION, TOKEN, USERINFO};
 use crate::pages::AUTHORIZE;
 pub(crate) use factors::key_uri;
 pub(crate) use page::{NoRoom, PageRoom};
@@ -63,11 +63,12 @@ const SECOND_STEP_OPTIONS: &str = "/sign-in/second-factor/options";
 const STEP_UP_OPTIONS: &str = "/account/step-up/options";
 
 /// Routes that pages of every site may read: they read no cookie, and without a token they return public data only.
-pub(crate) const PUBLIC: [&str; 6] = [
+pub(crate) const PUBLIC: [&str; 7] = [
     keys::KEY_SET,
     metadata::OF_SERVER,
     metadata::OF_PROVIDER,
     TOKEN,
+    DEVICE_AUTHORIZATION,
     USERINFO,
     REVOKE,
 ];

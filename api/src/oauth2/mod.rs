@@ -2,12 +2,13 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `token`, `userinfo` | the endpoints; that for authorization is `pages::authorize`, the metadata are in `native` |
+//! | `token`, `device_authorization`, `userinfo` | the endpoints; that for authorization is `pages::authorize`, the metadata are in `native` |
 //! | `parameters`, `credentials`, `client_request` | what a request says: its parameters, and which client sent it |
 //! | `error`, `response` | how the token endpoint and the authorization endpoint answer |
 
 mod client_request;
 mod credentials;
+mod device_authorization;
 mod error;
 mod parameters;
 mod response;
@@ -27,19 +28,29 @@ pub(crate) use credentials::uses_basic;
 pub(crate) use error::{invalid_request, refused as grant_refused, unreadable};
 pub(crate) use parameters::{Parameters, Unreadable};
 pub(crate) use response::{KEEPS_OPENER, OPENER_POLICY, ResponseTarget};
+pub(crate) use token::DEVICE_CODE;
 
 /// The path of the token endpoint.
 pub(crate) const TOKEN: &str = "/oauth2/token";
+
+/// The path of the device authorization endpoint.
+pub(crate) const DEVICE_AUTHORIZATION: &str = "/oauth2/device_authorization";
 
 /// The path of the userinfo endpoint.
 pub(crate) const USERINFO: &str = "/oauth2/userinfo";
 
 /// The surfaces of the endpoints that answer in the form of RFC 6749.
-pub(crate) static SURFACES: [&Surface; 2] = [
+pub(crate) static SURFACES: [&Surface; 3] = [
     &Surface {
         contract: ContractName::OAuth,
         base: TOKEN,
         routes: token_routes,
+        failed: error::failed,
+    },
+    &Surface {
+        contract: ContractName::OAuth,
+        base: DEVICE_AUTHORIZATION,
+        routes: device_authorization_routes,
         failed: error::failed,
     },
     &Surface {
@@ -52,6 +63,10 @@ pub(crate) static SURFACES: [&Surface; 2] = [
 
 fn token_routes() -> Router<Arc<Api>> {
     Router::new().route(TOKEN, post(token::token))
+}
+
+fn device_authorization_routes() -> Router<Arc<Api>> {
+    Router::new().route(DEVICE_AUTHORIZATION, post(device_authorization::authorize))
 }
 
 fn userinfo_routes() -> Router<Arc<Api>> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use authlog_application::{
     AuthenticatedClient, CodeExchange, GrantRefusal, OAuthTokens, RequestContext,
 };
+use authlog_domain::client::GrantType;
 use axum::extract::{Request, State};
 use axum::http::header::PRAGMA;
 use axum::http::{HeaderMap, StatusCode};
@@ -16,6 +17,9 @@ use super::client_request::{authenticated, read_form};
 use super::error::{error, refused, unreadable};
 use super::parameters::{Parameters, Unreadable};
 use crate::Api;
+
+/// The grant type of devices (RFC 8628 §3.4).
+pub(crate) const DEVICE_CODE: &str = GrantType::DeviceCode.as_str();
 
 /// The answer to a grant (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
 #[derive(Serialize)]
@@ -64,6 +68,10 @@ enum Grant<'a> {
         scope: Option<&'a str>,
         resources: Vec<&'a str>,
     },
+    Device {
+        code: &'a str,
+        resources: Vec<&'a str>,
+    },
 }
 
 impl<'a> Grant<'a> {
@@ -84,6 +92,10 @@ impl<'a> Grant<'a> {
             },
             "client_credentials" => Self::Client {
                 scope: form.optional("scope")?,
+                resources,
+            },
+            DEVICE_CODE => Self::Device {
+                code: form.required("device_code")?,
                 resources,
             },
             _ => return Ok(None),
@@ -124,6 +136,10 @@ impl<'a> Grant<'a> {
             Self::Client { scope, resources } => {
                 authlog.client_credentials(client, *scope, resources)
             }
+            Self::Device { code, resources } => {
+                let redeemed = authlog.redeem_device_code(client, code, resources, context);
+                redeemed.await
+            }
         }
     }
 }
@@ -143,7 +159,7 @@ fn unsupported() -> Response {
     error(
         StatusCode::BAD_REQUEST,
         "unsupported_grant_type",
-        "The grant type must be authorization_code, refresh_token or client_credentials.",
+        "The grant type must be authorization_code, refresh_token, client_credentials or urn:ietf:params:oauth:grant-type:device_code.",
     )
 }
 
@@ -178,6 +194,13 @@ mod tests {
                 ..
             }))
         ));
+        let form = parsed(
+            "grant_type=urn:ietf:params:oauth:grant-type:device_code&device_code=d&resource=a",
+        );
+        assert!(matches!(
+            Grant::of(&form),
+            Ok(Some(Grant::Device { code: "d", resources })) if resources == ["a"]
+        ));
         let form = parsed("grant_type=client_credentials");
         assert!(matches!(
             Grant::of(&form),
@@ -194,6 +217,10 @@ mod tests {
             (
                 "grant_type=authorization_code&code=a&code=b",
                 Unreadable::Repeated("code"),
+            ),
+            (
+                "grant_type=urn:ietf:params:oauth:grant-type:device_code&code=c",
+                Unreadable::Missing("device_code"),
             ),
             (
                 "grant_type=refresh_token&grant_type=refresh_token",
