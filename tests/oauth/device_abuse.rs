@@ -2,9 +2,8 @@
 
 use super::devices::with_tv;
 use super::provider::Provider;
-use crate::support::oauth::{
-    DEVICE_CODE, DeviceCodes, Granted, Registration, approves, is_grant_error,
-};
+use crate::support::devices::{DEVICE_CODE, DeviceCodes, approves};
+use crate::support::oauth::{Granted, Registration, is_grant_error};
 use crate::support::{Endpoint, Settings, Store, on_both_stores, own};
 
 on_both_stores!(

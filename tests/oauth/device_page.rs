@@ -6,7 +6,8 @@ use super::devices::with_tv;
 use super::provider::Provider;
 use crate::support::browser::{Browser, credentials, registered};
 use crate::support::chromium::Chromium;
-use crate::support::oauth::{Granted, Registration, approves, decides, is_grant_error};
+use crate::support::devices::{approves, decides};
+use crate::support::oauth::{Granted, Registration, is_grant_error};
 use crate::support::{Settings, Store, on_both_stores, own};
 
 on_both_stores!(

@@ -4,7 +4,8 @@ use tokio::task::JoinSet;
 
 use super::devices::{an_interval_passes, with_tv};
 use super::provider::Provider;
-use crate::support::oauth::{Granted, Registration, approves, is_dead, is_grant_error, userinfo};
+use crate::support::devices::approves;
+use crate::support::oauth::{Granted, Registration, is_dead, is_grant_error, userinfo};
 use crate::support::{Settings, Store, eventually, on_both_stores};
 
 on_both_stores!(
@@ -39,7 +40,7 @@ async fn of_fifty_polls_at_once_one_starts_the_session(store: Store) {
 async fn of_many_decisions_about_a_device_one_counts(store: Store) {
     let mut op = with_tv(store).await;
     let codes = op.app.begins_on_a_device("openid").await;
-    crate::support::oauth::decides(&mut op.browser, &op.person, &codes, "perhaps").await;
+    crate::support::devices::decides(&mut op.browser, &op.person, &codes, "perhaps").await;
     let hidden = op.browser.form("/device/decision");
     let mut deciding = JoinSet::new();
     for number in 0..20 {

@@ -5,10 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::provider::Provider;
-use crate::support::oauth::{
-    DEVICE_CODE, DeviceCodes, Granted, Registration, approves, decides, is_dead, is_grant_error,
-    userinfo,
-};
+use crate::support::devices::{DEVICE_CODE, DeviceCodes, approves, decides};
+use crate::support::oauth::{Granted, Registration, is_dead, is_grant_error, userinfo};
 use crate::support::{Contract, Endpoint, Settings, Store, on_both_stores, own, staff, token};
 
 on_both_stores!(

@@ -16,9 +16,6 @@ use super::{Answer, Endpoint, Person, Program, own, token};
 /// Where the answers of most tests go. Nothing listens there.
 pub const CALLBACK: &str = "https://app.example/callback";
 
-/// The grant type of devices (RFC 8628 §3.4).
-pub const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
-
 /// What an application registers at the command line.
 #[derive(Clone)]
 pub struct Registration {
@@ -37,54 +34,38 @@ impl Registration {
         Self::of(id).with("--auth-method", "client_secret_basic")
     }
 
-    /// An application on devices without a browser, which have no secret.
-    pub fn device(id: &str) -> Self {
-        Self {
-            id: id.to_owned(),
-            options: Vec::new(),
-        }
-        .with("--name", id)
-        .with("--auth-method", "none")
-        .with("--grant", DEVICE_CODE)
-        .with("--grant", "refresh_token")
-        .with("--scope", "openid profile email")
-    }
-
     /// A program that acts for itself.
     pub fn machine(id: &str) -> Self {
-        Self {
-            id: id.to_owned(),
-            options: Vec::new(),
-        }
-        .with("--name", id)
-        .with("--auth-method", "client_secret_basic")
-        .with("--grant", "client_credentials")
+        Self::bare(id)
+            .with("--auth-method", "client_secret_basic")
+            .with("--grant", "client_credentials")
     }
 
     /// A server that is called with access tokens for `audience`, and asks about them. It gets none itself.
     pub fn resource_server(id: &str, audience: &str) -> Self {
+        Self::bare(id)
+            .with("--auth-method", "client_secret_basic")
+            .with("--audience", audience)
+    }
+
+    /// A client that is registered for nothing.
+    pub(super) fn bare(id: &str) -> Self {
         Self {
             id: id.to_owned(),
             options: Vec::new(),
         }
         .with("--name", id)
-        .with("--auth-method", "client_secret_basic")
-        .with("--audience", audience)
     }
 
     fn of(id: &str) -> Self {
-        Self {
-            id: id.to_owned(),
-            options: Vec::new(),
-        }
-        .with("--name", id)
-        .with("--redirect-uri", CALLBACK)
-        .with("--grant", "authorization_code")
-        .with("--grant", "refresh_token")
-        .with(
-            "--scope",
-            "openid profile email phone address offline_access",
-        )
+        Self::bare(id)
+            .with("--redirect-uri", CALLBACK)
+            .with("--grant", "authorization_code")
+            .with("--grant", "refresh_token")
+            .with(
+                "--scope",
+                "openid profile email phone address offline_access",
+            )
     }
 
     /// With an option. An option that may be repeated is added.
@@ -163,16 +144,6 @@ pub struct Callback {
     pub parameters: BTreeMap<String, String>,
 }
 
-/// The codes of a device.
-#[derive(Clone)]
-pub struct DeviceCodes {
-    pub answer: Value,
-    /// What the device keeps.
-    pub device_code: String,
-    /// What it shows.
-    pub user_code: String,
-}
-
 /// What the token endpoint answered.
 #[derive(Clone)]
 pub struct Granted {
@@ -230,21 +201,6 @@ impl App {
     pub async fn redeems(&self, begun: &Begun, callback: &Callback) -> Granted {
         begun.is_answered_by(callback);
         Granted::of(&self.exchange(begun, callback.code()).await)
-    }
-
-    /// A device asks for its codes.
-    pub async fn begins_on_a_device(&self, scope: &str) -> DeviceCodes {
-        let form = [("scope", scope)];
-        DeviceCodes::of(&self.authenticated(own::DEVICE_AUTHORIZATION, &form).await)
-    }
-
-    /// The request with which a device asks for its tokens.
-    pub fn poll(&self, codes: &DeviceCodes) -> Request {
-        let form = [
-            ("grant_type", DEVICE_CODE),
-            ("device_code", codes.device_code.as_str()),
-        ];
-        self.token_request(&form)
     }
 
     /// Uses a refresh token.
@@ -364,30 +320,6 @@ impl Callback {
     }
 }
 
-impl DeviceCodes {
-    /// The codes of a successful answer.
-    #[track_caller]
-    pub fn of(answer: &Answer) -> Self {
-        assert_eq!(answer.status, 200, "{answer}");
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
-        assert_eq!(answer.header("pragma"), Some("no-cache"));
-        let json = answer.json();
-        let text = |name: &str| json[name].as_str().expect("a text").to_owned();
-        Self {
-            device_code: text("device_code"),
-            user_code: text("user_code"),
-            answer: json,
-        }
-    }
-
-    /// The path of the page with the code filled in.
-    pub fn path(&self) -> String {
-        let uri = self.answer["verification_uri_complete"].as_str();
-        let url = Url::parse(uri.expect("a URI")).expect("a URI");
-        format!("{}?{}", url.path(), url.query().expect("the code"))
-    }
-}
-
 impl Granted {
     /// The tokens of a successful answer.
     #[track_caller]
@@ -431,25 +363,6 @@ pub async fn completes(browser: &mut Browser, person: &Person) -> Callback {
         browser.submit("/consent", &[("decision", "allow")]).await;
     }
     callback_of(browser)
-}
-
-/// The person opens the page of a device, signs in if that is asked, and decides.
-pub async fn decides(browser: &mut Browser, person: &Person, codes: &DeviceCodes, decision: &str) {
-    browser.open(&codes.path()).await;
-    if browser.asks("/sign-in") {
-        browser.submit("/sign-in", &credentials(person)).await;
-    }
-    let code = [("user_code", codes.user_code.as_str())];
-    browser.submit("/device", &code).await;
-    browser.shows(200, &codes.user_code);
-    let decision = [("decision", decision)];
-    browser.submit("/device/decision", &decision).await;
-}
-
-/// The person lets the device sign in.
-pub async fn approves(browser: &mut Browser, person: &Person, codes: &DeviceCodes) {
-    decides(browser, person, codes, "allow").await;
-    browser.shows(200, "You can go back to your device.");
 }
 
 /// The callback to which the browser was sent.
