@@ -61,7 +61,7 @@ impl Authlog {
             account: browser.caller().user(),
             address: context.address,
         })?;
-        let found = self.device_request(&code).await?;
+        let found = self.device_request(code).await?;
         let found = found.filter(|found| found.decision.is_none());
         let mut request = found.ok_or(DeviceRefusal::UnknownCode)?.request;
         let client = self.client(&request.client).await?;
@@ -118,7 +118,7 @@ impl Authlog {
             session: request.session,
             approval: Some(approval),
         };
-        self.store_decision(&code, &decision).await
+        self.store_decision(code, &decision).await
     }
 
     /// Refuses a device.
@@ -130,12 +130,12 @@ impl Authlog {
             session: device.request.session,
             approval: None,
         };
-        self.store_decision(&device.code, &decision).await
+        self.store_decision(device.code, &decision).await
     }
 
     async fn store_decision(
         &self,
-        code: &UserCode,
+        code: UserCode,
         decision: &DeviceDecision,
     ) -> Result<(), DeviceRefusal> {
         let sealed = self.seal(SealedFor::DeviceDecision, decision)?;

@@ -66,7 +66,7 @@ struct CurrentRequest {
 
 impl Authlog {
     /// The request with this user code. `None` if there is none, if it has expired, or if this service did not write its row.
-    async fn device_request(&self, code: &UserCode) -> Result<Option<CurrentRequest>, Refusal> {
+    async fn device_request(&self, code: UserCode) -> Result<Option<CurrentRequest>, Refusal> {
         let digest = self.parts.factor_secrets.user_code_digest(code.as_str());
         let stored = self
             .parts

@@ -89,7 +89,7 @@ impl Authlog {
         let polled = self.device_polls.admit(code.session);
         polled.map_err(|_| GrantRefusal::SlowDown)?;
         let user_code = UserCode::parse(&code.user_code).ok_or(GrantRefusal::InvalidGrant)?;
-        let found = self.device_request(&user_code).await?;
+        let found = self.device_request(user_code).await?;
         // A row that is missing was lost, or was written by another program. The device has to begin again.
         let found = found
             .filter(|it| it.request.session == code.session && it.request.client == code.client)
