@@ -98,6 +98,7 @@ pub(crate) async fn assemble(
         health: store.clone(),
         revocations: store.clone(),
         reset_requests: store.clone(),
+        device_authorizations: store.clone(),
         mail_queue: store.clone(),
         mail_gate: store.clone(),
         hasher: Arc::new(hasher),

@@ -14,6 +14,10 @@ mod code_flow;
 mod config_op;
 mod dpop;
 mod dpop_attacks;
+mod device_abuse;
+mod device_page;
+mod device_races;
+mod devices;
 mod grants;
 mod isolation;
 mod libraries;
@@ -63,6 +67,7 @@ async fn the_metadata_lists_what_is_supported_and_no_more(store: Store) {
             "issuer": issuer,
             "authorization_endpoint": "https://auth.example.com/oauth2/authorize",
             "token_endpoint": "https://auth.example.com/oauth2/token",
+            "device_authorization_endpoint": "https://auth.example.com/oauth2/device_authorization",
             "userinfo_endpoint": "https://auth.example.com/oauth2/userinfo",
             "jwks_uri": "https://auth.example.com/.well-known/jwks.json",
             "introspection_endpoint": "https://auth.example.com/oauth2/introspect",
@@ -75,7 +80,9 @@ async fn the_metadata_lists_what_is_supported_and_no_more(store: Store) {
             "scopes_supported": ["openid", "profile", "email", "phone", "offline_access"],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+            "grant_types_supported": [
+                "authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code",
+            ],
             "prompt_values_supported": ["none", "login", "consent", "select_account"],
             "acr_values_supported": ["urn:authlog:aal1", "urn:authlog:aal2"],
             "subject_types_supported": ["public"],

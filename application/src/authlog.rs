@@ -9,12 +9,9 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::account_cache::AccountCache;
 use crate::client_cache::ClientCache;
+use crate::device_polls::DevicePolls;
 use crate::ports::{
-    AttemptLimiter, BreachedPasswords, ClientAssertions, ClientSecrets, Clients, Clock, Directory,
-    DpopProofs, Entropy, EventLog, EventStore, Health, History, Housekeeping, LocalMail,
-    LogIntegrity, MailGate, MailQueue, Mailer, PasskeyVerifier, PasswordHasher, Publication,
-    RelyingParty, ResetRequests, RevocationSource, SecondFactorSecrets, SecretTokens, StoreError,
-    Tokens, TransparencyLog,
+    AttemptLimiter, BreachedPasswords, ClientAssertions, ClientSecrets, Clients, Clock, DeviceAuthorizations, Directory, DpopProofs, Entropy, EventLog, EventStore, Health, History, Housekeeping, LocalMail, LogIntegrity, MailGate, MailQueue, Mailer, PasskeyVerifier, PasswordHasher, Publication, RelyingParty, ResetRequests, RevocationSource, SecondFactorSecrets, SecretTokens, StoreError, Tokens, TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::CommandExecutor;
@@ -51,6 +48,8 @@ pub struct Parts {
     pub client_assertions: Arc<dyn ClientAssertions>,
     /// Verifies proofs of clients that they hold a key.
     pub dpop_proofs: Arc<dyn DpopProofs>,
+    /// The requests of devices.
+    pub device_authorizations: Arc<dyn DeviceAuthorizations>,
     /// Checks whether the store can be used.
     pub health: Arc<dyn Health>,
     /// Removes expired data.
@@ -148,6 +147,7 @@ pub struct Authlog {
     pub(crate) account_cache: Arc<AccountCache>,
     pub(crate) challenge_serials: Arc<ChallengeSerials>,
     pub(crate) client_cache: Arc<ClientCache>,
+    pub(crate) device_polls: Arc<DevicePolls>,
 }
 
 impl Authlog {
@@ -202,6 +202,7 @@ impl Authlog {
         ];
         let authlog = Self {
             unanswered_refreshes: Arc::new(UnansweredRefreshes::new(Arc::clone(&parts.clock))),
+            device_polls: Arc::new(DevicePolls::new(Arc::clone(&parts.clock))),
             parts,
             settings,
             executor,

@@ -20,6 +20,7 @@ mod client_cache;
 mod client_presence;
 mod context;
 mod deadline;
+mod device_polls;
 pub mod history;
 mod password;
 pub mod ports;
@@ -58,12 +59,6 @@ pub use use_cases::{
     AccountState, ActiveToken, AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal,
     AuthorizationRequest, AuthorizationTarget, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME,
     ClaimName, ClientForm, ClientHistoryPage, ClientState, ClientStateAt, CodeExchange,
-    ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal, ENROLMENT_LIFETIME,
-    ExpectedToken, GrantRefusal, ImportForm, Imported, Introspected, IssuedSecret, Lag, Link,
-    LinkOffer, LinkProof, LiveSession, NewClient, NotIdentified, NotImported, OAuthTokens, OpenedRequest,
-    PasskeyChallenge, PendingSignIn, Prompt, PushRefusal, PushedRequest, RebuildProgress,
-    RegistrationForm, SecondFactorProof, SecondStep, SessionPage, SignInForm, StateAt,
-    SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserInfo, UserInfoRefusal, identify,
-    rebuild_read_models,
+    ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal, DeviceAuthorization, DeviceRefusal, ENROLMENT_LIFETIME, ExpectedToken, GrantRefusal, ImportForm, Imported, Introspected, IssuedSecret, Lag, Link, LinkOffer, LinkProof, LiveSession, NewClient, NotIdentified, NotImported, OAuthTokens, OpenedRequest, PasskeyChallenge, PendingSignIn, Prompt, PushRefusal, PushedRequest, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep, SessionPage, SignInForm, StateAt, SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserCode, UserInfo, UserInfoRefusal, WaitingDevice, identify, rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

@@ -326,7 +326,7 @@ catalogue! {
         aggregate: Session,
         version: 1,
         public_name: "authorization-code-reused",
-        summary: "The authorization code of the session came back after it had been used: it was copied, and the session has ended.",
+        summary: "The authorization code or the device code of the session came back after it had been used: it was copied, and the session has ended.",
         personal: [],
         ends_sessions: true,
         notice: Some(Notice::RefreshTokenReused),

@@ -42,7 +42,7 @@ use update::UpdateKind;
 ///
 /// Names and addresses are personal data. They are kept as keyed hashes, under a key that lives as long as the
 /// process or that nodes share. The addresses of one IPv6 /64 count as one. If no address is known, only the limits
-/// that need none apply. Memory is bounded, about 50 MB in all: of the 102,400 buckets of each limit the emptiest are
+/// that need none apply. Memory is bounded, about 70 MB in all: of the 102,400 buckets of each limit the emptiest are
 /// dropped first, so that no flood of other names or addresses hides a guesser.
 pub struct GcraAttemptLimiter(Arc<Limits>);
 
@@ -68,6 +68,10 @@ struct Limits {
     refreshes_of_account: Buckets,
     passkey_sign_ins: Buckets,
     redeemed_codes: Buckets,
+    device_requests_of_client: Buckets,
+    device_requests_from_address: Buckets,
+    user_codes_of_account: Buckets,
+    user_codes_from_address: Buckets,
     own_changes: Buckets,
     signed_in: SignedIn,
 }
@@ -127,6 +131,10 @@ impl GcraAttemptLimiter {
             refreshes_of_account: Buckets::new(quotas::REFRESHES_OF_ACCOUNT),
             passkey_sign_ins: Buckets::new(quotas::PASSKEY_SIGN_INS),
             redeemed_codes: Buckets::new(quotas::REDEEMED_CODES),
+            device_requests_of_client: Buckets::new(quotas::DEVICE_REQUESTS_OF_CLIENT),
+            device_requests_from_address: Buckets::new(quotas::DEVICE_REQUESTS_FROM_ADDRESS),
+            user_codes_of_account: Buckets::new(quotas::USER_CODES_OF_ACCOUNT),
+            user_codes_from_address: Buckets::new(quotas::USER_CODES_FROM_ADDRESS),
             own_changes: Buckets::new(quotas::CHANGES_OF_OWN_ACCOUNT),
             signed_in: SignedIn::new(),
         }))
@@ -222,14 +230,19 @@ impl Limits {
         self.key.hash(Kind::Account, parts)
     }
 
-    fn count_mail(&self, network: Option<u64>, name: u64, now: i64) -> Result<(), Duration> {
-        self.mail_to_name.hold(name, now)?;
-        let from_address = network.map(|network| self.mail_from_address.take(network, now));
-        if let Some(Err(wait)) = from_address {
-            self.mail_to_name.give_back(name, now);
+    /// Counts an attempt against the limit of a network, if it is known, and against another limit: against both or none.
+    fn take_both(
+        (of_network, network): (&Buckets, Option<u64>),
+        (others, key): (&Buckets, u64),
+        now: i64,
+    ) -> Result<(), Duration> {
+        others.hold(key, now)?;
+        let taken = network.map(|network| of_network.take(network, now));
+        if let Some(Err(wait)) = taken {
+            others.give_back(key, now);
             return Err(wait);
         }
-        self.mail_to_name.settle(name, now);
+        others.settle(key, now);
         Ok(())
     }
 }
@@ -246,7 +259,8 @@ impl AttemptLimiter for GcraAttemptLimiter {
                 let network = limits.network_key(&Network::of(address));
                 let parts = [identifier.as_bytes(), b""];
                 let name = limits.key.hash(Kind::Identifier, parts);
-                limits.count_mail(network, name, now)
+                let from_address = (&limits.mail_from_address, network);
+                Limits::take_both(from_address, (&limits.mail_to_name, name), now)
             }
             // Not shared with other nodes: refreshes are too frequent.
             Attempt::Refresh {
@@ -266,6 +280,21 @@ impl AttemptLimiter for GcraAttemptLimiter {
             Attempt::RedeemCode { account, client } => {
                 let account = limits.account_key_at(account, Some(client));
                 limits.redeemed_codes.take(account, now)
+            }
+            Attempt::RequestDeviceCode { client, address } => {
+                let network = limits.network_key(&Network::of(address));
+                let parts = [client.as_str().as_bytes(), b""];
+                let client = limits.key.hash(Kind::Client, parts);
+                let from_address = (&limits.device_requests_from_address, network);
+                let of_client = (&limits.device_requests_of_client, client);
+                Limits::take_both(from_address, of_client, now)
+            }
+            Attempt::EnterUserCode { account, address } => {
+                let network = limits.network_key(&Network::of(address));
+                let account = limits.account_key(account);
+                let from_address = (&limits.user_codes_from_address, network);
+                let of_account = (&limits.user_codes_of_account, account);
+                Limits::take_both(from_address, of_account, now)
             }
             Attempt::ChangeOwnAccount { account } => {
                 let account = limits.account_key(account);

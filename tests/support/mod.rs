@@ -11,6 +11,7 @@ pub mod authenticator;
 pub mod browser;
 pub mod chromium;
 pub mod contract;
+pub mod devices;
 pub mod document;
 pub mod dpop;
 pub mod earlier_account;

@@ -36,39 +36,36 @@ impl Registration {
 
     /// A program that acts for itself.
     pub fn machine(id: &str) -> Self {
-        Self {
-            id: id.to_owned(),
-            options: Vec::new(),
-        }
-        .with("--name", id)
-        .with("--auth-method", "client_secret_basic")
-        .with("--grant", "client_credentials")
+        Self::bare(id)
+            .with("--auth-method", "client_secret_basic")
+            .with("--grant", "client_credentials")
     }
 
     /// A server that is called with access tokens for `audience`, and asks about them. It gets none itself.
     pub fn resource_server(id: &str, audience: &str) -> Self {
+        Self::bare(id)
+            .with("--auth-method", "client_secret_basic")
+            .with("--audience", audience)
+    }
+
+    /// A client that is registered for nothing.
+    pub(super) fn bare(id: &str) -> Self {
         Self {
             id: id.to_owned(),
             options: Vec::new(),
         }
         .with("--name", id)
-        .with("--auth-method", "client_secret_basic")
-        .with("--audience", audience)
     }
 
     fn of(id: &str) -> Self {
-        Self {
-            id: id.to_owned(),
-            options: Vec::new(),
-        }
-        .with("--name", id)
-        .with("--redirect-uri", CALLBACK)
-        .with("--grant", "authorization_code")
-        .with("--grant", "refresh_token")
-        .with(
-            "--scope",
-            "openid profile email phone address offline_access",
-        )
+        Self::bare(id)
+            .with("--redirect-uri", CALLBACK)
+            .with("--grant", "authorization_code")
+            .with("--grant", "refresh_token")
+            .with(
+                "--scope",
+                "openid profile email phone address offline_access",
+            )
     }
 
     /// With an option. An option that may be repeated is added.

@@ -10,7 +10,7 @@ use super::{Postgres, Program, eventually};
 ///
 /// How often they run depends on the time and not on the requests, so they do not count for an operation, even if an
 /// operation began to use one. `tests/costs.rs` compares this list with the statements of an idle node.
-const BACKGROUND: [&str; 35] = [
+const BACKGROUND: [&str; 36] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
@@ -36,6 +36,7 @@ const BACKGROUND: [&str; 35] = [
     "DELETE FROM opaque_tokens WHERE expires_at ",
     "SELECT max(number) FROM log_marks",
     "DELETE FROM mail_budgets WHERE used_until ",
+    "DELETE FROM device_authorizations WHERE expires_at ",
     "WITH erased AS MATERIALIZED ",
     "WITH page AS MATERIALIZED ( SELECT session_id FROM sessions ",
     "SELECT sealed FROM shared_secrets ",

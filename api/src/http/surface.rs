@@ -108,6 +108,7 @@ mod tests {
             ("/v1/auth/%ff", ContractName::V1Auth),
             ("/v1", ContractName::Authlog),
             ("/oauth2/token", ContractName::OAuth),
+            ("/oauth2/device_authorization", ContractName::OAuth),
             ("/oauth2/userinfo", ContractName::OAuth),
             ("/oauth2/par", ContractName::OAuth),
             ("/oauth2/authorize", ContractName::Authlog),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::keys::{KEEP, KEY_SET};
 use super::{INTROSPECT, REVOKE};
 use crate::Api;
-use crate::oauth2::{DPOP_ALGORITHMS, PAR, TOKEN, USERINFO};
+use crate::oauth2::{DEVICE_AUTHORIZATION, DEVICE_CODE, DPOP_ALGORITHMS, PAR, TOKEN, USERINFO};
 use crate::pages::AUTHORIZE;
 
 /// The path of the metadata of the authorization server (RFC 8414 §3).
@@ -46,6 +46,7 @@ struct MetadataOut<'a> {
     issuer: &'a str,
     authorization_endpoint: String,
     token_endpoint: String,
+    device_authorization_endpoint: String,
     userinfo_endpoint: String,
     jwks_uri: String,
     introspection_endpoint: String,
@@ -54,7 +55,7 @@ struct MetadataOut<'a> {
     scopes_supported: [&'static str; 5],
     response_types_supported: [&'static str; 1],
     response_modes_supported: [&'static str; 1],
-    grant_types_supported: [&'static str; 3],
+    grant_types_supported: [&'static str; 4],
     prompt_values_supported: [&'static str; 4],
     acr_values_supported: [&'static str; 2],
     subject_types_supported: [&'static str; 1],
@@ -84,6 +85,7 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
         issuer: api.authlog.issuer_and_audience().0,
         authorization_endpoint: at(AUTHORIZE),
         token_endpoint: at(TOKEN),
+        device_authorization_endpoint: at(DEVICE_AUTHORIZATION),
         userinfo_endpoint: at(USERINFO),
         jwks_uri: at(KEY_SET),
         introspection_endpoint: at(INTROSPECT),
@@ -92,7 +94,12 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
         scopes_supported: ["openid", "profile", "email", "phone", "offline_access"],
         response_types_supported: ["code"],
         response_modes_supported: ["query"],
-        grant_types_supported: ["authorization_code", "refresh_token", "client_credentials"],
+        grant_types_supported: [
+            "authorization_code",
+            "refresh_token",
+            "client_credentials",
+            DEVICE_CODE,
+        ],
         prompt_values_supported: ["none", "login", "consent", "select_account"],
         acr_values_supported: [
             AuthenticationLevel::Aal1.as_str(),

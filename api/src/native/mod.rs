@@ -35,7 +35,7 @@ use axum::routing::{delete, get, post, put};
 
 use crate::Api;
 use crate::http::Surface;
-use crate::oauth2::{PAR, TOKEN, USERINFO};
+use crate::oauth2::{DEVICE_AUTHORIZATION, PAR, TOKEN, USERINFO};
 use crate::pages::AUTHORIZE;
 pub(crate) use factors::key_uri;
 pub(crate) use page::{NoRoom, PageRoom};
@@ -69,6 +69,7 @@ pub(crate) const PUBLIC: [&str; 7] = [
     metadata::OF_SERVER,
     metadata::OF_PROVIDER,
     TOKEN,
+    DEVICE_AUTHORIZATION,
     USERINFO,
     PAR,
     REVOKE,

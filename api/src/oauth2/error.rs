@@ -88,6 +88,10 @@ pub(crate) fn refused(headers: &HeaderMap, refusal: GrantRefusal) -> Response {
         | GrantRefusal::InvalidScope
         | GrantRefusal::InvalidTarget
         | GrantRefusal::InvalidProof(_)
+        | GrantRefusal::AuthorizationPending
+        | GrantRefusal::SlowDown
+        | GrantRefusal::AccessDenied
+        | GrantRefusal::ExpiredToken
         | GrantRefusal::UnsupportedTokenType => error(StatusCode::BAD_REQUEST, code, description),
         GrantRefusal::TooManyAttempts { retry_after } => {
             let response = error(StatusCode::TOO_MANY_REQUESTS, code, description);
@@ -121,6 +125,14 @@ const fn sentence(refusal: &GrantRefusal) -> &'static str {
             "A resource is malformed, was not granted, or the client is not registered for it. A token with a scope at this service has no other resource."
         }
         GrantRefusal::InvalidProof(refusal) => dpop::sentence(*refusal),
+        GrantRefusal::AuthorizationPending => {
+            "The person has not decided yet. Ask again after the interval."
+        }
+        GrantRefusal::SlowDown => {
+            "The device asks too often. Wait five seconds longer before each request from now on."
+        }
+        GrantRefusal::AccessDenied => "The person denied the request of the device.",
+        GrantRefusal::ExpiredToken => "The device code has expired. Ask for a new one.",
         GrantRefusal::UnsupportedTokenType => {
             "The access token of a client itself cannot be revoked. It expires within minutes."
         }

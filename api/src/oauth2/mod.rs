@@ -2,7 +2,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `token`, `userinfo`, `par` | the endpoints; that for authorization is `pages::authorize`, the metadata are in `native` |
+//! | `token`, `device_authorization`, `userinfo`, `par` | the endpoints; that for authorization is `pages::authorize`, the metadata are in `native` |
 //! | `parameters`, `credentials`, `client_request`, `dpop` | what a request says: its parameters, which client sent it, and who holds which key |
 //! | `authorization_form` | the parameters of an authorization request, in the URL or pushed |
 //! | `error`, `response` | how the token endpoint and the authorization endpoint answer |
@@ -10,6 +10,7 @@
 mod authorization_form;
 mod client_request;
 mod credentials;
+mod device_authorization;
 mod dpop;
 mod error;
 mod par;
@@ -33,9 +34,13 @@ pub(crate) use dpop::ALGORITHMS as DPOP_ALGORITHMS;
 pub(crate) use error::{invalid_request, refused as grant_refused, unreadable};
 pub(crate) use parameters::{Parameters, Unreadable};
 pub(crate) use response::{KEEPS_OPENER, OPENER_POLICY, ResponseTarget};
+pub(crate) use token::DEVICE_CODE;
 
 /// The path of the token endpoint.
 pub(crate) const TOKEN: &str = "/oauth2/token";
+
+/// The path of the device authorization endpoint.
+pub(crate) const DEVICE_AUTHORIZATION: &str = "/oauth2/device_authorization";
 
 /// The path of the userinfo endpoint.
 pub(crate) const USERINFO: &str = "/oauth2/userinfo";
@@ -49,6 +54,12 @@ pub(crate) static SURFACES: [&Surface; 3] = [
         contract: ContractName::OAuth,
         base: TOKEN,
         routes: token_routes,
+        failed: error::failed,
+    },
+    &Surface {
+        contract: ContractName::OAuth,
+        base: DEVICE_AUTHORIZATION,
+        routes: device_authorization_routes,
         failed: error::failed,
     },
     &Surface {
@@ -71,6 +82,10 @@ fn token_routes() -> Router<Arc<Api>> {
 
 fn par_routes() -> Router<Arc<Api>> {
     Router::new().route(PAR, post(par::push))
+}
+
+fn device_authorization_routes() -> Router<Arc<Api>> {
+    Router::new().route(DEVICE_AUTHORIZATION, post(device_authorization::authorize))
 }
 
 fn userinfo_routes() -> Router<Arc<Api>> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use authlog_application::{
     AuthenticatedClient, CodeExchange, DpopProof, GrantRefusal, OAuthTokens, RequestContext,
 };
+use authlog_domain::client::GrantType;
 use axum::extract::{Request, State};
 use axum::http::header::PRAGMA;
 use axum::http::{HeaderMap, StatusCode};
@@ -18,6 +19,9 @@ use super::dpop::proof_of_post;
 use super::error::{error, refused, unreadable};
 use super::parameters::{Parameters, Unreadable};
 use crate::Api;
+
+/// The grant type of devices (RFC 8628 §3.4).
+pub(crate) const DEVICE_CODE: &str = GrantType::DeviceCode.as_str();
 
 /// The answer to a grant (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
 #[derive(Serialize)]
@@ -69,6 +73,10 @@ enum Grant<'a> {
         scope: Option<&'a str>,
         resources: Vec<&'a str>,
     },
+    Device {
+        code: &'a str,
+        resources: Vec<&'a str>,
+    },
 }
 
 impl<'a> Grant<'a> {
@@ -89,6 +97,10 @@ impl<'a> Grant<'a> {
             },
             "client_credentials" => Self::Client {
                 scope: form.optional("scope")?,
+                resources,
+            },
+            DEVICE_CODE => Self::Device {
+                code: form.required("device_code")?,
                 resources,
             },
             _ => return Ok(None),
@@ -130,6 +142,11 @@ impl<'a> Grant<'a> {
             Self::Client { scope, resources } => {
                 authlog.client_credentials(client, *scope, resources, proof)
             }
+            Self::Device { code, resources } => {
+                let redeemed =
+                    authlog.redeem_device_code(client, code, resources, proof, context);
+                redeemed.await
+            }
         }
     }
 }
@@ -149,7 +166,7 @@ fn unsupported() -> Response {
     error(
         StatusCode::BAD_REQUEST,
         "unsupported_grant_type",
-        "The grant type must be authorization_code, refresh_token or client_credentials.",
+        "The grant type must be authorization_code, refresh_token, client_credentials or urn:ietf:params:oauth:grant-type:device_code.",
     )
 }
 
@@ -184,6 +201,13 @@ mod tests {
                 ..
             }))
         ));
+        let form = parsed(
+            "grant_type=urn:ietf:params:oauth:grant-type:device_code&device_code=d&resource=a",
+        );
+        assert!(matches!(
+            Grant::of(&form),
+            Ok(Some(Grant::Device { code: "d", resources })) if resources == ["a"]
+        ));
         let form = parsed("grant_type=client_credentials");
         assert!(matches!(
             Grant::of(&form),
@@ -200,6 +224,10 @@ mod tests {
             (
                 "grant_type=authorization_code&code=a&code=b",
                 Unreadable::Repeated("code"),
+            ),
+            (
+                "grant_type=urn:ietf:params:oauth:grant-type:device_code&code=c",
+                Unreadable::Missing("device_code"),
             ),
             (
                 "grant_type=refresh_token&grant_type=refresh_token",

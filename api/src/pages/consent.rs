@@ -35,17 +35,11 @@ pub(super) fn consent_page(
     let application = Application::at(request.target());
     let frame = Frame::of_person(api, browser.account()).leading_to(Some(&application));
     let name = Escaped(&application.name);
-    let scopes: String = demand
-        .scopes
-        .iter()
-        .map(|scope| scope_item(scope.as_str(), demand.given.contains(scope.as_str())))
-        .collect();
+    let scopes = scope_list(demand);
     let resources = places(&demand.client.settings.audiences);
     let content = format!(
         r#"<p><strong>{name}</strong> wants to use your account. It asks to:</p>
-<ul>
-{scopes}</ul>
-{resources}<p>Either way you go back to <strong>{place}</strong>. You can take back what you allow under <a href="{base}/security">Security</a>.</p>
+{scopes}{resources}<p>Either way you go back to <strong>{place}</strong>. You can take back what you allow under <a href="{base}/security">Security</a>.</p>
 <form method="post" action="{base}{CONSENT}">
 {token}
 {request}
@@ -95,7 +89,10 @@ pub(super) async fn submit(
             match given {
                 Ok(outcome) => checked.answer(&api, Some(&browser), Ok(outcome)),
                 Err(ConsentRefusal::Request(refusal)) => checked.refused(&api, refusal),
-                Err(ConsentRefusal::TooManyConsents) => too_many(&api, &browser),
+                Err(ConsentRefusal::TooManyConsents) => {
+                    let frame = Frame::of_person(&api, browser.account());
+                    too_many_consents(&frame.sharing_its_window())
+                }
             }
         }
         "deny" => checked.refused(&api, AuthorizationRefusal::AccessDenied),
@@ -104,12 +101,11 @@ pub(super) async fn submit(
 }
 
 /// The page about an account with as many consents as it can have. The person can withdraw one and come back.
-fn too_many(api: &Api, browser: &BrowserSession) -> Response {
-    let frame = Frame::of_person(api, browser.account()).sharing_its_window();
+pub(super) fn too_many_consents(frame: &Frame<'_>) -> Response {
     let trouble = "Your account has allowed as many applications as it can.";
     let advice =
         "Withdraw what you no longer use under Security, and begin again at the application.";
-    trouble::page_with_advice(&frame, StatusCode::CONFLICT, trouble, advice)
+    trouble::page_with_advice(frame, StatusCode::CONFLICT, trouble, advice)
 }
 
 /// What a scope permits, in the words of a person.
@@ -123,6 +119,16 @@ pub(super) fn scope_in_words(scope: &str) -> Option<&'static str> {
         "offline_access" => "keep its access when you sign out here",
         _ => return None,
     })
+}
+
+/// What an application asks for, as a list.
+pub(super) fn scope_list(demand: &ConsentDemand) -> String {
+    let items = demand
+        .scopes
+        .iter()
+        .map(|scope| scope_item(scope.as_str(), demand.given.contains(scope.as_str())));
+    let items: String = items.collect();
+    format!("<ul>\n{items}</ul>\n")
 }
 
 fn scope_item(scope: &str, is_given: bool) -> String {
@@ -139,7 +145,7 @@ fn scope_item(scope: &str, is_given: bool) -> String {
 }
 
 /// Where the application can use what it is allowed: a consent covers scopes, at every resource server of the client.
-fn places(audiences: &[Audience]) -> String {
+pub(super) fn places(audiences: &[Audience]) -> String {
     if audiences.is_empty() {
         return String::new();
     }

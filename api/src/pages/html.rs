@@ -49,7 +49,7 @@ pub(super) fn document(title: &str, script: &str, above: &str, content: &str) ->
 const STYLE: &str = include_str!("style.css");
 
 /// The SHA-256 digest of the style sheet, by which the Content Security Policy allows it. The test below prints the right one.
-pub(super) const STYLE_DIGEST: &str = "sha256-AhMhu1KaciPVrIL98zC4QHHlk7Va3mPP9nj7cdOi2K4=";
+pub(super) const STYLE_DIGEST: &str = "sha256-SXfzifuRWrEssxVgTelkQAuSEK443VsLkoBdXavUAUs=";
 
 /// What is wrong, before a form.
 pub(super) fn alert(trouble: Option<&str>) -> String {

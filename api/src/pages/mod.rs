@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `home`, `sign_in`, `second_step`, `sign_up`, `sign_out`, `security` | the pages |
 //! | `authorize`, `consent`, `application` | the authorization endpoint, its consent page, and the application that sent a person |
+//! | `device_sign_in` | the page on which a person lets a device sign in |
 //! | `forgotten_password`, `reset_password`, `verify_email` | the pages around mailed links |
 //! | `frame`, `html`, `style.css` | the look and the headers that all pages share |
 //! | `passkey`, `script`, `passkey.js` | what a form takes from a passkey, and the script that asks the browser for it |
@@ -20,6 +21,7 @@ mod consent;
 mod cookie;
 mod cross_site;
 mod device;
+mod device_sign_in;
 mod forgotten_password;
 mod form;
 mod frame;
@@ -52,6 +54,7 @@ use axum::routing::{get, post};
 use crate::Api;
 use crate::http::Surface;
 pub(crate) use authorize::AUTHORIZE;
+pub(crate) use device_sign_in::DEVICE;
 
 /// The surface of the pages.
 pub(crate) static SURFACE: Surface = Surface {
@@ -62,10 +65,12 @@ pub(crate) static SURFACE: Surface = Surface {
 };
 
 /// The paths of the pages. Below the last one, every path is a page.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 13] = [
     "/",
     authorize::AUTHORIZE,
     consent::CONSENT,
+    DEVICE,
+    device_sign_in::DECISION,
     "/sign-in",
     "/sign-in/code",
     "/sign-up",
@@ -93,6 +98,11 @@ fn routes() -> Router<Arc<Api>> {
             get(authorize::show).post(authorize::submit),
         )
         .route(consent::CONSENT, post(consent::submit))
+        .route(
+            DEVICE,
+            get(device_sign_in::show).post(device_sign_in::submit),
+        )
+        .route(device_sign_in::DECISION, post(device_sign_in::decide))
         .route("/sign-up", get(sign_up::show).post(sign_up::submit))
         .route("/sign-out", get(sign_out::show).post(sign_out::submit))
         .route(

@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::authorize::AUTHORIZE;
+use super::device_sign_in::DEVICE;
 
 /// The longest path that is kept, in bytes: an authorization request of an application, with what this service adds to it.
 const MAX_LENGTH: usize = 10 * 1024;
@@ -34,6 +35,12 @@ impl Next {
         &self.0
     }
 
+    /// Whether the person came for this, and gets back to it also by a detour: to an application, or to a device.
+    pub(super) fn is_a_purpose(&self) -> bool {
+        let (path, _) = self.0.split_once('?').unwrap_or((&self.0, ""));
+        self.authorization_query().is_some() || path == DEVICE
+    }
+
     /// The query of the authorization request that the path is, if it is one.
     pub(super) fn authorization_query(&self) -> Option<&str> {
         let (path, query) = self.0.split_once('?')?;
@@ -62,6 +69,20 @@ mod tests {
             "/a?next=//b",
         ] {
             assert_eq!(Next::parse(path).unwrap().as_str(), path);
+        }
+    }
+
+    #[test]
+    fn a_person_gets_back_to_an_application_or_a_device() {
+        for (path, is_a_purpose) in [
+            ("/oauth2/authorize?client_id=a", true),
+            ("/oauth2/authorize", false),
+            ("/device", true),
+            ("/device?user_code=WDJB-MJHT", true),
+            ("/devices", false),
+            ("/security", false),
+        ] {
+            assert_eq!(Next::or_security(path).is_a_purpose(), is_a_purpose);
         }
     }
 

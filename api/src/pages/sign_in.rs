@@ -197,11 +197,12 @@ fn form_page(
     frame.page(status, "Sign in", &content)
 }
 
-/// The address of another page from which the person goes on to the same application.
+/// The address of another page from which the person goes on to the same application or device.
 pub(super) fn with_next(path: &str, next: &Next) -> String {
-    match next.authorization_query() {
-        Some(_) => format!("{path}?next={}", in_query(next.as_str())),
-        None => path.to_owned(),
+    if next.is_a_purpose() {
+        format!("{path}?next={}", in_query(next.as_str()))
+    } else {
+        path.to_owned()
     }
 }
 

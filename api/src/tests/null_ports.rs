@@ -66,6 +66,7 @@ fn api_over(ports: NullPorts) -> Api {
         health: ports.clone(),
         revocations: ports.clone(),
         reset_requests: ports.clone(),
+        device_authorizations: ports.clone(),
         mail_queue: ports.clone(),
         mail_gate: ports.clone(),
         hasher: ports.clone(),
@@ -240,6 +241,10 @@ impl PasskeyVerifier for NullPorts {
 }
 
 impl SecondFactorSecrets for NullPorts {
+    fn user_code_digest(&self, _: &str) -> UserCodeDigest {
+        unreachable!()
+    }
+
     fn credential_digest(&self, _: &[u8]) -> CredentialDigest {
         unreachable!()
     }
@@ -447,6 +452,33 @@ impl Clients for NullPorts {
     }
 }
 
+#[async_trait]
+impl DeviceAuthorizations for NullPorts {
+    async fn add_device_authorization(
+        &self,
+        _: UserCodeDigest,
+        _: &str,
+        _: Timestamp,
+    ) -> Result<bool, StoreError> {
+        unreachable!()
+    }
+
+    async fn device_authorization(
+        &self,
+        _: UserCodeDigest,
+    ) -> Result<Option<StoredDeviceAuthorization>, StoreError> {
+        unreachable!()
+    }
+
+    async fn decide_device_authorization(
+        &self,
+        _: UserCodeDigest,
+        _: &str,
+    ) -> Result<bool, StoreError> {
+        unreachable!()
+    }
+}
+
 impl ClientSecrets for NullPorts {
     fn secret(&self, _: &ClientId, _: ClientSecretId) -> Zeroizing<String> {
         unreachable!()
@@ -639,6 +671,10 @@ impl EventLog for NullPorts {
 #[async_trait]
 impl Housekeeping for NullPorts {
     async fn remove_expired_tokens(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+
+    async fn remove_expired_device_authorizations(&self, _: Timestamp) -> Result<u64, StoreError> {
         unreachable!()
     }
 

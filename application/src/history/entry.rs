@@ -31,7 +31,8 @@ pub struct Entry {
     pub actor: Option<String>,
     /// The level at which the actor was authenticated, as in the claim `acr`; `null` if it is not known.
     pub acr: Option<AuthenticationLevel>,
-    /// The id of the session of the actor, for an event that was caused with an access token.
+    /// The id of the session of the actor, for an event that was caused with an access token. For the session of a device, it is that in
+    /// which the person approved the device.
     pub actor_session: Option<String>,
     /// The contract of the request.
     pub contract: Option<String>,
@@ -215,9 +216,7 @@ fn session_in_words(kind: EventKind, data: &Value) -> String {
         }
         EventKind::SteppedUp => "gave the password again",
         EventKind::RefreshTokenReused => "used a copied refresh token, which ended the session",
-        EventKind::AuthorizationCodeReused => {
-            "had a copied authorization code used, which ended the session"
-        }
+        EventKind::AuthorizationCodeReused => "had a copied code used, which ended the session",
         EventKind::LoggedOut => "signed out",
         EventKind::SessionRevoked if data["reason"] == "consent-withdrawn" => {
             "ended the session by withdrawing the consent to its application"

@@ -1,4 +1,4 @@
-//! Rate limits: on password guesses, registrations, requests for mail, refreshes, and changes of one's own account.
+//! Rate limits: on password guesses, registrations, requests for mail, refreshes, changes of one's own account, and devices.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -29,12 +29,26 @@ pub enum Attempt<'a> {
         /// The account.
         account: UserId,
     },
-    /// The exchange of an authorization code, which starts a session. It is counted on this node only.
+    /// The exchange of an authorization code or a device code, which starts a session. It is counted on this node only.
     RedeemCode {
         /// The account.
         account: UserId,
         /// The application, which uses up only its own share.
         client: &'a ClientId,
+    },
+    /// A request of a device for its codes, which stores a row. It is counted on this node only.
+    RequestDeviceCode {
+        /// The application.
+        client: &'a ClientId,
+        /// The client address, if it is known and the application did not prove who it is.
+        address: Option<IpAddr>,
+    },
+    /// A user code of a device that a person types, right or wrong. It is counted on this node only.
+    EnterUserCode {
+        /// The account of the person.
+        account: UserId,
+        /// The client address, if it is known.
+        address: Option<IpAddr>,
     },
     /// A command of a person that changes their own account or ends its sessions.
     ChangeOwnAccount {

@@ -15,6 +15,10 @@ pub trait Housekeeping: Send + Sync {
     /// mailbox that was never sent any mail. Returns the number of rows.
     async fn remove_unused_mail_budgets(&self, now: Timestamp) -> Result<u64, StoreError>;
 
+    /// Removes the requests of devices that have expired at `now`, and returns their number.
+    async fn remove_expired_device_authorizations(&self, now: Timestamp)
+    -> Result<u64, StoreError>;
+
     /// Examines up to `limit` rows of sessions after `after`, in the order of their ids, and removes the rows of sessions that
     /// were over at `ended_before` (see [`SessionRecord::over_at`](super::SessionRecord::over_at)). Returns `None` if no row
     /// was left to examine.

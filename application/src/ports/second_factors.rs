@@ -3,7 +3,7 @@
 use authlog_domain::{FactorId, Timestamp, TotpParameters, UserId};
 use zeroize::Zeroizing;
 
-use super::{CredentialDigest, PasskeyCredential};
+use super::{CredentialDigest, PasskeyCredential, UserCodeDigest};
 
 /// The seed of an authenticator app, with what else its codes are computed from. It has no `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -113,6 +113,12 @@ pub enum SealedFor {
     AuthorizationAsked,
     /// An authorization request that a client pushed.
     PushedRequest,
+    /// A device code, with which a device asks for its tokens.
+    DeviceCode,
+    /// What a device asks for, in a row.
+    DeviceRequest,
+    /// What a person decided about a device, in a row.
+    DeviceDecision,
 }
 
 /// Computes codes and seals what a client keeps between two requests.
@@ -125,6 +131,9 @@ pub trait SecondFactorSecrets: Send + Sync {
 
     /// The keyed digest of the credential id of a passkey.
     fn credential_digest(&self, credential_id: &[u8]) -> CredentialDigest;
+
+    /// The keyed digest of the user code of a device, in its normalised form.
+    fn user_code_digest(&self, code: &str) -> UserCodeDigest;
 
     /// The value, sealed, in characters that are safe in URLs and headers. `None` if it cannot be encrypted.
     fn seal(&self, purpose: SealedFor, value: &[u8]) -> Option<String>;

@@ -22,6 +22,8 @@ pub(crate) struct NewSession {
     id: SessionId,
     command: StartSession,
     opaque: Option<(String, OpaqueTokenRecord)>,
+    /// Another session, in which the person approved this one.
+    approved_in: Option<SessionId>,
 }
 
 /// What an access token says of its session.
@@ -34,12 +36,17 @@ pub(crate) struct SessionFacts {
 }
 
 impl NewSession {
-    /// A session of an application, whose id its authorization code named.
-    pub(super) fn of_application(id: SessionId, command: StartSession) -> Self {
+    /// A session of an application, whose id its code named.
+    pub(super) fn of_application(
+        id: SessionId,
+        command: StartSession,
+        approved_in: Option<SessionId>,
+    ) -> Self {
         Self {
             id,
             command,
             opaque: None,
+            approved_in,
         }
     }
 
@@ -60,10 +67,13 @@ impl NewSession {
             authentication,
             ..
         } = self.command;
-        let metadata = match authentication.acr {
+        let mut metadata = match authentication.acr {
             AuthenticationLevel::Aal1 => context.metadata(user),
             higher @ AuthenticationLevel::Aal2 => context.metadata_at(user, higher),
         };
+        if let Some(session) = self.approved_in {
+            metadata.insert("session".to_owned(), session.to_string());
+        }
         let command = SessionCommand::Start(self.command.clone());
         work.execute_new::<Session>(&self.id.to_string(), command, metadata)
             .await?;
@@ -137,6 +147,7 @@ impl Authlog {
                 grant: None,
             },
             opaque,
+            approved_in: None,
         }
     }
 

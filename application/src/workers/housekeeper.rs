@@ -94,6 +94,12 @@ impl Worker for Housekeeper {
                     tracing::warn!(%error, "could not delete unused mail budgets; will retry");
                 }
             }
+            match self.store.remove_expired_device_authorizations(now).await {
+                Ok(removed) => tracing::debug!(removed, "expired requests of devices were removed"),
+                Err(error) => {
+                    tracing::warn!(%error, "could not delete expired requests of devices; will retry");
+                }
+            }
             match self.store.mark_log(last_mark, MARKS).await {
                 Ok(mark) => last_mark = Some(mark),
                 Err(error) => {
@@ -172,6 +178,15 @@ mod tests {
             Ok(0)
         }
 
+        async fn remove_expired_device_authorizations(
+            &self,
+            now: Timestamp,
+        ) -> Result<u64, StoreError> {
+            assert_eq!(now, Noon.now());
+            self.asked.lock().unwrap().push("devices".to_owned());
+            Ok(0)
+        }
+
         async fn remove_ended_sessions(
             &self,
             ended_before: Timestamp,
@@ -232,6 +247,7 @@ mod tests {
             (store.asked("mark"), store.asked("mark after None")),
             (7, 1)
         );
+        assert_eq!(store.asked("devices"), 7);
         working.abort();
     }
 }

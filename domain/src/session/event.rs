@@ -117,7 +117,7 @@ pub struct RefreshTokenReused {
     pub generation: u32,
 }
 
-/// The authorization code of the session was used a second time, and the session ended (RFC 6749 §4.1.2).
+/// The authorization code or the device code of the session was used a second time, and the session ended (RFC 6749 §4.1.2).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AuthorizationCodeReused {
     /// When the event occurred.

@@ -9,6 +9,7 @@ use aws_lc_rs::hmac;
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Account,
+    Client,
     Code,
     Guess,
     Identifier,
@@ -22,6 +23,7 @@ impl Kind {
     const fn tag(self) -> &'static [u8] {
         match self {
             Self::Account => b"account",
+            Self::Client => b"client",
             Self::Code => b"code",
             Self::Guess => b"guess",
             Self::Identifier => b"identifier",

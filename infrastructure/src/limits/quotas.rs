@@ -96,6 +96,33 @@ pub(super) const PASSKEY_SIGN_INS: Quota = REFRESHES_OF_ACCOUNT;
 /// an application without asking the person is slowed down.
 pub(super) const REDEEMED_CODES: Quota = REFRESHES_OF_ACCOUNT;
 
+/// Requests for device codes of one application, by all of its devices together. Each stores a row for ten minutes, so that at most
+/// 4,000 wait on a node. Without a proof of who the application is, strangers can use this up.
+pub(super) const DEVICE_REQUESTS_OF_CLIENT: Quota = Quota {
+    at_once: 1_000,
+    then_one_per: Duration::from_millis(200),
+};
+
+/// Requests for device codes from one address, of applications without a proof of who they are: enough for the devices of a house
+/// or an office, and too few to use up what an application has.
+pub(super) const DEVICE_REQUESTS_FROM_ADDRESS: Quota = Quota {
+    at_once: 60,
+    then_one_per: Duration::from_secs(10),
+};
+
+/// User codes that one account types. Each device takes two: to see what it asks for, and to decide. A guesser has 4,320 a day, each of
+/// which finds one of a thousand waiting devices once in 25 million times.
+pub(super) const USER_CODES_OF_ACCOUNT: Quota = Quota {
+    at_once: 30,
+    then_one_per: Duration::from_secs(20),
+};
+
+/// User codes that are typed at one address, for all accounts there together. An attacker may have many accounts.
+pub(super) const USER_CODES_FROM_ADDRESS: Quota = Quota {
+    at_once: 200,
+    then_one_per: Duration::from_secs(5),
+};
+
 /// Changes that an account's owner makes to the account and its sessions. Each appends an event that is kept for ever; a
 /// person who clears up after a theft needs a dozen.
 pub(super) const CHANGES_OF_OWN_ACCOUNT: Quota = Quota {

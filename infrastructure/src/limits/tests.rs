@@ -626,6 +626,52 @@ fn an_application_uses_up_what_an_account_has_with_it_alone() {
 }
 
 #[test]
+fn devices_of_one_address_do_not_use_up_what_their_application_has() {
+    let clock = SetClock::new();
+    let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
+    let [tv, radio] = ["tv", "radio"].map(ClientId::from_stored);
+    let request = |client, address: Option<&str>| {
+        limiter.count(Attempt::RequestDeviceCode {
+            client,
+            address: address.map(|it| it.parse().unwrap()),
+        })
+    };
+    let here = Some("192.0.2.1");
+    let admitted = (0..900).filter(|_| request(&tv, here).is_ok()).count();
+    assert_eq!(admitted, 60);
+    assert_eq!(request(&radio, here), Err(Duration::from_secs(10)));
+    // What was refused counts against nothing.
+    let admitted = (0..2000).filter(|_| request(&tv, None).is_ok()).count();
+    assert_eq!(admitted, 1000 - 60);
+    let elsewhere = Some("192.0.2.2");
+    assert_eq!(request(&tv, elsewhere), Err(Duration::from_millis(200)));
+    assert_eq!(request(&radio, elsewhere), Ok(()));
+    clock.pass(Duration::from_millis(200));
+    assert_eq!(request(&tv, elsewhere), Ok(()));
+}
+
+#[test]
+fn user_codes_are_limited_by_account_and_by_address() {
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
+    let enter = |owner, address: Option<&str>| {
+        limiter.count(Attempt::EnterUserCode {
+            account: account(owner),
+            address: address.map(|it| it.parse().unwrap()),
+        })
+    };
+    let here = Some("192.0.2.1");
+    assert_eq!((0..900).filter(|_| enter(1, here).is_ok()).count(), 30);
+    assert_eq!(enter(1, Some("192.0.2.2")), Err(Duration::from_secs(20)));
+    assert_eq!(enter(1, None), Err(Duration::from_secs(20)));
+    // An attacker with many accounts at one address.
+    let accounts = (2..20).flat_map(|owner| [owner; 20]);
+    let admitted = accounts.filter(|owner| enter(*owner, here).is_ok());
+    assert_eq!(admitted.count(), 200 - 30);
+    assert_eq!(enter(90, here), Err(Duration::from_secs(5)));
+    assert_eq!(enter(90, Some("192.0.2.2")), Ok(()));
+}
+
+#[test]
 fn a_spray_from_millions_of_addresses_fills_no_memory_and_hides_no_guesser() {
     let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let guesser = guess(OFFICE, "jo");

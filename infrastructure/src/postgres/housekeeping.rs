@@ -75,6 +75,21 @@ impl Housekeeping for PostgresStore {
         Ok(removed.rows_affected())
     }
 
+    async fn remove_expired_device_authorizations(
+        &self,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let removed = self
+            .connections
+            .ask(|pool| {
+                sqlx::query("DELETE FROM device_authorizations WHERE expires_at <= $1")
+                    .bind(now.date_time())
+                    .execute(pool)
+            })
+            .await?;
+        Ok(removed.rows_affected())
+    }
+
     async fn remove_ended_sessions(
         &self,
         ended_before: Timestamp,

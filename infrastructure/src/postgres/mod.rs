@@ -25,6 +25,7 @@ mod append;
 mod batching;
 mod clients;
 mod connections;
+mod device_authorizations;
 mod directory;
 mod doctor;
 mod election;

@@ -21,6 +21,17 @@ impl Housekeeping for SqliteStore {
             .await
     }
 
+    async fn remove_expired_device_authorizations(
+        &self,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.remove(
+            "DELETE FROM device_authorizations WHERE expires_at <= ?",
+            now,
+        )
+        .await
+    }
+
     async fn remove_ended_sessions(
         &self,
         ended_before: Timestamp,

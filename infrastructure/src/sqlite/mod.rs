@@ -8,6 +8,7 @@ mod append;
 mod checkpoint;
 mod clients;
 mod connection;
+mod device_authorizations;
 mod directory;
 mod doctor;
 mod erasure;

@@ -21,9 +21,9 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Clients, Directory, Doctor, EventLog, EventStore, Health, History, Housekeeping, MailGate,
-    MailQueue, MasterKeyRotation, Rebuild, ResetRequests, RevocationSource, SharedSecrets,
-    StoreError,
+    Clients, DeviceAuthorizations, Directory, Doctor, EventLog, EventStore, Health, History,
+    Housekeeping, MailGate, MailQueue, MasterKeyRotation, Rebuild, ResetRequests, RevocationSource,
+    SharedSecrets, StoreError,
 };
 use authlog_domain::Timestamp;
 
@@ -69,6 +69,7 @@ union! {
         Doctor,
         Directory,
         Clients,
+        DeviceAuthorizations,
         RevocationSource,
         ResetRequests,
         MailQueue,

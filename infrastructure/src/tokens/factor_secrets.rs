@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use authlog_application::ports::{
     CredentialDigest, Entropy, RecoveryDigest, SealedFor, SecondFactorSecrets, TotpSecret,
+    UserCodeDigest,
 };
 use authlog_domain::{Timestamp, UserId};
 use aws_lc_rs::hmac;
@@ -18,6 +19,7 @@ use crate::sealing::{Sealer, Unopenable};
 const SEALING_LABEL: &[u8] = b"authlog.v1.second-factor-values\0";
 const RECOVERY_LABEL: &[u8] = b"authlog.v1.recovery-code\0";
 const CREDENTIAL_LABEL: &[u8] = b"authlog.v1.passkey-credential\0";
+const USER_CODE_LABEL: &[u8] = b"authlog.v1.device-user-code\0";
 
 /// The longest sealed value that is opened, in characters. Most of this program have about 400. An authorization code holds what
 /// the client asked for, and a request is shorter than this.
@@ -28,6 +30,7 @@ pub struct KeyedFactorSecrets {
     sealer: Sealer,
     recovery: hmac::Key,
     credential: hmac::Key,
+    user_code: hmac::Key,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -42,10 +45,12 @@ impl KeyedFactorSecrets {
         let sealing = <[u8; 32]>::try_from(sealing.as_ref()).map_err(|_| Unopenable)?;
         let recovery = hmac::sign(&key, RECOVERY_LABEL);
         let credential = hmac::sign(&key, CREDENTIAL_LABEL);
+        let user_code = hmac::sign(&key, USER_CODE_LABEL);
         Ok(Self {
             sealer: Sealer::new(&Zeroizing::new(sealing))?,
             recovery: hmac::Key::new(hmac::HMAC_SHA256, recovery.as_ref()),
             credential: hmac::Key::new(hmac::HMAC_SHA256, credential.as_ref()),
+            user_code: hmac::Key::new(hmac::HMAC_SHA256, user_code.as_ref()),
             entropy,
         })
     }
@@ -68,6 +73,9 @@ const fn place(purpose: SealedFor) -> &'static str {
         SealedFor::AuthorizationCode => "oauth/code",
         SealedFor::AuthorizationAsked => "oauth/asked",
         SealedFor::PushedRequest => "oauth/pushed",
+        SealedFor::DeviceCode => "oauth/device-code",
+        SealedFor::DeviceRequest => "oauth/device-request",
+        SealedFor::DeviceDecision => "oauth/device-decision",
     }
 }
 
@@ -86,6 +94,10 @@ impl SecondFactorSecrets for KeyedFactorSecrets {
 
     fn credential_digest(&self, credential_id: &[u8]) -> CredentialDigest {
         CredentialDigest(digest(&self.credential, credential_id))
+    }
+
+    fn user_code_digest(&self, code: &str) -> UserCodeDigest {
+        UserCodeDigest(digest(&self.user_code, code.as_bytes()))
     }
 
     fn seal(&self, purpose: SealedFor, value: &[u8]) -> Option<String> {

@@ -9,6 +9,7 @@
 pub mod accounts;
 pub mod applications;
 pub mod clients;
+pub mod devices;
 pub mod directory;
 pub mod erasure;
 pub mod event_log;
@@ -221,6 +222,12 @@ macro_rules! store_behaviour {
             a_client_that_changes_during_a_rebuild_keeps_the_change,
             a_client_that_was_changed_or_put_back_is_treated_as_missing,
             events_of_a_client_are_in_the_log_and_in_no_account,
+        ]);
+        store_behaviour!($open, devices: [
+            a_request_is_found_by_its_code_and_decided_once_on_every_node,
+            a_code_that_is_taken_is_not_given_to_another_request,
+            of_concurrent_decisions_about_a_device_one_wins,
+            expired_requests_of_devices_are_removed_and_no_others,
         ]);
         store_behaviour!($open, mailboxes: [
             an_account_is_found_by_every_spelling_of_its_mailbox,

@@ -1,7 +1,8 @@
 //! A person lets an application act in their name, or withdraws that.
 
+use authlog_domain::client::RegisteredClient;
 use authlog_domain::user::{GiveConsent, UserCommand, WithdrawConsent};
-use authlog_domain::{ClientId, RevocationReason, SessionId};
+use authlog_domain::{ClientId, RevocationReason, Scopes, SessionId};
 
 use super::demand::Demand;
 use super::{AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest};
@@ -24,6 +25,26 @@ pub enum ConsentRefusal {
     Request(#[from] AuthorizationRefusal),
 }
 
+/// Why a consent is not recorded, whichever flow asks for it.
+pub(super) enum NotRecorded {
+    /// See [`ConsentRefusal::TooManyConsents`].
+    TooManyConsents,
+    /// The session of the browser was ended meanwhile, or the account was erased.
+    SessionEnded,
+    /// For another reason.
+    Refused(Refusal),
+}
+
+impl From<NotRecorded> for ConsentRefusal {
+    fn from(refusal: NotRecorded) -> Self {
+        match refusal {
+            NotRecorded::TooManyConsents => Self::TooManyConsents,
+            NotRecorded::SessionEnded => Self::Request(AuthorizationRefusal::LoginRequired),
+            NotRecorded::Refused(refusal) => Self::Request(refusal.into()),
+        }
+    }
+}
+
 impl Authlog {
     /// Records that the person consents to the request, and continues it: normally, the outcome is a code. If the person has to
     /// sign in again first, nothing is recorded.
@@ -39,7 +60,11 @@ impl Authlog {
         match self.demand(request, browser)? {
             Demand::Login | Demand::Level(_) => return Ok(self.authorize(request, Some(browser))?),
             Demand::Nothing => {}
-            Demand::Consent => self.record_consent(request, browser, context).await?,
+            Demand::Consent => {
+                let client = &request.target.client;
+                self.record_consent(client, &request.scopes, browser, context)
+                    .await?;
+            }
         }
         let code = self.code(request, browser);
         Ok(AuthorizationOutcome::Code(
@@ -47,33 +72,34 @@ impl Authlog {
         ))
     }
 
-    async fn record_consent(
+    /// Records that the person in this browser session consents to these scopes of a client.
+    pub(super) async fn record_consent(
         &self,
-        request: &AuthorizationRequest,
+        client: &RegisteredClient,
+        scopes: &Scopes,
         browser: &BrowserSession,
         context: &RequestContext,
-    ) -> Result<(), ConsentRefusal> {
+    ) -> Result<(), NotRecorded> {
         let caller = browser.caller();
-        let client = &request.target.client.id;
         let consents = &browser.account().consents;
-        if !consents.has_room_for(client) {
-            return Err(ConsentRefusal::TooManyConsents);
+        if !consents.has_room_for(&client.id) {
+            return Err(NotRecorded::TooManyConsents);
         }
         // A consent that was given before appends nothing, so it does not count as a change.
-        if !consents.cover(client, &request.scopes) {
-            self.admit_change(caller)
-                .map_err(AuthorizationRefusal::from)?;
+        if !consents.cover(&client.id, scopes) {
+            self.admit_change(caller).map_err(NotRecorded::Refused)?;
         }
         // A withdrawal that was interrupted left sessions behind, which would be permitted again. A client of the operator's own
         // has sessions without a consent.
-        if consents.of(client).is_none() && !request.target.client.settings.first_party {
-            let ended = self.end_application_sessions(client, browser.account(), caller, context);
-            ended.await.map_err(AuthorizationRefusal::from)?;
+        if consents.of(&client.id).is_none() && !client.settings.first_party {
+            let ended =
+                self.end_application_sessions(&client.id, browser.account(), caller, context);
+            ended.await.map_err(NotRecorded::Refused)?;
         }
         let command = UserCommand::GiveConsent(GiveConsent {
             at: self.parts.clock.now(),
-            client: client.clone(),
-            scopes: request.scopes.clone(),
+            client: client.id.clone(),
+            scopes: scopes.clone(),
             proved: browser.epoch(),
         });
         let metadata = context.metadata_of(&caller);
@@ -81,12 +107,11 @@ impl Authlog {
         match decided.await {
             Ok(_) => Ok(()),
             // Other consents were recorded meanwhile.
-            Err(Refusal::Forbidden) => Err(ConsentRefusal::TooManyConsents),
-            // The session was ended meanwhile, or the account was erased.
+            Err(Refusal::Forbidden) => Err(NotRecorded::TooManyConsents),
             Err(Refusal::WrongCredentials { .. } | Refusal::UnknownAccount) => {
-                Err(AuthorizationRefusal::LoginRequired.into())
+                Err(NotRecorded::SessionEnded)
             }
-            Err(refusal) => Err(AuthorizationRefusal::from(refusal).into()),
+            Err(refusal) => Err(NotRecorded::Refused(refusal)),
         }
     }
 

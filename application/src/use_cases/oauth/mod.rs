@@ -2,6 +2,7 @@
 //!
 //! The steps of the authorization code flow are one file each: the request (`request.rs`), the decision about it
 //! (`authorize.rs`, `demand.rs`), the person's consent (`consent.rs`), the code (`code.rs`), and its exchange for tokens (`redeem.rs`).
+//! Those of the flow for devices without a browser are in `device/`.
 
 mod asked;
 mod authorize;
@@ -10,6 +11,7 @@ mod client_credentials;
 mod code;
 mod consent;
 mod demand;
+mod device;
 mod id_token;
 mod introspect;
 mod issue;
@@ -25,6 +27,7 @@ mod user_info;
 
 pub use authorize::{AuthorizationOutcome, ConsentDemand};
 pub use consent::ConsentRefusal;
+pub use device::{DeviceAuthorization, DeviceRefusal, UserCode, WaitingDevice};
 pub use introspect::Introspected;
 pub use pushed::{OpenedRequest, PushRefusal, PushedRequest};
 pub use refusals::{AuthorizationRefusal, GrantRefusal, TargetRefusal};

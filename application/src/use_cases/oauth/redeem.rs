@@ -1,8 +1,8 @@
-//! The exchange of an authorization code for tokens (RFC 6749 §4.1.3).
+//! The exchange of an authorization code for tokens (RFC 6749 §4.1.3), and the start of a session by a code of either kind.
 
 use authlog_domain::client::GrantType;
 use authlog_domain::session::{ClientGrant, ReuseCode, SessionCommand, StartSession};
-use authlog_domain::{AggregateKind, Audience, Rotation, Timestamp};
+use authlog_domain::{AggregateKind, Audience, Authentication, KeyThumbprint, Rotation, SessionId, Timestamp};
 
 use super::code::AuthorizationCode;
 use super::id_token::IdTokenDemand;
@@ -13,6 +13,27 @@ use crate::ports::{Account, Attempt, Revocation, SessionWithAccount, StreamId};
 use crate::unit_of_work::{CommandError, UnitOfWork};
 use crate::use_cases::issue_tokens::NewSession;
 use crate::{Authlog, Refusal, RequestContext};
+
+/// The session that a code starts, as the person approved it. The id was in the code: a stream has one first event, so that the code
+/// starts one session.
+pub(super) struct ApprovedSession<'a> {
+    pub(super) id: SessionId,
+    /// The account, under the epoch at which the person approved.
+    pub(super) account: &'a Account,
+    pub(super) authentication: Authentication,
+    /// The session in which the person approved, if the grant does not name it.
+    pub(super) approved_in: Option<SessionId>,
+    pub(super) grant: &'a ClientGrant,
+    /// When the session ends at the latest, if another session limits it.
+    pub(super) ends_by: Option<Timestamp>,
+    /// The resources of the first access token.
+    pub(super) resources: &'a [Audience],
+    /// Whether the token request names them.
+    pub(super) names_resources: bool,
+    /// The key to which the access token is bound.
+    pub(super) key: Option<&'a KeyThumbprint>,
+    pub(super) id_token: IdTokenDemand<'a>,
+}
 
 /// What became of a code.
 enum Redeemed {
@@ -43,46 +64,69 @@ impl Authlog {
         let code = code.ok_or(GrantRefusal::InvalidGrant)?;
         self.check_exchange(by, &code, exchange)?;
         let code = code.narrowed_to(settings)?;
-        let resources = asked_resources(&code, exchange.resources)?;
+        let resources = asked_resources(&code.resources, exchange.resources)?;
 
         let (account, ends_at) = self.account_of_code(by, &code).await?;
         let key = self.key_of_tokens(by, proof, code.dpop_jkt.as_ref())?;
         let grant = code.grant(code.resources.clone(), by.key_of_session(key.as_ref()));
-        let command = self.start_of(by, &code, &grant, ends_at);
-        let now = command.at;
+        let session = ApprovedSession {
+            id: code.session,
+            account: &account,
+            authentication: code.authentication,
+            approved_in: None,
+            grant: &grant,
+            ends_by: grant.parent.map(|_| ends_at),
+            resources: &resources,
+            names_resources: !exchange.resources.is_empty(),
+            key: key.as_ref(),
+            id_token: IdTokenDemand {
+                nonce: code.nonce.as_deref(),
+                claims: &code.id_token_claims,
+            },
+        };
+        self.start_approved(by, &session, context).await
+    }
+
+    /// Starts the session of a code, and issues its tokens. If the session has started before, the code came back, and the session
+    /// ends.
+    pub(super) async fn start_approved(
+        &self,
+        by: &AuthenticatedClient,
+        session: &ApprovedSession<'_>,
+        context: &RequestContext,
+    ) -> Result<OAuthTokens, GrantRefusal> {
+        let command = self.start_of(by, session);
+        let (now, scopes) = (command.at, &session.grant.scopes);
         // The tokens are made first: if one cannot be signed, the code can be redeemed again.
         let application = ApplicationSession {
-            id: code.session,
-            user: code.user,
-            epoch: code.epoch,
-            authentication: code.authentication,
-            grant: &grant,
+            id: session.id,
+            user: session.account.id,
+            epoch: session.account.session_epoch,
+            authentication: session.authentication,
+            grant: session.grant,
             generation: 0,
             expires_at: command.expires_at,
         };
         let access = AccessTerms {
-            scopes: &code.scopes,
-            resources: &resources,
-            names_resources: !exchange.resources.is_empty(),
-            key: key.as_ref(),
+            scopes,
+            resources: session.resources,
+            names_resources: session.names_resources,
+            key: session.key,
         };
         let mut tokens = self.application_tokens(by, &application, &access, now)?;
-        if code.scopes.contains("openid") {
-            let demand = IdTokenDemand {
-                nonce: code.nonce.as_deref(),
-                claims: &code.id_token_claims,
-            };
-            let id_token = self.id_token(by, &application, &account, Some(demand), now);
+        if scopes.contains("openid") {
+            let demand = Some(session.id_token);
+            let id_token = self.id_token(by, &application, session.account, demand, now);
             tokens.id_token = Some(id_token?);
         }
-        let session = NewSession::of_application(code.session, command);
-        match self.record_code(&code, &session, now, context).await? {
+        let new = NewSession::of_application(session.id, command, session.approved_in);
+        match self.record_code(session, &new, now, context).await? {
             Redeemed::Started => {
-                self.check_still_permitted(by, &code, context).await?;
+                self.check_still_permitted(by, session, context).await?;
                 Ok(tokens)
             }
             Redeemed::Reused => {
-                let revocation = Revocation::Session(code.session);
+                let revocation = Revocation::Session(session.id);
                 self.revocation_list.add(revocation, now);
                 self.mail_due.notify_one();
                 Err(GrantRefusal::InvalidGrant)
@@ -92,13 +136,7 @@ impl Authlog {
 
     /// The start of the session. It lasts until its tokens have expired, and not longer than the session of the browser, unless
     /// it continues without that one.
-    fn start_of(
-        &self,
-        by: &AuthenticatedClient,
-        code: &AuthorizationCode,
-        grant: &ClientGrant,
-        browser_ends_at: Timestamp,
-    ) -> StartSession {
+    fn start_of(&self, by: &AuthenticatedClient, session: &ApprovedSession<'_>) -> StartSession {
         let at = self.parts.clock.now();
         let can_refresh = by
             .client()
@@ -113,15 +151,14 @@ impl Authlog {
         let expires_at = at.plus(lifetime);
         StartSession {
             at,
-            user: code.user,
-            epoch: code.epoch,
+            user: session.account.id,
+            epoch: session.account.session_epoch,
             rotation: can_refresh.then_some(Rotation::Rotating),
-            expires_at: match grant.parent {
-                Some(_) => expires_at.min(browser_ends_at),
-                None => expires_at,
-            },
-            authentication: code.authentication,
-            grant: Some(grant.clone()),
+            expires_at: session
+                .ends_by
+                .map_or(expires_at, |ends_by| expires_at.min(ends_by)),
+            authentication: session.authentication,
+            grant: Some(session.grant.clone()),
         }
     }
 
@@ -130,18 +167,19 @@ impl Authlog {
     async fn check_still_permitted(
         &self,
         by: &AuthenticatedClient,
-        code: &AuthorizationCode,
+        session: &ApprovedSession<'_>,
         context: &RequestContext,
     ) -> Result<(), GrantRefusal> {
         if by.client().settings.first_party {
             return Ok(());
         }
-        let standing = self.parts.directory.session(code.session).await;
+        let standing = self.parts.directory.session(session.id).await;
         let standing = standing.map_err(Refusal::from)?;
-        if standing.is_some_and(|it| by.is_permitted(&it.account, &code.scopes)) {
+        let scopes = &session.grant.scopes;
+        if standing.is_some_and(|it| by.is_permitted(&it.account, scopes)) {
             return Ok(());
         }
-        self.end_application(code.user, code.session, context)
+        self.end_application(session.account.id, session.id, context)
             .await?;
         Err(GrantRefusal::InvalidGrant)
     }
@@ -209,24 +247,24 @@ impl Authlog {
     /// Appends the start of the session, or the reuse of the code if the session has started before.
     async fn record_code(
         &self,
-        code: &AuthorizationCode,
-        session: &NewSession,
+        session: &ApprovedSession<'_>,
+        new: &NewSession,
         now: Timestamp,
         context: &RequestContext,
     ) -> Result<Redeemed, GrantRefusal> {
-        let id = session.id();
+        let id = new.id();
         let recorded = self.executor.execute(&id, |work| async move {
             // A code that was redeemed before conflicts with the first event of its stream. So a session is looked up only
             // after a conflict, and redeeming a code costs one append. Once its end is known here, nothing is left to record, so
             // that many exchanges of one code at once do not wait for a look-up each.
-            if work.is_retried() && self.revocation_list.has_ended(code.session) {
+            if work.is_retried() && self.revocation_list.has_ended(session.id) {
                 return Ok(Redeemed::Reused);
             }
-            if work.is_retried() && record_reuse(code, &work, now, context).await? {
+            if work.is_retried() && record_reuse(session, &work, now, context).await? {
                 work.commit().await?;
                 return Ok(Redeemed::Reused);
             }
-            session.start(&work, context).await?;
+            new.start(&work, context).await?;
             work.commit().await?;
             Ok(Redeemed::Started)
         });
@@ -240,16 +278,16 @@ impl Authlog {
 
 /// Stages the reuse of the code if its session has started. Returns whether it has.
 async fn record_reuse(
-    code: &AuthorizationCode,
+    session: &ApprovedSession<'_>,
     work: &UnitOfWork,
     at: Timestamp,
     context: &RequestContext,
 ) -> Result<bool, CommandError> {
-    let Some(standing) = work.session(code.session).await? else {
+    let Some(standing) = work.session(session.id).await? else {
         // A session without a row is over, or its row was changed by another program.
         let stream = StreamId {
             kind: AggregateKind::Session,
-            id: code.session.to_string(),
+            id: session.id.to_string(),
         };
         if work.has_events(&stream).await? {
             return Err(Refusal::InvalidRefreshToken.into());
@@ -257,7 +295,7 @@ async fn record_reuse(
         return Ok(false);
     };
     let command = SessionCommand::ReuseCode(ReuseCode { at });
-    let metadata = context.metadata(code.user);
+    let metadata = context.metadata(session.account.id);
     work.execute_on_session(standing.session, command, metadata)
         .await?;
     Ok(true)
@@ -265,13 +303,13 @@ async fn record_reuse(
 
 /// The resources of the first access token. A request names some of the resources of the authorization request, or all of them by
 /// naming none (RFC 8707 §2.2).
-fn asked_resources(
-    code: &AuthorizationCode,
+pub(super) fn asked_resources(
+    granted: &[Audience],
     texts: &[&str],
 ) -> Result<Vec<Audience>, GrantRefusal> {
-    let asked = resources::among(texts, &code.resources).ok_or(GrantRefusal::InvalidTarget)?;
+    let asked = resources::among(texts, granted).ok_or(GrantRefusal::InvalidTarget)?;
     Ok(if asked.is_empty() {
-        code.resources.clone()
+        granted.to_vec()
     } else {
         asked
     })

@@ -104,7 +104,7 @@ pub enum GrantRefusal {
     /// The client is unknown, removed or locked, its secret is wrong, or it has to authenticate by another method.
     #[error("the client is not authenticated")]
     InvalidClient,
-    /// The code or the refresh token is not valid: it has expired, was used, is another client's, or its session has ended.
+    /// The code, the device code or the refresh token is not valid: it has expired, was used, is another client's, or its session has ended.
     #[error("the grant is not valid")]
     InvalidGrant,
     /// The client is not registered for this grant.
@@ -119,6 +119,18 @@ pub enum GrantRefusal {
     /// The proof of possession of a key is missing or not valid (RFC 9449 §5).
     #[error(transparent)]
     InvalidProof(ProofRefusal),
+    /// The person has not decided about the device yet (RFC 8628 §3.5).
+    #[error("the authorization is pending")]
+    AuthorizationPending,
+    /// The device polls too fast (RFC 8628 §3.5).
+    #[error("the device polls too fast")]
+    SlowDown,
+    /// The person denied the request of the device (RFC 8628 §3.5).
+    #[error("the request was denied")]
+    AccessDenied,
+    /// The device code has expired (RFC 8628 §3.5).
+    #[error("the device code has expired")]
+    ExpiredToken,
     /// Tokens of this kind cannot be revoked (RFC 7009 §2.2.1).
     #[error("the token cannot be revoked")]
     UnsupportedTokenType,
@@ -150,6 +162,10 @@ impl GrantRefusal {
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
             Self::InvalidProof(_) => "invalid_dpop_proof",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::AccessDenied => "access_denied",
+            Self::ExpiredToken => "expired_token",
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::TooManyAttempts { .. } | Self::Overloaded { .. } | Self::Unavailable(_) => {
                 "temporarily_unavailable"
