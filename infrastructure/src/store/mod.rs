@@ -21,9 +21,9 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Clients, Directory, Doctor, EventLog, EventStore, Health, History, Housekeeping, MailGate,
-    MailQueue, MasterKeyRotation, Rebuild, ResetRequests, RevocationSource, SharedSecrets,
-    StoreError,
+    Clients, Directory, Doctor, EventLog, EventStore, Health, History, Housekeeping, LogoutQueue,
+    MailGate, MailQueue, MasterKeyRotation, Rebuild, ResetRequests, RevocationSource,
+    SharedSecrets, StoreError,
 };
 use authlog_domain::Timestamp;
 
@@ -72,6 +72,7 @@ union! {
         RevocationSource,
         ResetRequests,
         MailQueue,
+        LogoutQueue,
         MailGate,
         Rebuild,
         Health,
