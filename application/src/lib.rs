@@ -60,9 +60,10 @@ pub use use_cases::{
     ClaimName, ClientForm, ClientHistoryPage, ClientState, ClientStateAt, CodeExchange,
     ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal, ENROLMENT_LIFETIME,
     ExpectedToken, GrantRefusal, ImportForm, Imported, IssuedSecret, Lag, Link, LinkOffer,
-    LinkProof, LiveSession, NewClient, NotIdentified, NotImported, OAuthTokens, PasskeyChallenge,
-    PendingSignIn, Prompt, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep,
-    SessionPage, SignInForm, StateAt, SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserInfo,
-    identify, rebuild_read_models,
+    LinkProof, LiveSession, LogoutDemand, LogoutForm, LogoutRedirect, LogoutRefusal, LogoutRequest,
+    NewClient, NotIdentified, NotImported, OAuthTokens, PasskeyChallenge, PendingSignIn, Prompt,
+    RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep, SessionPage, SignInForm,
+    StateAt, SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserInfo, identify,
+    rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

@@ -2,6 +2,7 @@
 //!
 //! The steps of the authorization code flow are one file each: the request (`request.rs`), the decision about it
 //! (`authorize.rs`, `demand.rs`), the person's consent (`consent.rs`), the code (`code.rs`), and its exchange for tokens (`redeem.rs`).
+//! A logout that an application asks for is in `end_session.rs`; workers inform the other applications of it.
 
 mod asked;
 mod authorize;
@@ -10,6 +11,7 @@ mod client_credentials;
 mod code;
 mod consent;
 mod demand;
+mod end_session;
 mod id_token;
 mod introspect;
 mod issue;
@@ -24,6 +26,7 @@ mod user_info;
 
 pub use authorize::{AuthorizationOutcome, ConsentDemand};
 pub use consent::ConsentRefusal;
+pub use end_session::{LogoutDemand, LogoutForm, LogoutRedirect, LogoutRefusal, LogoutRequest};
 pub use refusals::{AuthorizationRefusal, GrantRefusal, TargetRefusal};
 pub use request::{
     AuthorizationForm, AuthorizationRequest, AuthorizationTarget, ClaimName, Prompt,
