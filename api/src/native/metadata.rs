@@ -13,7 +13,7 @@ use super::keys::{KEEP, KEY_SET};
 use super::{INTROSPECT, REVOKE};
 use crate::Api;
 use crate::oauth2::{TOKEN, USERINFO};
-use crate::pages::AUTHORIZE;
+use crate::pages::{AUTHORIZE, END_SESSION};
 
 /// The path of the metadata of the authorization server (RFC 8414 §3).
 pub(super) const OF_SERVER: &str = "/.well-known/oauth-authorization-server";
@@ -50,6 +50,7 @@ struct MetadataOut<'a> {
     jwks_uri: String,
     introspection_endpoint: String,
     revocation_endpoint: String,
+    end_session_endpoint: String,
     scopes_supported: [&'static str; 5],
     response_types_supported: [&'static str; 1],
     response_modes_supported: [&'static str; 1],
@@ -72,6 +73,9 @@ struct MetadataOut<'a> {
     // Left out, it would count as true (OpenID Connect Discovery §3).
     request_uri_parameter_supported: bool,
     authorization_response_iss_parameter_supported: bool,
+    backchannel_logout_supported: bool,
+    // Logout tokens have `sid` (OpenID Connect Back-Channel Logout 1.0 §2.1).
+    backchannel_logout_session_supported: bool,
 }
 
 /// Returns the metadata.
@@ -85,6 +89,7 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
         jwks_uri: at(KEY_SET),
         introspection_endpoint: at(INTROSPECT),
         revocation_endpoint: at(REVOKE),
+        end_session_endpoint: at(END_SESSION),
         scopes_supported: ["openid", "profile", "email", "phone", "offline_access"],
         response_types_supported: ["code"],
         response_modes_supported: ["query"],
@@ -130,6 +135,8 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
         request_parameter_supported: false,
         request_uri_parameter_supported: false,
         authorization_response_iss_parameter_supported: true,
+        backchannel_logout_supported: true,
+        backchannel_logout_session_supported: true,
     };
     ([(CACHE_CONTROL, KEEP)], Json(out)).into_response()
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `home`, `sign_in`, `second_step`, `sign_up`, `sign_out`, `security` | the pages |
 //! | `authorize`, `consent`, `application` | the authorization endpoint, its consent page, and the application that sent a person |
+//! | `end_session` | the logout endpoint of applications |
 //! | `forgotten_password`, `reset_password`, `verify_email` | the pages around mailed links |
 //! | `frame`, `html`, `style.css` | the look and the headers that all pages share |
 //! | `passkey`, `script`, `passkey.js` | what a form takes from a passkey, and the script that asks the browser for it |
@@ -20,6 +21,7 @@ mod consent;
 mod cookie;
 mod cross_site;
 mod device;
+mod end_session;
 mod forgotten_password;
 mod form;
 mod frame;
@@ -51,6 +53,7 @@ use axum::routing::{get, post};
 use crate::Api;
 use crate::http::Surface;
 pub(crate) use authorize::AUTHORIZE;
+pub(crate) use end_session::END_SESSION;
 
 /// The surface of the pages.
 pub(crate) static SURFACE: Surface = Surface {
@@ -61,14 +64,15 @@ pub(crate) static SURFACE: Surface = Surface {
 };
 
 /// The paths of the pages. Below the last one, every path is a page.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 12] = [
     "/",
     authorize::AUTHORIZE,
     consent::CONSENT,
     "/sign-in",
     "/sign-in/code",
     "/sign-up",
-    "/sign-out",
+    sign_out::SIGN_OUT,
+    END_SESSION,
     "/forgotten-password",
     "/reset-password",
     "/verify-email",
@@ -93,7 +97,14 @@ fn routes() -> Router<Arc<Api>> {
         )
         .route(consent::CONSENT, post(consent::submit))
         .route("/sign-up", get(sign_up::show).post(sign_up::submit))
-        .route("/sign-out", get(sign_out::show).post(sign_out::submit))
+        .route(
+            sign_out::SIGN_OUT,
+            get(sign_out::show).post(sign_out::submit),
+        )
+        .route(
+            END_SESSION,
+            get(end_session::show).post(end_session::submit),
+        )
         .route(
             "/forgotten-password",
             get(forgotten_password::show).post(forgotten_password::submit),
