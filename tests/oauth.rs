@@ -7,6 +7,7 @@
 )]
 
 mod apache;
+mod backchannel_logout;
 mod bad_input;
 mod basic_op;
 mod browsers;
@@ -20,6 +21,7 @@ mod machines;
 mod on_the_way;
 mod provider;
 mod races;
+mod rp_initiated_logout;
 
 use crate::support;
 
@@ -85,6 +87,9 @@ async fn the_metadata_lists_what_is_supported_and_no_more(store: Store) {
             "request_parameter_supported": false,
             "request_uri_parameter_supported": false,
             "authorization_response_iss_parameter_supported": true,
+            "end_session_endpoint": "https://auth.example.com/oauth2/end_session",
+            "backchannel_logout_supported": true,
+            "backchannel_logout_session_supported": true,
         }),
     );
     assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));
