@@ -16,7 +16,6 @@ use authlog_application::ports::{
 };
 use authlog_application::{Authlog, Background, Operator, Parts, PasswordPolicy};
 use authlog_domain::session::Limits;
-use authlog_infrastructure::Store;
 use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
 use authlog_infrastructure::limits::{GcraAttemptLimiter, Update};
 use authlog_infrastructure::mail::MailFolder;
@@ -27,6 +26,7 @@ use authlog_infrastructure::tokens::{
     KeyedFactorSecrets, Keys,
 };
 use authlog_infrastructure::webauthn::WebauthnVerifier;
+use authlog_infrastructure::{HttpLogoutSender, Store};
 use tokio::sync::{mpsc, watch};
 use url::Url;
 
@@ -101,6 +101,8 @@ pub(crate) async fn assemble(
         device_authorizations: store.clone(),
         mail_queue: store.clone(),
         mail_gate: store.clone(),
+        logout_queue: store.clone(),
+        logout_sender: Arc::new(HttpLogoutSender::default()),
         hasher: Arc::new(hasher),
         breached_passwords: breached_passwords(settings)?,
         tokens: Arc::new(tokens),

@@ -540,6 +540,7 @@ async fn the_feed_has_no_personal_data(store: Store) {
         "client_id",
         "contract",
         "dpop_bound",
+        "ended_at",
         "expires_at",
         "factor_id",
         "first_party",
@@ -562,6 +563,7 @@ async fn the_feed_has_no_personal_data(store: Store) {
         "secret_id",
         "session_epoch",
         "session_id",
+        "user_id",
     ];
     assert_eq!(members, meant.map(str::to_owned).into());
 }

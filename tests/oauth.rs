@@ -7,6 +7,7 @@
 )]
 
 mod apache;
+mod backchannel_logout;
 mod bad_input;
 mod basic_op;
 mod browsers;
@@ -30,6 +31,7 @@ mod provider;
 mod pushed;
 mod pushed_attacks;
 mod races;
+mod rp_initiated_logout;
 
 use crate::support;
 
@@ -101,6 +103,9 @@ async fn the_metadata_lists_what_is_supported_and_no_more(store: Store) {
             "authorization_response_iss_parameter_supported": true,
             "require_pushed_authorization_requests": false,
             "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "RS256"],
+            "end_session_endpoint": "https://auth.example.com/oauth2/end_session",
+            "backchannel_logout_supported": true,
+            "backchannel_logout_session_supported": true,
         }),
     );
     assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));

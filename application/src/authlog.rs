@@ -1,6 +1,7 @@
 //! The façade of the application: its ports, its settings and its background workers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use authlog_domain::Role;
@@ -11,15 +12,15 @@ use crate::account_cache::AccountCache;
 use crate::client_cache::ClientCache;
 use crate::device_polls::DevicePolls;
 use crate::ports::{
-    AttemptLimiter, BreachedPasswords, ClientAssertions, ClientSecrets, Clients, Clock, DeviceAuthorizations, Directory, DpopProofs, Entropy, EventLog, EventStore, Health, History, Housekeeping, LocalMail, LogIntegrity, MailGate, MailQueue, Mailer, PasskeyVerifier, PasswordHasher, Publication, RelyingParty, ResetRequests, RevocationSource, SecondFactorSecrets, SecretTokens, StoreError, Tokens, TransparencyLog,
+    AttemptLimiter, BreachedPasswords, ClientAssertions, ClientSecrets, Clients, Clock, DeviceAuthorizations, Directory, DpopProofs, Entropy, EventLog, EventStore, Health, History, Housekeeping, LocalMail, LogIntegrity, LogoutQueue, LogoutSender, MailGate, MailQueue, Mailer, PasskeyVerifier, PasswordHasher, Publication, RelyingParty, ResetRequests, RevocationSource, SecondFactorSecrets, SecretTokens, StoreError, Tokens, TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::CommandExecutor;
 use crate::use_cases::ChallengeSerials;
 use crate::workers::{
-    Background, BackgroundWorker, BreachChecker, EventMailer, Housekeeper, LogFeed, MailSweeper,
-    OutdatedPassword, PasswordRenewer, ProvedPassword, RefusedLogin, RefusedLoginRecorder,
-    ResetMailer, RevocationTail,
+    Background, BackgroundWorker, BreachChecker, EventMailer, Housekeeper, LogFeed,
+    LogoutDeliverer, LogoutQueuer, MailSweeper, OutdatedPassword, PasswordRenewer, ProvedPassword,
+    RefusedLogin, RefusedLoginRecorder, ResetMailer, RevocationTail,
 };
 use crate::{Auditor, Operator, PasswordPolicy, Refusal, RevocationList};
 
@@ -60,6 +61,10 @@ pub struct Parts {
     pub reset_requests: Arc<dyn ResetRequests>,
     /// The queue of mail about accounts.
     pub mail_queue: Arc<dyn MailQueue>,
+    /// The queue of logout tokens.
+    pub logout_queue: Arc<dyn LogoutQueue>,
+    /// Sends logout tokens.
+    pub logout_sender: Arc<dyn LogoutSender>,
     /// Limits the mail to one mailbox.
     pub mail_gate: Arc<dyn MailGate>,
     /// Hashes passwords.
@@ -148,6 +153,8 @@ pub struct Authlog {
     pub(crate) challenge_serials: Arc<ChallengeSerials>,
     pub(crate) client_cache: Arc<ClientCache>,
     pub(crate) device_polls: Arc<DevicePolls>,
+    /// Logout tokens that this node could not deliver.
+    undelivered_logouts: Arc<AtomicU64>,
 }
 
 impl Authlog {
@@ -184,6 +191,19 @@ impl Authlog {
             Arc::clone(&feed.account_cache),
             erased,
         );
+        let logouts_queued = Arc::new(Notify::new());
+        let undelivered_logouts = Arc::<AtomicU64>::default();
+        let logout_queuer = LogoutQueuer::new(
+            Arc::clone(&parts.logout_queue),
+            feed.log_end(),
+            Arc::clone(&logouts_queued),
+        );
+        let logout_deliverer = LogoutDeliverer::new(
+            &parts,
+            Arc::clone(&executor),
+            logouts_queued,
+            Arc::clone(&undelivered_logouts),
+        );
         let housekeeper = Housekeeper::new(
             Arc::clone(&parts.housekeeping),
             Arc::clone(&parts.clock),
@@ -198,6 +218,8 @@ impl Authlog {
             BackgroundWorker::new(housekeeper),
             BackgroundWorker::new(mail_sweeper),
             BackgroundWorker::new(Arc::clone(&feed)),
+            BackgroundWorker::new(logout_queuer),
+            BackgroundWorker::new(logout_deliverer),
             BackgroundWorker::new(recorder),
         ];
         let authlog = Self {
@@ -217,6 +239,7 @@ impl Authlog {
             client_cache: Arc::clone(&feed.client_cache),
             feed,
             challenge_serials: Arc::default(),
+            undelivered_logouts,
         };
         (authlog, Operator::new(), background)
     }
@@ -241,6 +264,19 @@ impl Authlog {
     /// The store does not answer.
     pub async fn latest_checkpoint(&self) -> Result<Option<String>, StoreError> {
         self.parts.transparency.latest_checkpoint().await
+    }
+
+    /// How many logout tokens this node could not deliver for a day, since its start.
+    pub fn undelivered_logouts(&self) -> u64 {
+        self.undelivered_logouts.load(Ordering::Relaxed)
+    }
+
+    /// How many clients have not been reached with a logout token since their last attempt.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn clients_without_logouts(&self) -> Result<u64, StoreError> {
+        self.parts.logout_queue.failing_receivers().await
     }
 
     /// Whether the log still matches its signed checkpoints, as far as this node knows.

@@ -430,6 +430,15 @@ catalogue! {
         ends_sessions: false,
         notice: None,
     }
+    LogoutNotDelivered {
+        aggregate: Client,
+        version: 1,
+        public_name: "logout-not-delivered",
+        summary: "A client did not take a logout token for a day. It may not know that the session has ended.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
 }
 
 impl EventKind {

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use authlog_domain::client::{
     ClientAuthMethod, ClientChange, ClientChanged, ClientCommand, ClientEvent, ClientJwks,
     ClientLocked, ClientRefusal, ClientRegistered, ClientRemoved, ClientSecretIssued,
-    ClientSecretRetired, ClientSettings, ClientUnlocked, GrantType, IdTokenAlg, SettingsFlaw,
+    ClientSecretRetired, ClientSettings, ClientUnlocked, GrantType, IdTokenAlg, LogoutNotDelivered,
+    SettingsFlaw,
 };
 use authlog_domain::{
-    Audience, Client, ClientName, ClientSecretId, RedirectUri, Scopes, Timestamp,
+    Audience, Client, ClientName, ClientSecretId, RedirectUri, Scopes, SessionId, Timestamp, UserId,
 };
 use cqrs_es::Aggregate;
 use uuid::Uuid;
@@ -204,6 +205,34 @@ fn what_changes_nothing_is_not_recorded() {
         [ClientEvent::ClientUnlocked(ClientUnlocked { at: at() })]
     );
     assert!(!client.registered().unwrap().locked);
+}
+
+#[test]
+fn a_logout_that_was_not_delivered_is_recorded_and_changes_nothing() {
+    let (session, user) = (
+        SessionId::new(Uuid::from_u128(7)),
+        UserId::new(Uuid::from_u128(8)),
+    );
+    let report = || ClientChange::ReportUndeliveredLogout {
+        session,
+        user,
+        ended_at: at(),
+    };
+    let mut client = registered(web_application());
+    let before = client.clone();
+    let event = LogoutNotDelivered {
+        at: at(),
+        session,
+        user,
+        ended_at: at(),
+    };
+    assert_eq!(
+        execute(&mut client, report()),
+        [ClientEvent::LogoutNotDelivered(event)]
+    );
+    assert_eq!(client, before);
+    execute(&mut client, ClientChange::Remove);
+    assert_eq!(decide(&client, report()), Err(ClientRefusal::NoSuchClient));
 }
 
 #[test]

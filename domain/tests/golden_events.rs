@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use authlog_domain::client::{
     ClientAuthMethod, ClientChanged, ClientEvent, ClientJwks, ClientLocked, ClientRegistered,
     ClientRemoved, ClientSecretIssued, ClientSecretRetired, ClientSettings, ClientUnlocked,
-    GrantType, IdTokenAlg,
+    GrantType, IdTokenAlg, LogoutNotDelivered,
 };
 use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
 use authlog_domain::session::{
@@ -241,7 +241,7 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
     samples
 }
 
-fn client_events() -> [ClientEvent; 7] {
+fn client_events() -> [ClientEvent; 8] {
     let uri = |text| RedirectUri::parse(text).unwrap();
     let settings = ClientSettings {
         name: ClientName::parse("Shop").unwrap(),
@@ -285,6 +285,12 @@ fn client_events() -> [ClientEvent; 7] {
         ClientEvent::ClientLocked(ClientLocked { at: at() }),
         ClientEvent::ClientUnlocked(ClientUnlocked { at: at() }),
         ClientEvent::ClientRemoved(ClientRemoved { at: at() }),
+        ClientEvent::LogoutNotDelivered(LogoutNotDelivered {
+            at: at(),
+            session: SessionId::new(id(2)),
+            user: UserId::new(id(1)),
+            ended_at: at(),
+        }),
     ]
 }
 

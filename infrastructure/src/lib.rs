@@ -19,6 +19,7 @@ mod exclusive_file;
 pub mod hashing;
 mod history;
 pub mod limits;
+mod logout_sender;
 pub mod mail;
 pub mod nats;
 pub mod postgres;
@@ -38,6 +39,7 @@ pub mod webauthn;
 mod write_health;
 
 pub use authlog_log_proof::leaf;
+pub use logout_sender::HttpLogoutSender;
 pub use store::{
     ClaimUpgrade, MailboxClaims, OpenError, SealUpgrade, SigningKeyStore, Store, StoreAccess,
 };

@@ -67,7 +67,7 @@ pub(crate) struct ClientSettingsArgs {
     /// URI to which a browser may be sent after a logout; repeat it for several
     #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
     pub(crate) post_logout_redirect_uris: Option<Vec<String>>,
-    /// URI for logout tokens. It is stored only: no logout tokens are sent
+    /// URI to which a logout token is sent when a session of the client has ended
     #[arg(long, value_name = "URI")]
     pub(crate) backchannel_logout_uri: Option<String>,
     /// Grant: authorization_code, refresh_token, client_credentials or urn:ietf:params:oauth:grant-type:device_code; repeat it

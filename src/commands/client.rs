@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::{Context, ensure};
 use authlog_application::history::client_document;
+use authlog_application::ports::WaitingLogouts;
 use authlog_application::{Authlog, ClientForm, IssuedSecret, Operator};
 use authlog_domain::ClientId;
 use authlog_domain::client::{GrantType, RegisteredClient};
@@ -124,7 +125,42 @@ async fn show(authlog: &Authlog, operator: &Operator, command: &ShowClient) -> a
         .client_of(operator, &command.client)
         .await
         .map_err(refusal_error)?;
-    print_client(&found, command.json)
+    let waiting = authlog
+        .logouts_waiting_for(operator, &command.client)
+        .await
+        .map_err(refusal_error)?;
+    let Some(waiting) = waiting else {
+        return print_client(&found, command.json);
+    };
+    let mut document = client_document(&found);
+    if command.json {
+        document["waiting_logouts"] = json!({
+            "count": waiting.count,
+            "oldest": waiting.oldest,
+            "failing_since": waiting.failing_since,
+        });
+        return print(&document.to_string());
+    }
+    print_page(&in_text(&document))?;
+    print(&in_words(waiting))
+}
+
+/// What waits for a client, in one line.
+fn in_words(waiting: WaitingLogouts) -> String {
+    let WaitingLogouts {
+        count,
+        oldest,
+        failing_since,
+    } = waiting;
+    let tokens = if count == 1 {
+        "1 logout token waits".to_owned()
+    } else {
+        format!("{count} logout tokens wait")
+    };
+    let failing = failing_since.map_or_else(String::new, |since| {
+        format!("; the client has not been reached since {since}")
+    });
+    format!("{tokens}, the oldest of a session that ended at {oldest}{failing}")
 }
 
 async fn change(

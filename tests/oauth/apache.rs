@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -26,6 +27,7 @@ const API: &str = "https://api.example";
 
 on_both_stores!(
     apache_signs_a_person_in_to_a_site,
+    apache_ends_its_session_when_the_person_signs_out,
     apache_asks_about_each_token_of_an_api,
 );
 
@@ -65,6 +67,51 @@ async fn apache_signs_a_person_in_to_a_site(store: Store) {
         .await;
     let answer = apache.comes_back(&op).await;
     assert_eq!(answer.header("x-user"), Some("ann@example.com"), "{answer}");
+}
+
+async fn apache_ends_its_session_when_the_person_signs_out(store: Store) {
+    if !is_installed() {
+        return;
+    }
+    let port = free_port();
+    let callback = format!("http://127.0.0.1:{port}/site/callback");
+    let goodbye = format!("http://127.0.0.1:{port}/goodbye");
+    let registration = Registration::confidential("apache")
+        .answered_at(&callback)
+        .with("--post-logout-redirect-uri", &goodbye)
+        .with(
+            "--backchannel-logout-uri",
+            &format!("{callback}?logout=backchannel"),
+        );
+    let mut op = Provider::with(Settings::on(store), &registration).await;
+    let configuration = relying_party(&op.app, &issuer(&op), &callback);
+    let mut apache = Apache::start(port, &configuration).await;
+    apache.signs_in(&mut op).await;
+    // The person signs out here.
+    let begun = Instant::now();
+    op.browser.open("/sign-out").await;
+    op.browser.submit("/sign-out", &[]).await;
+    eventually("Apache's session ends", async || {
+        (apache.request("/site/").await.status == 302).then_some(())
+    })
+    .await;
+    println!("Apache's session ended after {:?}", begun.elapsed());
+    apache.forgets();
+
+    // The person signs out there.
+    apache.signs_in(&mut op).await;
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("logout", &goodbye)
+        .finish();
+    let answer = apache.get(&format!("/site/callback?{query}")).await;
+    assert_eq!(answer.status, 302, "{answer}");
+    let path = path_of(&op, answer.header("location").unwrap());
+    assert!(path.contains("id_token_hint="), "{path}");
+    op.browser.come_from_another_site(&path).await;
+    assert_eq!(op.browser.path, goodbye);
+    apache.sends_to_sign_in().await;
+    op.browser.open("/security").await;
+    assert!(op.browser.asks("/sign-in"), "{}", op.browser.page());
 }
 
 async fn apache_asks_about_each_token_of_an_api(store: Store) {

@@ -82,6 +82,8 @@ endpoints! {
         AUTHORIZE: GET "/oauth2/authorize",
         AUTHORIZE_BY_POST: POST "/oauth2/authorize",
         CONSENT_FORM: POST "/consent",
+        END_SESSION: GET "/oauth2/end_session",
+        END_SESSION_BY_POST: POST "/oauth2/end_session",
         TOKEN: POST "/oauth2/token",
         DEVICE_AUTHORIZATION: POST "/oauth2/device_authorization",
         DEVICE_PAGE: GET "/device",

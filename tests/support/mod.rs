@@ -24,6 +24,7 @@ pub mod form;
 pub mod http;
 pub mod http2;
 pub mod load;
+pub mod logout_receiver;
 pub mod mail;
 pub mod meter;
 pub mod nats;

@@ -71,6 +71,25 @@ impl Settings {
         rows
     }
 
+    /// Lets the logout tokens that wait look as if their sessions had ended a day ago.
+    pub fn age_logouts_by_a_day(&self) {
+        self.execute(if self.is_sqlite() {
+            "UPDATE due_logouts SET ended_at = ended_at - 86400000"
+        } else {
+            "UPDATE due_logouts SET ended_at = ended_at - interval '1 day'"
+        });
+    }
+
+    /// Lets every client that could not be reached look as if that had begun a day before, and be tried again at once. A node that
+    /// is trying at this moment undoes it.
+    pub fn age_failures_by_a_day(&self) {
+        self.execute(if self.is_sqlite() {
+            "UPDATE logout_receivers SET failing_since = failing_since - 86400000, due_at = 0"
+        } else {
+            "UPDATE logout_receivers SET failing_since = failing_since - interval '1 day', due_at = 'epoch'"
+        });
+    }
+
     /// Whether the store is a file.
     pub fn is_sqlite(&self) -> bool {
         self.get("AUTHLOG_DATABASE_URL").is_none()

@@ -6,11 +6,11 @@ use super::{Postgres, Program, eventually};
 
 /// The beginnings of the statements that a node repeats in the background: for sequencing, the revocation feed, new log
 /// entries (with their events while a client follows the log), checkpoints, signing keys, whether there are clients, the check of the
-/// schema, due mail, seals, claims of mailboxes, housekeeping and elections.
+/// schema, due mail and logout tokens, seals, claims of mailboxes, housekeeping and elections.
 ///
 /// How often they run depends on the time and not on the requests, so they do not count for an operation, even if an
 /// operation began to use one. `tests/costs.rs` compares this list with the statements of an idle node.
-const BACKGROUND: [&str; 36] = [
+const BACKGROUND: [&str; 37] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
@@ -38,6 +38,8 @@ const BACKGROUND: [&str; 36] = [
     "DELETE FROM mail_budgets WHERE used_until ",
     "DELETE FROM device_authorizations WHERE expires_at ",
     "WITH erased AS MATERIALIZED ",
+    "SELECT continue_erasure(",
+    "SELECT state FROM queue_logouts(",
     "WITH page AS MATERIALIZED ( SELECT session_id FROM sessions ",
     "SELECT sealed FROM shared_secrets ",
     "UPDATE credentials SET password_hash = ",

@@ -58,6 +58,7 @@ pub async fn everything_happens(service: &Program, name: &str) -> Story {
     comes_and_is_erased(service, &format!("{name}-for-a-day"), &mut events).await;
     is_imported(service, &format!("{name}-from-elsewhere"), &mut events).await;
     a_client_comes_and_goes(service, &mut events);
+    a_client_takes_no_logout_token(service, &person, &mut events).await;
     let happened: BTreeSet<_> = events.iter().copied().collect();
     assert_eq!(happened, EventKind::ALL.into());
     Story {
@@ -101,6 +102,50 @@ fn a_client_comes_and_goes(service: &Program, events: &mut Vec<EventKind>) {
         EventKind::ClientLocked,
         EventKind::ClientUnlocked,
         EventKind::ClientRemoved,
+    ]);
+}
+
+/// The person uses an application that cannot be reached, and signs out. After a day, it is recorded that the application was not
+/// informed.
+async fn a_client_takes_no_logout_token(
+    service: &Program,
+    person: &Person,
+    events: &mut Vec<EventKind>,
+) {
+    let id = format!("gone-{}", random_text(8));
+    let registration = Registration::public(&id)
+        .of_first_party()
+        .with("--backchannel-logout-uri", "http://127.0.0.1:1/logout");
+    let app = registration.at(service);
+    let mut browser = Browser::new(&service.http());
+    let begun = app.begins("email");
+    begun.open_in(&mut browser).await;
+    let callback = oauth::completes(&mut browser, person).await;
+    app.redeems(&begun, &callback).await;
+    browser.open("/sign-out").await;
+    browser.submit("/sign-out", &[]).await;
+    let settings = &service.settings;
+    eventually("the first attempt has failed", async || {
+        let failing = settings.count("logout_receivers WHERE failures > 0");
+        (failing > 0).then_some(())
+    })
+    .await;
+    settings.age_logouts_by_a_day();
+    eventually("it is recorded", async || {
+        settings.age_failures_by_a_day();
+        let history = settings.run(&["history", "--client", &id], "");
+        let history = String::from_utf8_lossy(&history.stdout).into_owned();
+        history
+            .contains("did not take the logout token")
+            .then_some(())
+    })
+    .await;
+    events.extend([
+        EventKind::ClientRegistered,
+        EventKind::LoggedIn,
+        EventKind::LoggedIn,
+        EventKind::LoggedOut,
+        EventKind::LogoutNotDelivered,
     ]);
 }
 

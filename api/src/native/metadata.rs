@@ -13,7 +13,7 @@ use super::keys::{KEEP, KEY_SET};
 use super::{INTROSPECT, REVOKE};
 use crate::Api;
 use crate::oauth2::{DEVICE_AUTHORIZATION, DEVICE_CODE, DPOP_ALGORITHMS, PAR, TOKEN, USERINFO};
-use crate::pages::AUTHORIZE;
+use crate::pages::{AUTHORIZE, END_SESSION};
 
 /// The path of the metadata of the authorization server (RFC 8414 §3).
 pub(super) const OF_SERVER: &str = "/.well-known/oauth-authorization-server";
@@ -52,6 +52,7 @@ struct MetadataOut<'a> {
     introspection_endpoint: String,
     revocation_endpoint: String,
     pushed_authorization_request_endpoint: String,
+    end_session_endpoint: String,
     scopes_supported: [&'static str; 5],
     response_types_supported: [&'static str; 1],
     response_modes_supported: [&'static str; 1],
@@ -76,6 +77,9 @@ struct MetadataOut<'a> {
     authorization_response_iss_parameter_supported: bool,
     require_pushed_authorization_requests: bool,
     dpop_signing_alg_values_supported: [&'static str; 3],
+    backchannel_logout_supported: bool,
+    // Logout tokens have `sid` (OpenID Connect Back-Channel Logout 1.0 §2.1).
+    backchannel_logout_session_supported: bool,
 }
 
 /// Returns the metadata.
@@ -91,6 +95,7 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
         introspection_endpoint: at(INTROSPECT),
         revocation_endpoint: at(REVOKE),
         pushed_authorization_request_endpoint: at(PAR),
+        end_session_endpoint: at(END_SESSION),
         scopes_supported: ["openid", "profile", "email", "phone", "offline_access"],
         response_types_supported: ["code"],
         response_modes_supported: ["query"],
@@ -143,6 +148,8 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
         authorization_response_iss_parameter_supported: true,
         require_pushed_authorization_requests: false,
         dpop_signing_alg_values_supported: DPOP_ALGORITHMS,
+        backchannel_logout_supported: true,
+        backchannel_logout_session_supported: true,
     };
     ([(CACHE_CONTROL, KEEP)], Json(out)).into_response()
 }

@@ -24,6 +24,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let integrity = api.authlog.log_integrity();
     metrics::gauge!("authlog_log_tampered").set(u32::from(integrity.tampered.is_some()));
     audit(&integrity.audit);
+    logouts(&api).await;
     if let Ok(lag) = api.authlog.lag().await {
         metrics::gauge!("authlog_log_index").set(as_gauge(lag.log_index));
         behind("sequencer", lag.sequencer);
@@ -75,6 +76,10 @@ fn describe() {
             "authlog_lag_seconds",
             "Age of the oldest event that waits to be ordered (sequencer) or published (publisher)",
         ),
+        (
+            "authlog_logout_clients_failing",
+            "Clients that could not be sent a logout token at the last attempt",
+        ),
         ("authlog_worker_up", "1 if the background worker runs"),
     ] {
         metrics::describe_gauge!(name, says);
@@ -92,6 +97,14 @@ fn describe() {
         (
             "authlog_breached_password_lookups_total",
             "Passwords that were looked up in the list of breached ones",
+        ),
+        (
+            "authlog_logout_tokens_total",
+            "Logout tokens that this node sent, by outcome: delivered, refused by the client, or failed",
+        ),
+        (
+            "authlog_logout_tokens_undelivered_total",
+            "Logout tokens that were given up after a day",
         ),
         (
             "authlog_log_lines_lost_total",
@@ -119,6 +132,15 @@ fn audit(audit: &AuditProgress) {
     metrics::counter!("authlog_log_audit_passes_total").absolute(audit.passes);
     let completed_at = audit.completed_at.map_or(0, Timestamp::unix_seconds);
     metrics::gauge!("authlog_log_audit_completed_seconds").set(completed_at as f64);
+}
+
+/// Whether logout tokens reach the clients.
+async fn logouts(api: &Api) {
+    let undelivered = api.authlog.undelivered_logouts();
+    metrics::counter!("authlog_logout_tokens_undelivered_total").absolute(undelivered);
+    if let Ok(failing) = api.authlog.clients_without_logouts().await {
+        metrics::gauge!("authlog_logout_clients_failing").set(as_gauge(failing));
+    }
 }
 
 /// How much of the log the newest checkpoint covers. A checkpoint that stays behind needs attention.

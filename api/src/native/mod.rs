@@ -36,7 +36,7 @@ use axum::routing::{delete, get, post, put};
 use crate::Api;
 use crate::http::Surface;
 use crate::oauth2::{DEVICE_AUTHORIZATION, PAR, TOKEN, USERINFO};
-use crate::pages::AUTHORIZE;
+use crate::pages::{AUTHORIZE, END_SESSION};
 pub(crate) use factors::key_uri;
 pub(crate) use page::{NoRoom, PageRoom};
 pub(crate) use passkey_in::{assertion, attestation};
@@ -49,10 +49,10 @@ const INTROSPECT: &str = "/oauth2/introspect";
 const REVOKE: &str = "/oauth2/revoke";
 
 /// Routes that change nothing, although their method is POST.
-pub(crate) const READ_ONLY: [&str; 7] = [
+pub(crate) const READ_ONLY: [&str; 8] = [
     INTROSPECT,
     AUTHORIZE,
-    PAR,
+    END_SESSION, PAR,
     USERINFO,
     PASSKEY_OPTIONS,
     SECOND_STEP_OPTIONS,

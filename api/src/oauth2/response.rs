@@ -1,4 +1,4 @@
-//! The answer to an authorization request: a redirect to the application (RFC 6749 §4.1.2, RFC 9207).
+//! The answer to an authorization or a logout request: a redirect to the application (RFC 6749 §4.1.2, RFC 9207).
 
 use axum::http::header::LOCATION;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -41,29 +41,27 @@ impl ResponseTarget {
         self.redirect(&parameters, issuer)
     }
 
+    /// The redirect after a logout, with `state` alone (OpenID Connect RP-Initiated Logout 1.0 §3).
+    pub(crate) fn signed_out(&self) -> Response {
+        see_other(self.location(&[], None))
+    }
+
     fn redirect(&self, parameters: &[(&str, &str)], issuer: &str) -> Response {
-        let location = self.location(parameters, issuer);
-        match HeaderValue::try_from(location) {
-            Ok(location) => {
-                let headers = [(LOCATION, location), (OPENER_POLICY, KEEPS_OPENER)];
-                // With 303 the browser never repeats a form at the application (RFC 9700 §4.12).
-                (StatusCode::SEE_OTHER, headers).into_response()
-            }
-            // A redirect URI is printable ASCII, so this does not happen.
-            Err(_) => StatusCode::BAD_REQUEST.into_response(),
-        }
+        see_other(self.location(parameters, Some(issuer)))
     }
 
     /// The redirect URI with these parameters in addition to its own (RFC 6749 §3.1.2), `state` and `iss`.
-    fn location(&self, parameters: &[(&str, &str)], issuer: &str) -> String {
+    fn location(&self, parameters: &[(&str, &str)], issuer: Option<&str>) -> String {
+        let uri = &self.redirect_uri;
         let state = self.state.as_deref().map(|state| ("state", state));
+        let issuer = issuer.map(|issuer| ("iss", issuer));
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(parameters)
             .extend_pairs(state)
-            .append_pair("iss", issuer)
+            .extend_pairs(issuer)
             .finish();
-        let uri = &self.redirect_uri;
         let separator = match uri.split_once('?') {
+            _ if query.is_empty() => "",
             None => "?",
             Some((_, own)) if own.is_empty() || own.ends_with('&') => "",
             Some(_) => "&",
@@ -83,6 +81,19 @@ impl ResponseTarget {
             Some(origin) => origin.ascii_serialization(),
             None => url.map_or_else(String::new, |url| format!("{}:", url.scheme())),
         }
+    }
+}
+
+/// The redirect of a browser to an application.
+fn see_other(location: String) -> Response {
+    match HeaderValue::try_from(location) {
+        Ok(location) => {
+            let headers = [(LOCATION, location), (OPENER_POLICY, KEEPS_OPENER)];
+            // With 303 the browser never repeats a form at the application (RFC 9700 §4.12).
+            (StatusCode::SEE_OTHER, headers).into_response()
+        }
+        // A redirect URI is printable ASCII, so this does not happen.
+        Err(_) => StatusCode::BAD_REQUEST.into_response(),
     }
 }
 
@@ -121,6 +132,28 @@ mod tests {
         assert_eq!(pairs[1].1, "a b&c=\u{e4}\r\n#+\"<");
         assert_eq!(url.fragment(), None);
         assert_eq!(pairs[2], ("iss".to_owned(), ISSUER.to_owned()));
+    }
+
+    #[test]
+    fn after_a_logout_only_the_state_is_added() {
+        for (uri, state, expected) in [
+            ("https://app.example/", None, "https://app.example/"),
+            ("https://app.example/?a=1", None, "https://app.example/?a=1"),
+            (
+                "https://app.example/?a=1",
+                Some("x y"),
+                "https://app.example/?a=1&state=x+y",
+            ),
+            (
+                "https://app.example",
+                Some("s"),
+                "https://app.example?state=s",
+            ),
+        ] {
+            let response = ResponseTarget::new(uri, state).signed_out();
+            assert_eq!(response.status(), StatusCode::SEE_OTHER);
+            assert_eq!(response.headers()[LOCATION], expected);
+        }
     }
 
     #[test]

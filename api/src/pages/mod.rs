@@ -8,6 +8,7 @@
 //! | `home`, `sign_in`, `second_step`, `sign_up`, `sign_out`, `security` | the pages |
 //! | `authorize`, `consent`, `application` | the authorization endpoint, its consent page, and the application that sent a person |
 //! | `device_sign_in` | the page on which a person lets a device sign in |
+//! | `end_session` | the logout endpoint of applications |
 //! | `forgotten_password`, `reset_password`, `verify_email` | the pages around mailed links |
 //! | `frame`, `html`, `style.css` | the look and the headers that all pages share |
 //! | `passkey`, `script`, `passkey.js` | what a form takes from a passkey, and the script that asks the browser for it |
@@ -22,6 +23,7 @@ mod cookie;
 mod cross_site;
 mod device;
 mod device_sign_in;
+mod end_session;
 mod forgotten_password;
 mod form;
 mod frame;
@@ -55,6 +57,7 @@ use crate::Api;
 use crate::http::Surface;
 pub(crate) use authorize::AUTHORIZE;
 pub(crate) use device_sign_in::DEVICE;
+pub(crate) use end_session::END_SESSION;
 
 /// The surface of the pages.
 pub(crate) static SURFACE: Surface = Surface {
@@ -65,7 +68,7 @@ pub(crate) static SURFACE: Surface = Surface {
 };
 
 /// The paths of the pages. Below the last one, every path is a page.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 14] = [
     "/",
     authorize::AUTHORIZE,
     consent::CONSENT,
@@ -74,7 +77,8 @@ const PATHS: [&str; 13] = [
     "/sign-in",
     "/sign-in/code",
     "/sign-up",
-    "/sign-out",
+    sign_out::SIGN_OUT,
+    END_SESSION,
     "/forgotten-password",
     "/reset-password",
     "/verify-email",
@@ -104,7 +108,14 @@ fn routes() -> Router<Arc<Api>> {
         )
         .route(device_sign_in::DECISION, post(device_sign_in::decide))
         .route("/sign-up", get(sign_up::show).post(sign_up::submit))
-        .route("/sign-out", get(sign_out::show).post(sign_out::submit))
+        .route(
+            sign_out::SIGN_OUT,
+            get(sign_out::show).post(sign_out::submit),
+        )
+        .route(
+            END_SESSION,
+            get(end_session::show).post(end_session::submit),
+        )
         .route(
             "/forgotten-password",
             get(forgotten_password::show).post(forgotten_password::submit),

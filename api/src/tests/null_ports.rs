@@ -14,8 +14,8 @@ use authlog_application::{
 use authlog_domain::client::{ClientJwks, IdTokenAlg};
 use authlog_domain::session::Limits;
 use authlog_domain::{
-    AccountNumber, ClientId, ClientSecretId, Email, Flaw, ResetId, SessionId, Timestamp, UserId,
-    VerificationId,
+    AccountNumber, ClientId, ClientSecretId, Email, Flaw, HttpsUri, ResetId, SessionId, Timestamp,
+    UserId, VerificationId,
 };
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -69,6 +69,8 @@ fn api_over(ports: NullPorts) -> Api {
         device_authorizations: ports.clone(),
         mail_queue: ports.clone(),
         mail_gate: ports.clone(),
+        logout_queue: ports.clone(),
+        logout_sender: ports.clone(),
         hasher: ports.clone(),
         breached_passwords: None,
         tokens: ports.clone(),
@@ -152,6 +154,15 @@ impl Tokens for NullPorts {
         _: Timestamp,
     ) -> Result<String, IdTokenError> {
         Err(IdTokenError::NoKey)
+    }
+
+    fn sign_logout_token(
+        &self,
+        _: &LogoutClaims,
+        _: IdTokenAlg,
+        _: Timestamp,
+    ) -> Result<String, IdTokenError> {
+        unreachable!()
     }
 
     fn verify_id_token_hint(&self, _: &str) -> Option<Map<String, Value>> {
@@ -523,6 +534,66 @@ impl DpopProofs for NullPorts {
 #[async_trait]
 impl RevocationSource for NullPorts {
     async fn follow_revocations(&self) -> Result<Box<dyn RevocationReader + '_>, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl LogoutQueue for NullPorts {
+    async fn queue_logouts(&self, _: u32) -> Result<QueuedLogouts, StoreError> {
+        unreachable!()
+    }
+
+    async fn lease_receivers(
+        &self,
+        _: Timestamp,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Vec<LogoutReceiver>, StoreError> {
+        unreachable!()
+    }
+
+    async fn return_receiver(&self, _: &LogoutReceiver, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn due_logouts(
+        &self,
+        _: &ClientId,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Vec<DueLogout>, StoreError> {
+        unreachable!()
+    }
+
+    async fn complete_logout(&self, _: SessionId) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn postpone_logout(&self, _: SessionId, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn forget_logouts(&self, _: &ClientId, _: u32) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+
+    async fn waiting_logouts(&self, _: &ClientId) -> Result<Option<WaitingLogouts>, StoreError> {
+        unreachable!()
+    }
+
+    async fn retry_logouts(&self, _: &ClientId) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn failing_receivers(&self) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl LogoutSender for NullPorts {
+    async fn send_logout(&self, _: &HttpsUri, _: &str) -> Result<(), LogoutSendError> {
         unreachable!()
     }
 }

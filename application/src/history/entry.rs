@@ -192,7 +192,8 @@ fn in_words(event_type: &str, data: &Value) -> String {
         | EventKind::ClientSecretRetired
         | EventKind::ClientLocked
         | EventKind::ClientUnlocked
-        | EventKind::ClientRemoved => return client_in_words(kind, data),
+        | EventKind::ClientRemoved
+        | EventKind::LogoutNotDelivered => return client_in_words(kind, data),
     };
     words.to_owned()
 }
@@ -246,6 +247,12 @@ fn client_in_words(kind: EventKind, data: &Value) -> String {
         EventKind::ClientLocked => "was locked",
         EventKind::ClientUnlocked => "was unlocked",
         EventKind::ClientRemoved => "was removed for good",
+        EventKind::LogoutNotDelivered => {
+            return format!(
+                "did not take the logout token of the session {} for a day",
+                member("session")
+            );
+        }
         _ => "",
     };
     words.to_owned()

@@ -20,6 +20,7 @@ mod event_store;
 mod health;
 mod history;
 mod housekeeping;
+mod logouts;
 mod mail;
 mod mail_gate;
 mod mail_queue;
@@ -62,11 +63,17 @@ pub use event_store::{
 pub use health::{Health, NotReady};
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
 pub use housekeeping::{Housekeeping, LogMark, SweptSessions};
+pub use logouts::{
+    DueLogout, LogoutQueue, LogoutReceiver, LogoutSendError, LogoutSender, QueuedLogouts,
+    WaitingLogouts,
+};
 pub use mail::{LocalMail, Mail, MailError, Mailer};
 pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};
 pub use master_keys::{MasterKeyRotation, Rewrapped, SharedSecrets};
-pub use oauth_tokens::{ClientTokenClaims, IdTokenError, OAuthClaims, VerifiedOAuthToken};
+pub use oauth_tokens::{
+    ClientTokenClaims, IdTokenError, LogoutClaims, OAuthClaims, VerifiedOAuthToken,
+};
 pub use passkeys::{
     AssertionResponse, AttestationResponse, Ceremony, CredentialDigest, PasskeyCredential,
     PasskeyVerifier, PasskeyWithAccount, RelyingParty, StoredPasskey, VerifiedAssertion,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authlog_domain::{ClientId, ClientSecretId, KeyThumbprint, Scopes, SessionId, Timestamp};
+use authlog_domain::{ClientId, ClientSecretId, KeyThumbprint, Scopes, SessionId, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::{TokenError, VerifiedToken};
@@ -108,7 +108,20 @@ impl VerifiedOAuthToken {
     }
 }
 
-/// Why an ID token could not be signed.
+/// The claims of a logout token (OpenID Connect Back-Channel Logout 1.0 §2.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogoutClaims {
+    /// The id of the token (`jti`).
+    pub token: Uuid,
+    /// The client (`aud`).
+    pub client: ClientId,
+    /// The account (`sub`).
+    pub user: UserId,
+    /// The session of the client that has ended (`sid`).
+    pub session: SessionId,
+}
+
+/// Why an ID token or a logout token could not be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum IdTokenError {
     /// There is no key yet: a new database has none for the first seconds. A retry after a second makes sense.

@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{ClientTokenClaims, Entropy, IdTokenError, OAuthClaims, VerifiedOAuthToken};
+use super::{
+    ClientTokenClaims, Entropy, IdTokenError, LogoutClaims, OAuthClaims, VerifiedOAuthToken,
+};
 
 /// The kind of a token. A token of one kind is never accepted as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +111,18 @@ pub trait Tokens: Send + Sync {
     fn sign_id_token(
         &self,
         claims: &Map<String, Value>,
+        algorithm: IdTokenAlg,
+        now: Timestamp,
+    ) -> Result<String, IdTokenError>;
+
+    /// The logout token with these claims (OpenID Connect Back-Channel Logout 1.0 §2.4), `iss`, `iat` and `events`. It is signed
+    /// as the ID tokens of the client are, and is valid for two minutes.
+    ///
+    /// # Errors
+    /// There is no key yet, or it cannot sign.
+    fn sign_logout_token(
+        &self,
+        claims: &LogoutClaims,
         algorithm: IdTokenAlg,
         now: Timestamp,
     ) -> Result<String, IdTokenError>;

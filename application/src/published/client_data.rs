@@ -48,6 +48,20 @@ pub struct ClientSecret {
     pub secret_id: String,
 }
 
+/// A logout token that the client did not take for a day, and that is not sent any more.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct UndeliveredLogout {
+    /// The session of the client that ended.
+    #[schemars(extend("format" = "uuid"))]
+    pub session_id: String,
+    /// The account of the session.
+    #[schemars(extend("format" = "uuid"))]
+    pub user_id: String,
+    /// When the session ended (RFC 3339).
+    #[schemars(extend("format" = "date-time"))]
+    pub ended_at: String,
+}
+
 impl ClientSettings {
     fn of(settings: Settings) -> Self {
         let texts = |uris: &[authlog_domain::RedirectUri]| -> Vec<String> {
@@ -106,6 +120,11 @@ impl Data {
             ClientEvent::ClientLocked(_)
             | ClientEvent::ClientUnlocked(_)
             | ClientEvent::ClientRemoved(_) => Self::Nothing(Nothing {}),
+            ClientEvent::LogoutNotDelivered(event) => Self::UndeliveredLogout(UndeliveredLogout {
+                session_id: event.session.to_string(),
+                user_id: event.user.to_string(),
+                ended_at: event.ended_at.to_string(),
+            }),
         }
     }
 }

@@ -9,7 +9,7 @@ use authlog_domain::{Authentication, AuthenticationMethods};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::client_data::{ClientSecret, ClientSettings};
+use super::client_data::{ClientSecret, ClientSettings, UndeliveredLogout};
 
 /// The data of a published event.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -70,6 +70,8 @@ pub enum Data {
     ClientSettings(ClientSettings),
     /// Of `client.secret-issued` and `client.secret-retired`.
     ClientSecret(ClientSecret),
+    /// Of `client.logout-not-delivered`.
+    UndeliveredLogout(UndeliveredLogout),
 }
 
 /// An account was registered. The profile is not published; a consumer queries the API for it.

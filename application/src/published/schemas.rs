@@ -5,7 +5,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-use super::client_data::{ClientSecret, ClientSettings};
+use super::client_data::{ClientSecret, ClientSettings, UndeliveredLogout};
 use super::data::{
     ConsentGiven, ConsentWithdrawn, EmailVerificationRequested, Erased, FactorRemoved,
     FactorRenamed, Locked, LoggedIn, Nothing, PasskeyCounterWentBack, PasskeyEnrolled,
@@ -57,6 +57,7 @@ pub fn schema(kind: EventKind) -> Value {
         EventKind::ClientSecretIssued | EventKind::ClientSecretRetired => {
             schema_of::<ClientSecret>()
         }
+        EventKind::LogoutNotDelivered => schema_of::<UndeliveredLogout>(),
         EventKind::FactorRenamed => schema_of::<FactorRenamed>(),
         EventKind::SessionRevoked => schema_of::<SessionRevoked>(),
         EventKind::SteppedUp => schema_of::<SteppedUp>(),

@@ -58,6 +58,8 @@ pub struct LogFeed {
     log: Arc<dyn EventLog>,
     recent: RwLock<VecDeque<LoggedEvent>>,
     head: watch::Sender<Head>,
+    /// The last log index, for readers that do not follow the events.
+    end: watch::Sender<u64>,
     watches: ActorWatches,
     pages: Arc<Semaphore>,
     /// The account cache. An account is removed from it when the log has a new event of the account.
@@ -92,6 +94,7 @@ impl LogFeed {
             client_cache: Arc::default(),
             recent: RwLock::default(),
             head: watch::Sender::new(Head::default()),
+            end: watch::Sender::new(0),
             watches: ActorWatches::default(),
             pages: Arc::new(Semaphore::new(pages_at_once(
                 available_parallelism().map_or(1, NonZeroUsize::get),
@@ -188,6 +191,16 @@ impl LogFeed {
 
     fn reach(&self, log_index: u64) {
         self.head.send_modify(|head| head.log_index = log_index);
+        self.end.send_if_modified(|end| {
+            let has_moved = *end != log_index;
+            *end = log_index;
+            has_moved
+        });
+    }
+
+    /// The last log index, as this node knows it. Unlike a follower, its reader does not cause events to be read.
+    pub(crate) fn log_end(&self) -> watch::Receiver<u64> {
+        self.end.subscribe()
     }
 
     fn notify_watches(&self, changed: &HashSet<Actor>) {

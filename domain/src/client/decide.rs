@@ -2,10 +2,10 @@
 
 use super::{
     Client, ClientChanged, ClientEvent, ClientLocked, ClientRegistered, ClientRemoved,
-    ClientSecretIssued, ClientSecretRetired, ClientSettings, ClientUnlocked, MAX_SECRETS,
-    Registered, SettingsFlaw,
+    ClientSecretIssued, ClientSecretRetired, ClientSettings, ClientUnlocked, LogoutNotDelivered,
+    MAX_SECRETS, Registered, SettingsFlaw,
 };
-use crate::{ClientSecretId, Timestamp};
+use crate::{ClientSecretId, SessionId, Timestamp, UserId};
 
 /// A command to the `Client` aggregate, and when it is given.
 #[derive(Clone, Debug)]
@@ -47,6 +47,15 @@ pub enum ClientChange {
     Unlock,
     /// Remove it.
     Remove,
+    /// Record that it did not take a logout token.
+    ReportUndeliveredLogout {
+        /// The session of the client that ended.
+        session: SessionId,
+        /// The account of the session.
+        user: UserId,
+        /// When the session ended.
+        ended_at: Timestamp,
+    },
 }
 
 /// Why a command to a client is refused.
@@ -134,6 +143,16 @@ fn change_registered(
         }
         ClientChange::Unlock => vec![],
         ClientChange::Remove => vec![ClientEvent::ClientRemoved(ClientRemoved { at })],
+        ClientChange::ReportUndeliveredLogout {
+            session,
+            user,
+            ended_at,
+        } => vec![ClientEvent::LogoutNotDelivered(LogoutNotDelivered {
+            at,
+            session,
+            user,
+            ended_at,
+        })],
     })
 }
 

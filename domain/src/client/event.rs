@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ClientSettings;
 use crate::catalogue::{catalogued, stored_in_current_versions};
-use crate::{ClientSecretId, Timestamp};
+use crate::{ClientSecretId, SessionId, Timestamp, UserId};
 
 /// An event of the `Client` aggregate. None has personal data, and none belongs to an account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub enum ClientEvent {
     ClientUnlocked(ClientUnlocked),
     /// The client was removed.
     ClientRemoved(ClientRemoved),
+    /// The client did not take a logout token for a day.
+    LogoutNotDelivered(LogoutNotDelivered),
 }
 
 /// A client was registered.
@@ -82,9 +84,22 @@ pub struct ClientRemoved {
     pub at: Timestamp,
 }
 
+/// The client did not take a logout token for a day, so the token is not sent any more (OpenID Connect Back-Channel Logout 1.0).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogoutNotDelivered {
+    /// When the event occurred.
+    pub at: Timestamp,
+    /// The session of the client that ended.
+    pub session: SessionId,
+    /// The account of the session.
+    pub user: UserId,
+    /// When the session ended.
+    pub ended_at: Timestamp,
+}
+
 catalogued!(
     ClientEvent: ClientRegistered, ClientChanged, ClientSecretIssued, ClientSecretRetired, ClientLocked, ClientUnlocked,
-    ClientRemoved,
+    ClientRemoved, LogoutNotDelivered,
 );
 
 stored_in_current_versions!(ClientEvent);

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use decide::{ClientChange, ClientCommand, ClientRefusal};
 pub use event::{
     ClientChanged, ClientEvent, ClientLocked, ClientRegistered, ClientRemoved, ClientSecretIssued,
-    ClientSecretRetired, ClientUnlocked,
+    ClientSecretRetired, ClientUnlocked, LogoutNotDelivered,
 };
 pub use jwks::ClientJwks;
 pub use service_scope::ServiceScope;
@@ -123,10 +123,12 @@ impl Registered {
     }
 
     /// Applies a later event of the client. `ClientRegistered` and `ClientRemoved` change nothing here, because they create
-    /// and end the client.
+    /// and end the client. No decision depends on a logout token that was not delivered.
     pub fn apply(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::ClientRegistered(_) | ClientEvent::ClientRemoved(_) => {}
+            ClientEvent::ClientRegistered(_)
+            | ClientEvent::ClientRemoved(_)
+            | ClientEvent::LogoutNotDelivered(_) => {}
             ClientEvent::ClientChanged(event) => self.settings = event.settings,
             ClientEvent::ClientSecretIssued(event) => self.secrets.push(ClientSecret {
                 id: event.secret_id,

@@ -21,23 +21,7 @@ const REMOVE_OVER_SESSIONS: &str = r"
     )
     SELECT page.session_id, (SELECT count(*) FROM removed) FROM page ORDER BY page.session_id DESC LIMIT 1";
 
-/// The erasure of an account is finished once a snapshot shows no session of it, which is in the call after the last
-/// one was removed.
-const CONTINUE_ERASURES: &str = r"
-    WITH erased AS MATERIALIZED (
-        SELECT user_id FROM unfinished_erasures ORDER BY user_id LIMIT 1
-    ), batch AS MATERIALIZED (
-        SELECT s.session_id FROM sessions s WHERE s.user_id = (SELECT user_id FROM erased)
-         LIMIT $1 FOR UPDATE SKIP LOCKED
-    ), token AS (
-        DELETE FROM opaque_tokens WHERE session_id IN (SELECT session_id FROM batch)
-    ), session AS (
-        DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM batch)
-    ), done AS (
-        DELETE FROM unfinished_erasures u USING erased
-         WHERE u.user_id = erased.user_id AND NOT EXISTS (SELECT FROM sessions s WHERE s.user_id = u.user_id)
-    )
-    SELECT EXISTS (SELECT FROM erased)";
+const CONTINUE_ERASURES: &str = "SELECT continue_erasure($1)";
 
 /// If several nodes do this at the same time, the first one makes the mark.
 const MARK_LOG: &str = r"
@@ -117,7 +101,7 @@ impl Housekeeping for PostgresStore {
         self.connections
             .ask(|pool| {
                 sqlx::query_scalar(CONTINUE_ERASURES)
-                    .bind(i64::from(limit))
+                    .bind(i32::try_from(limit).unwrap_or(i32::MAX))
                     .fetch_one(pool)
             })
             .await

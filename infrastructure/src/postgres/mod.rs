@@ -13,6 +13,7 @@
 //! | `rows`, `directory`, `rebuild` | the read models as rows, looking them up, rebuilding them |
 //! | `erasure` | the look-ups before an erasure |
 //! | `mail_queue`, `mail_gate` | the queue of notification mails; limits on the mail of a mailbox |
+//! | `logouts` | the queue of logout tokens |
 //! | `revocations`, `reset_requests`, `secrets`, `signing_keys`, `rotation`, `seals` | the other ports |
 //! | `leadership`, `election` | electing one node for work that only one may do |
 //! | `guesses` | exchange of counted attempts between nodes |
@@ -44,6 +45,7 @@ mod lease_queue;
 mod log_end;
 mod log_records;
 mod log_tree;
+mod logouts;
 mod mail_gate;
 mod mail_queue;
 mod mailbox_claims;

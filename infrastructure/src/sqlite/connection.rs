@@ -17,7 +17,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const PREPARED: usize = 64;
 
 /// The schema's versions, in order. One that was ever released never changes.
-const MIGRATIONS: [&str; 26] = [
+const MIGRATIONS: [&str; 27] = [
     include_str!("../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../migrations/sqlite/0002_read_models.sql"),
     include_str!("../../../migrations/sqlite/0003_event_log.sql"),
@@ -44,6 +44,7 @@ const MIGRATIONS: [&str; 26] = [
     include_str!("../../../migrations/sqlite/0040_sessions_of_applications.sql"),
     include_str!("../../../migrations/sqlite/0042_keys_of_sessions.sql"),
     include_str!("../../../migrations/sqlite/0043_device_authorizations.sql"),
+    include_str!("../../../migrations/sqlite/0044_logouts.sql"),
 ];
 
 /// The version of the schema that this program expects.

@@ -7,6 +7,7 @@ use authlog_domain::{ResetId, UserId};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result, params};
 
+use super::logouts::queue_logouts_of;
 use super::rows::id;
 use super::{SqliteStore, checkpoint, traces};
 use crate::store::Erasure;
@@ -32,24 +33,28 @@ pub(super) struct Removed {
     pub(super) rows: usize,
 }
 
-/// Deletes up to `limit` sessions of an account with their opaque tokens.
+/// Deletes up to `limit` sessions of an account with their opaque tokens, and queues the logouts that this leads to.
 pub(super) fn remove_sessions(connection: &Connection, user: &str, limit: u32) -> Result<Removed> {
-    const SELECT: &str = "SELECT session_id FROM sessions WHERE user_id = ? LIMIT ?";
+    const SELECT: &str = "
+        SELECT session_id, ended_at IS NULL AND expires_at > unixepoch('subsec') * 1000 FROM sessions
+        WHERE user_id = ? LIMIT ?";
     const DELETE: [&str; 2] = [
         "DELETE FROM opaque_tokens WHERE session_id = ?",
         "DELETE FROM sessions WHERE session_id = ?",
     ];
-    let sessions: Vec<String> = connection
+    let sessions: Vec<(String, bool)> = connection
         .prepare_cached(SELECT)?
-        .query_map(params![user, limit], |row| row.get(0))?
+        .query_map(params![user, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_>>()?;
+    let live = sessions.iter().filter(|(_, is_live)| *is_live);
+    let live: Vec<&str> = live.map(|(session, _)| session.as_str()).collect();
     let mut removed = Removed {
         sessions: sessions.len(),
-        rows: 0,
+        rows: queue_logouts_of(connection, &live, None)?,
     };
     for sql in DELETE {
         let mut delete = connection.prepare_cached(sql)?;
-        for session in &sessions {
+        for (session, _) in &sessions {
             removed.rows += delete.execute([session])?;
         }
     }

@@ -23,6 +23,7 @@ mod lease_queue;
 mod log_end;
 mod log_records;
 mod log_tree;
+mod logouts;
 mod mail_gate;
 mod mail_queue;
 mod mailbox_claims;

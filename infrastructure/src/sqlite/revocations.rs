@@ -7,6 +7,7 @@
 //! entry that it saw, and each read checks that this entry still exists and that the file is the one that was opened.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
@@ -205,6 +206,40 @@ impl RevocationReader for Reader<'_> {
         self.end = end;
         Ok(revocations)
     }
+}
+
+/// An event that ends sessions.
+pub(super) struct EndOfSessions {
+    /// The position of the event, which is its log index.
+    pub(super) position: i64,
+    /// When it was recorded.
+    pub(super) at: Timestamp,
+    /// What it ends; `None` if it ends nothing or cannot be read.
+    pub(super) revocation: Option<Revocation>,
+}
+
+/// The first event that ends sessions after the position `after`, up to `until`.
+pub(super) fn next_end(
+    connection: &Connection,
+    after: i64,
+    until: i64,
+) -> Result<Option<EndOfSessions>> {
+    static NEXT: LazyLock<String> = LazyLock::new(|| {
+        let condition = "position > ?1 AND position <= ?2";
+        let index = "events_ending_sessions_by_position";
+        statement(index, condition, "position LIMIT 1")
+    });
+    connection
+        .prepare_cached(&NEXT)?
+        .query_row([after, until], |row| {
+            let micros: i64 = row.get(5)?;
+            Ok(EndOfSessions {
+                position: row.get(0)?,
+                at: Timestamp::from_unix_millis(micros / 1000),
+                revocation: revocation(row).ok().flatten(),
+            })
+        })
+        .optional()
 }
 
 /// Revocations, and the time and position of the last event that was read.

@@ -21,8 +21,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Clients, DeviceAuthorizations, Directory, Doctor, EventLog, EventStore, Health, History,
-    Housekeeping, MailGate, MailQueue, MasterKeyRotation, Rebuild, ResetRequests, RevocationSource,
+    Clients, DeviceAuthorizations, Directory, Doctor, EventLog, EventStore, Health, History, Housekeeping, LogoutQueue, MailGate, MailQueue, MasterKeyRotation, Rebuild, ResetRequests, RevocationSource,
     SharedSecrets, StoreError,
 };
 use authlog_domain::Timestamp;
@@ -73,6 +72,7 @@ union! {
         RevocationSource,
         ResetRequests,
         MailQueue,
+        LogoutQueue,
         MailGate,
         Rebuild,
         Health,

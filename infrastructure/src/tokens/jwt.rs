@@ -5,7 +5,7 @@
 //! | `format` | the compact form of a token: header, encoding and signature |
 //! | `contract_token` | the claims of the tokens of contracts |
 //! | `oauth_token` | the claims of the tokens of OAuth |
-//! | `id_token` | ID tokens |
+//! | `id_token` | ID tokens, and logout tokens, which are signed with the same keys |
 
 mod contract_token;
 mod format;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    ClientTokenClaims, IdTokenError, TokenClaims, TokenError, TokenKind, Tokens,
+    ClientTokenClaims, IdTokenError, LogoutClaims, TokenClaims, TokenError, TokenKind, Tokens,
     VerifiedOAuthToken, VerifiedToken,
 };
 use authlog_application::{LONGEST_ACCESS_TOKEN, LONGEST_TOKEN};
@@ -262,6 +262,15 @@ impl Tokens for JwtTokens {
         now: Timestamp,
     ) -> Result<String, IdTokenError> {
         id_token::sign_id_token(&self.keys.now(), &self.issuer, claims, algorithm, now)
+    }
+
+    fn sign_logout_token(
+        &self,
+        claims: &LogoutClaims,
+        algorithm: IdTokenAlg,
+        now: Timestamp,
+    ) -> Result<String, IdTokenError> {
+        id_token::sign_logout_token(&self.keys.now(), &self.issuer, claims, algorithm, now)
     }
 
     fn verify_id_token_hint(&self, token: &str) -> Option<Map<String, Value>> {

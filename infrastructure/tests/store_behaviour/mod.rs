@@ -16,6 +16,7 @@ pub mod event_log;
 pub mod event_store;
 pub mod key_purposes;
 pub mod live_sessions;
+pub mod logouts;
 pub mod mail;
 pub mod mailboxes;
 pub mod people;
@@ -228,6 +229,17 @@ macro_rules! store_behaviour {
             a_code_that_is_taken_is_not_given_to_another_request,
             of_concurrent_decisions_about_a_device_one_wins,
             expired_requests_of_devices_are_removed_and_no_others,
+        ]);
+        store_behaviour!($open, logouts: [
+            a_session_of_a_client_is_queued_when_it_or_its_parent_ends,
+            sessions_that_end_with_an_epoch_are_queued_without_the_kept_one,
+            very_many_sessions_that_end_at_once_are_queued_in_batches,
+            nodes_that_read_at_once_queue_each_session_once,
+            an_erasure_queues_the_sessions_that_it_deletes,
+            an_event_or_a_row_that_was_changed_delays_no_other,
+            a_client_is_served_by_one_node_at_a_time,
+            a_refused_token_waits_by_itself,
+            a_rebuild_queues_nothing,
         ]);
         store_behaviour!($open, mailboxes: [
             an_account_is_found_by_every_spelling_of_its_mailbox,

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 pub use form::ClientForm;
 pub use history::{ClientHistoryPage, ClientState, ClientStateAt};
 
-use crate::ports::ClientsPage;
+use crate::ports::{ClientsPage, WaitingLogouts};
 use crate::{
     Authlog, ChangesAccounts, ClientRegistryRefusal, ManagesAccounts, Refusal, RequestContext,
 };
@@ -87,6 +87,10 @@ impl Authlog {
             })
             .await?;
         self.client_cache.forget(id);
+        // Another URI may be what helps a client that could not be sent its logout tokens.
+        if let Err(error) = self.parts.logout_queue.retry_logouts(id).await {
+            tracing::warn!(client = %id, %error, "logout tokens that wait for a changed client are sent at their time");
+        }
         self.registered_client(id).await
     }
 
@@ -173,6 +177,18 @@ impl Authlog {
         id: &ClientId,
     ) -> Result<RegisteredClient, Refusal> {
         self.registered_client(id).await
+    }
+
+    /// The logout tokens that wait for this client; `None` if none do.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub async fn logouts_waiting_for(
+        &self,
+        _by: &impl ManagesAccounts,
+        id: &ClientId,
+    ) -> Result<Option<WaitingLogouts>, Refusal> {
+        Ok(self.parts.logout_queue.waiting_logouts(id).await?)
     }
 
     /// A page of up to `limit` clients, beginning after `after`.

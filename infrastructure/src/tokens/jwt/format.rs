@@ -23,6 +23,8 @@ pub(super) const ACCESS_TYPE: &str = "at+jwt";
 pub(super) const REFRESH_TYPE: &str = "rt+jwt";
 /// OpenID Connect Core §2 names no type for ID tokens. This is the one that all providers use.
 pub(super) const ID_TYPE: &str = "JWT";
+/// OpenID Connect Back-Channel Logout 1.0 §2.4.
+pub(super) const LOGOUT_TYPE: &str = "logout+jwt";
 
 /// The header of a token. Other members are refused: keys and addresses of keys (`jwk`, `jku`, `x5u`, …: RFC 8725 §3.10),
 /// critical extensions (`crit`: RFC 7515 §4.1.11), and duplicate members (§4).

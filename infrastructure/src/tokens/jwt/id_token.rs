@@ -1,15 +1,24 @@
-//! ID tokens (OpenID Connect Core §2).
+//! ID tokens (OpenID Connect Core §2), and logout tokens, which are signed with the same keys.
+
+use std::time::Duration;
 
 use authlog_application::LONGEST_TOKEN;
-use authlog_application::ports::{IdTokenError, TokenError};
+use authlog_application::ports::{IdTokenError, LogoutClaims, TokenError};
 use authlog_domain::Timestamp;
 use authlog_domain::client::IdTokenAlg;
 use serde_json::{Map, Value, json};
 
 use super::format::{
-    ID_TYPE, NotSigned, check_lifetime, from_seconds, header_of, payload_of, sign,
+    ID_TYPE, LOGOUT_TYPE, NotSigned, check_lifetime, from_seconds, header_of, payload_of, sign,
 };
 use crate::tokens::{KeySet, SigningKey};
+
+/// The lifetime of a logout token: "preferably at most two minutes" (OpenID Connect Back-Channel Logout 1.0 §4). Each attempt to
+/// send one makes another.
+const LOGOUT_LIFETIME: Duration = Duration::from_secs(2 * 60);
+
+/// The member of `events` by which a token is a logout token (§2.4).
+const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 /// The ID token of `issuer` with these claims.
 pub(super) fn sign_id_token(
@@ -29,6 +38,28 @@ pub(super) fn sign_id_token(
     payload.insert("iss".to_owned(), json!(issuer));
     payload.insert("iat".to_owned(), json!(now.unix_seconds()));
     Ok(sign(ID_TYPE, key, key.access(), &payload)?)
+}
+
+/// The logout token of `issuer` with these claims.
+pub(super) fn sign_logout_token(
+    keys: &KeySet,
+    issuer: &str,
+    claims: &LogoutClaims,
+    algorithm: IdTokenAlg,
+    now: Timestamp,
+) -> Result<String, IdTokenError> {
+    let key = key_for(keys, algorithm, now).ok_or(IdTokenError::NoKey)?;
+    let payload = json!({
+        "iss": issuer,
+        "sub": claims.user,
+        "aud": claims.client,
+        "iat": now.unix_seconds(),
+        "exp": now.plus(LOGOUT_LIFETIME).unix_seconds(),
+        "jti": claims.token,
+        "sid": claims.session,
+        "events": { LOGOUT_EVENT: {} },
+    });
+    Ok(sign(LOGOUT_TYPE, key, key.access(), &payload)?)
 }
 
 fn key_for(keys: &KeySet, algorithm: IdTokenAlg, now: Timestamp) -> Option<&SigningKey> {

@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use authlog_domain::ClientId;
+
 use super::*;
 use crate::tokens::KeyPurpose;
 
@@ -102,6 +104,41 @@ fn an_id_token_is_no_token_that_grants_access() {
         assert!(tokens.verify_oauth(&forged, now()).is_none(), "{algorithm}");
         assert!(tokens.verify_id_token_hint(&access).is_none());
     }
+}
+
+#[test]
+fn a_logout_token_is_signed_like_an_id_token_and_is_taken_for_no_other_token() {
+    let claims = LogoutClaims {
+        token: Uuid::from_u128(1),
+        client: ClientId::from_stored("web-app"),
+        user: UserId::new(Uuid::from_u128(2)),
+        session: SessionId::new(Uuid::from_u128(3)),
+    };
+    for algorithm in JwtAlgorithm::ALL {
+        let tokens = tokens_and(algorithm, &[id_record()]);
+        for wanted in IdTokenAlg::ALL {
+            let token = tokens.sign_logout_token(&claims, wanted, now()).unwrap();
+            let header = part(&token, 0);
+            assert_eq!(header["typ"], "logout+jwt");
+            assert_eq!(header["kid"], part(&signed(&tokens, wanted), 0)["kid"]);
+            assert_eq!(
+                part(&token, 1),
+                json!({
+                    "iss": ISSUER, "aud": "web-app", "iat": 1_700_000_000, "exp": 1_700_000_120,
+                    "jti": "00000000-0000-0000-0000-000000000001",
+                    "sub": "00000000-0000-0000-0000-000000000002",
+                    "sid": "00000000-0000-0000-0000-000000000003",
+                    "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+                })
+            );
+            assert!(tokens.verify(&token, now()).is_none(), "{algorithm}");
+            assert!(tokens.verify_oauth(&token, now()).is_none(), "{algorithm}");
+            assert!(tokens.verify_id_token_hint(&token).is_none(), "{algorithm}");
+        }
+    }
+    let without_key = tokens_and(JwtAlgorithm::Hs256, &[]);
+    let refused = without_key.sign_logout_token(&claims, IdTokenAlg::Rs256, now());
+    assert!(matches!(refused, Err(IdTokenError::NoKey)));
 }
 
 #[test]

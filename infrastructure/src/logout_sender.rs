@@ -1,0 +1,268 @@
+//! Sends logout tokens over HTTP (OpenID Connect Back-Channel Logout 1.0 §2.5).
+//!
+//! The address was registered by an operator, and the server behind it is not trusted: an exchange has a deadline, little of the
+//! answer is read, and no redirect is followed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use authlog_application::ports::{LogoutSendError, LogoutSender};
+use authlog_domain::HttpsUri;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use url::Url;
+
+/// How long an exchange may take, with its connection.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// How much of a body is read, so that the connection can be used again. Clients have nothing to say in it.
+const LONGEST_BODY: usize = 4 * 1024;
+
+/// The longest head of an answer.
+const LONGEST_HEAD: usize = 16 * 1024;
+
+/// How long a connection is kept for the next token of the same client. Many servers close theirs after five seconds.
+const KEPT_FOR: Duration = Duration::from_secs(4);
+
+/// The largest number of connections that are kept.
+const KEPT: usize = 64;
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// Sends logout tokens. Connections are kept for a few seconds, because the sessions of a client often end together.
+#[derive(Default)]
+pub struct HttpLogoutSender {
+    tls: OnceCell<TlsConnector>,
+    kept: Mutex<HashMap<String, Kept>>,
+}
+
+struct Kept {
+    sender: Sender,
+    since: Instant,
+}
+
+/// Why an exchange failed. The texts contain nothing of the token.
+#[derive(Debug, thiserror::Error)]
+enum ExchangeError {
+    #[error("it cannot be reached: {0}")]
+    Connection(#[from] std::io::Error),
+    #[error("the request failed: {0}")]
+    Request(#[from] hyper::Error),
+    #[error("the request is not valid: {0}")]
+    Malformed(#[from] hyper::http::Error),
+    #[error("its address cannot be used")]
+    Address,
+    #[error("this machine has no root certificates")]
+    NoRoots,
+    #[error("TLS cannot be used: {0}")]
+    Tls(#[from] rustls::Error),
+    #[error("it did not answer within {} seconds", LIMIT.as_secs())]
+    Late,
+}
+
+#[async_trait]
+impl LogoutSender for HttpLogoutSender {
+    async fn send_logout(&self, uri: &HttpsUri, token: &str) -> Result<(), LogoutSendError> {
+        let exchanged = tokio::time::timeout(LIMIT, self.exchange(uri, token)).await;
+        let status = exchanged.unwrap_or(Err(ExchangeError::Late));
+        let outcome = status
+            .map_err(|error| LogoutSendError::Failed(error.to_string()))
+            .and_then(outcome);
+        count(&outcome);
+        outcome
+    }
+}
+
+/// What a status says of the delivery (§2.8): some frameworks answer 204, and a client that does not accept the token answers 400.
+/// Any other status says that the address is wrong or that the client does not work.
+fn outcome(status: StatusCode) -> Result<(), LogoutSendError> {
+    if status.is_success() {
+        Ok(())
+    } else if status == StatusCode::BAD_REQUEST {
+        Err(LogoutSendError::Refused)
+    } else {
+        let answered = format!("it answered with the status {}", status.as_u16());
+        Err(LogoutSendError::Failed(answered))
+    }
+}
+
+fn count(outcome: &Result<(), LogoutSendError>) {
+    let outcome = match outcome {
+        Ok(()) => "delivered",
+        Err(LogoutSendError::Refused) => "refused",
+        Err(LogoutSendError::Failed(_)) => "failed",
+    };
+    metrics::counter!("authlog_logout_tokens_total", "outcome" => outcome).increment(1);
+}
+
+impl HttpLogoutSender {
+    async fn exchange(&self, uri: &HttpsUri, token: &str) -> Result<StatusCode, ExchangeError> {
+        let url = Url::parse(uri.as_str()).map_err(|_| ExchangeError::Address)?;
+        let place = url.origin().ascii_serialization();
+        // A kept connection may have been closed meanwhile. Then the token may be sent twice.
+        let kept = self.take_kept(&place);
+        let answered = match kept {
+            Some(mut sender) => match send(&mut sender, &url, token).await {
+                Ok(answer) => Ok((sender, answer)),
+                Err(_) => self.send_on_new(&url, token).await,
+            },
+            None => self.send_on_new(&url, token).await,
+        };
+        let (sender, (status, is_read)) = answered?;
+        if is_read {
+            self.keep(place, sender);
+        }
+        Ok(status)
+    }
+
+    async fn send_on_new(
+        &self,
+        url: &Url,
+        token: &str,
+    ) -> Result<(Sender, (StatusCode, bool)), ExchangeError> {
+        let mut sender = self.connect(url).await?;
+        let answer = send(&mut sender, url, token).await?;
+        Ok((sender, answer))
+    }
+
+    async fn connect(&self, url: &Url) -> Result<Sender, ExchangeError> {
+        let host = url.host_str().ok_or(ExchangeError::Address)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = url.port_or_known_default().ok_or(ExchangeError::Address)?;
+        let stream = TcpStream::connect((host, port)).await?;
+        stream.set_nodelay(true)?;
+        if url.scheme() == "http" {
+            return open(stream).await;
+        }
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| ExchangeError::Address)?;
+        let tls = self.tls.get_or_try_init(tls_connector).await?;
+        open(tls.connect(name, stream).await?).await
+    }
+
+    fn take_kept(&self, place: &str) -> Option<Sender> {
+        let kept = lock(&self.kept).remove(place)?;
+        let is_good = kept.since.elapsed() < KEPT_FOR && !kept.sender.is_closed();
+        is_good.then_some(kept.sender)
+    }
+
+    fn keep(&self, place: String, sender: Sender) {
+        let since = Instant::now();
+        let mut kept = lock(&self.kept);
+        kept.retain(|_, it| it.since.elapsed() < KEPT_FOR && !it.sender.is_closed());
+        if kept.len() < KEPT {
+            kept.insert(place, Kept { sender, since });
+        }
+    }
+}
+
+/// Sends the token. Returns the status, and whether the whole answer was read.
+async fn send(
+    sender: &mut Sender,
+    url: &Url,
+    token: &str,
+) -> Result<(StatusCode, bool), ExchangeError> {
+    let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    let request = Request::post(path)
+        .header(
+            HOST,
+            &url[url::Position::BeforeHost..url::Position::AfterPort],
+        )
+        .header(USER_AGENT, concat!("authlog/", env!("CARGO_PKG_VERSION")))
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(ACCEPT, "*/*")
+        .header(CACHE_CONTROL, "no-store")
+        // A token has only characters that need no escaping in a form.
+        .body(Full::new(Bytes::from(format!("logout_token={token}"))))?;
+    sender.ready().await?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    Ok((status, reads_to_the_end(response.into_body()).await))
+}
+
+/// Reads the rest of an answer, if it is short and comes at once. The status counts even if the rest never comes.
+async fn reads_to_the_end(body: Incoming) -> bool {
+    const AT_ONCE: Duration = Duration::from_millis(500);
+    let rest = Limited::new(body, LONGEST_BODY).collect();
+    matches!(tokio::time::timeout(AT_ONCE, rest).await, Ok(Ok(_)))
+}
+
+/// Begins HTTP over a connection. Its task ends with the connection.
+async fn open(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<Sender, ExchangeError> {
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(LONGEST_HEAD)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to a client for logout tokens has ended");
+        }
+    });
+    Ok(sender)
+}
+
+/// A connector that trusts the root certificates of this machine. They are read when the first one is needed.
+async fn tls_connector() -> Result<TlsConnector, ExchangeError> {
+    let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs);
+    let found = found.await.map_err(|_| ExchangeError::NoRoots)?;
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        return Err(ExchangeError::NoRoots);
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome_of(status: u16) -> &'static str {
+        match outcome(StatusCode::from_u16(status).unwrap()) {
+            Ok(()) => "delivered",
+            Err(LogoutSendError::Refused) => "refused",
+            Err(LogoutSendError::Failed(_)) => "failed",
+        }
+    }
+
+    #[test]
+    fn a_token_is_delivered_refused_or_to_be_sent_again() {
+        for (statuses, expected) in [
+            (&[200, 201, 202, 204][..], "delivered"),
+            (&[400], "refused"),
+            // A redirect is not followed.
+            (&[301, 302, 303, 307, 308, 304], "failed"),
+            (
+                &[401, 404, 405, 408, 429, 500, 502, 503, 504, 599],
+                "failed",
+            ),
+        ] {
+            for status in statuses {
+                assert_eq!(outcome_of(*status), expected, "{status}");
+            }
+        }
+    }
+}
