@@ -13,6 +13,9 @@ import * as basic from './modules/basic_op.js';
 import * as config from './modules/config_op.js';
 import * as logout from './modules/rp_initiated_logout.js';
 import * as backchannel from './modules/backchannel_logout.js';
+import { basicFaults, generalFaults } from './faults/basic_op.js';
+import { logoutFaults } from './faults/logout.js';
+import { faultLine, tryFault } from './faults/run.js';
 import { Receiver } from './harness/receiver.js';
 
 const { values: options } = parseArgs({
@@ -20,7 +23,7 @@ const { values: options } = parseArgs({
 });
 const modules = [basic, config, logout, backchannel];
 const checks = modules
-  .flatMap(({ plan, checks: named }) => Object.entries(named).map(([name, run]) => ({ plan, name, run })))
+  .flatMap(({ plan, checks: named }) => Object.entries(named).map(([name, run]) => ({ plan, name, run, isModule: true })))
   .filter(({ plan, name }) => `${plan} ${name}`.includes(options.only));
 
 const proxy = await Proxy.start();
@@ -28,7 +31,19 @@ const ports = { app: await freePort(), logout: await freePort(), mcp: await free
 const start = options.provider === 'authlog' ? startAuthlog : startOidcProvider;
 const provider = await start({ proxy, ports, program: process.env.AUTHLOG_PROGRAM });
 provider.receiver = await Receiver.start(ports.logout, proxy);
-const results = await runAll(checks, provider, { report: (result) => console.log(line(result)) });
+let failed;
+if (options.faults) {
+  const list = [...basicFaults, ...generalFaults, ...logoutFaults].filter((it) => !it.provider || it.provider === provider.name);
+  const outcomes = [];
+  for (const fault of list) {
+    const result = await tryFault(fault, checks, provider);
+    if (result) { outcomes.push(result); console.log(faultLine(result)); }
+  }
+  failed = outcomes.some(({ outcome }) => /^NOT/.test(outcome));
+} else {
+  const results = await runAll(checks, provider, { report: (result) => console.log(line(result)) });
+  failed = results.some(({ outcome }) => outcome === 'FAILED');
+}
 await provider.stop();
 await proxy.stop();
-process.exit(results.some(({ outcome }) => outcome === 'FAILED') ? 1 : 0);
+process.exit(failed ? 1 : 0);

@@ -3,7 +3,10 @@
 export class Trace {
   #requests = new Map();
 
-  /** Sets `authorization`, the parameters of the authorization request, and `client`, as the client sent them. */
+  /**
+   * Sets `parameters` as the client sent them, `authorization`, the parameters of the authorization request, and `client`. `recall`
+   * finds the request of a `state`.
+   */
   sees(exchange) {
     const { request, kind } = exchange;
     const parameters = Object.fromEntries(request.form ?? request.url.searchParams);
@@ -17,7 +20,9 @@ export class Trace {
       const known = [parameters.code, parameters.refresh_token, parameters.access_token, bearer].find((it) => this.#requests.has(it));
       exchange.authorization = this.#requests.get(known) ?? {};
     }
+    if (kind === 'end_session' && parameters.state) this.#requests.set(parameters.state, parameters);
     exchange.parameters = parameters;
+    exchange.recall = (key) => this.#requests.get(key);
     exchange.client = user ?? parameters.client_id ?? exchange.authorization.client_id;
   }
 

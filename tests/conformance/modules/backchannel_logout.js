@@ -8,7 +8,7 @@ import { beforeLogout, isSentBack, isSignedOut, logout } from './rp_initiated_lo
 export const plan = 'Back-channel logout';
 
 async function discovery(provider) {
-  const metadata = await provider.json(`${provider.issuer}/.well-known/openid-configuration`);
+  const metadata = await provider.readMetadata();
   if (!metadata.backchannel_logout_supported) throw new Unsupported('no backchannel_logout_supported');
   same(metadata.backchannel_logout_supported, true, 'backchannel_logout_supported');
   same(metadata.backchannel_logout_session_supported, true, 'backchannel_logout_session_supported');

@@ -52,8 +52,11 @@ const signsInAgain = (next, pause) => async (provider) => {
 
 /** The userinfo endpoint returns what the scopes permit. */
 const returnsClaims = (...scopes) => async (provider) => {
-  const unknown = scopes.filter((scope) => !(provider.metadata.scopes_supported ?? []).includes(scope));
+  const { scopes_supported: supported = [] } = await provider.readMetadata();
+  const unknown = scopes.filter((scope) => !supported.includes(scope));
   if (unknown.length > 0 && scopes.length === 1) throw new Unsupported(`scopes_supported does not have ${unknown}`);
+  const strange = scopes.filter((scope) => supported.includes(scope) && !provider.person.claims[scope]);
+  same(strange, [], 'offered scopes of which the person has no claims');
   const { rp, browser } = begin(provider);
   const login = await rp.signsIn(browser, { scope: ['openid', ...scopes].join(' ') });
   const info = await rp.userinfo(login);
@@ -127,7 +130,8 @@ async function idTokenSignature(provider) {
 }
 
 async function idTokenUnsigned(provider) {
-  if (!provider.metadata.id_token_signing_alg_values_supported.includes('none')) throw new Unsupported('alg "none" is not offered');
+  const { id_token_signing_alg_values_supported: algorithms } = await provider.readMetadata();
+  if (!algorithms.includes('none')) throw new Unsupported('alg "none" is not offered');
   // OpenID Connect Core §2: "none" needs a client that asked for it, and none of the registered ones did.
   const { rp, browser } = begin(provider);
   const { idToken: { header } } = await rp.signsIn(browser);

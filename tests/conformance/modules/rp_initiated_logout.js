@@ -12,7 +12,7 @@ import { isEndpoint } from './config_op.js';
 export const plan = 'RP-initiated logout';
 
 async function discovery(provider) {
-  const metadata = await provider.json(`${provider.issuer}/.well-known/openid-configuration`);
+  const metadata = await provider.readMetadata();
   if (!metadata.end_session_endpoint) throw new Unsupported('no end_session_endpoint');
   isEndpoint(metadata, 'end_session_endpoint');
 }

@@ -10,8 +10,12 @@ export class Provider {
 
   /** Reads the metadata once. The checks of the discovery document read it again. */
   async discover() {
-    this.metadata = await this.json(`${this.issuer}/.well-known/openid-configuration`);
+    this.metadata = await this.readMetadata();
     return this.metadata;
+  }
+
+  readMetadata() {
+    return this.json(`${this.issuer}/.well-known/openid-configuration`);
   }
 
   async json(url) {
