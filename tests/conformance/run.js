@@ -16,14 +16,18 @@ import * as backchannel from './modules/backchannel_logout.js';
 import { basicFaults, generalFaults } from './faults/basic_op.js';
 import { logoutFaults } from './faults/logout.js';
 import { faultLine, tryFault } from './faults/run.js';
+import * as openidClient from './clients/openid_client.js';
+import * as oauth4webapi from './clients/oauth4webapi.js';
 import { Receiver } from './harness/receiver.js';
 
 const { values: options } = parseArgs({
   options: { provider: { type: 'string', default: 'authlog' }, only: { type: 'string', default: '' }, faults: { type: 'boolean' } },
 });
-const modules = [basic, config, logout, backchannel];
-const checks = modules
-  .flatMap(({ plan, checks: named }) => Object.entries(named).map(([name, run]) => ({ plan, name, run, isModule: true })))
+const named = (isModule) => ({ plan, checks: list }) => Object.entries(list).map(([name, run]) => ({ plan, name, run, isModule }));
+const checks = [
+  ...[basic, config, logout, backchannel].flatMap(named(true)),
+  ...[openidClient, ...oauth4webapi.groups].flatMap(named(false)),
+]
   .filter(({ plan, name }) => `${plan} ${name}`.includes(options.only));
 
 const proxy = await Proxy.start();

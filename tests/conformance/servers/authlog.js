@@ -23,6 +23,7 @@ const PERSON = {
 
 /** Checks and plans that may say "not supported". Each module permits it. */
 const LACKS = ['oidcc-idtoken-unsigned', 'oidcc-scope-address'];
+const NOT_YET = ['RP-initiated logout', 'Back-channel logout', 'PAR', 'DPoP', 'Device grant'];
 
 export async function startAuthlog({ proxy, ports, program }) {
   const directory = await mkdtemp(path.join(os.tmpdir(), 'authlog-conformance-'));
@@ -53,7 +54,7 @@ export async function startAuthlog({ proxy, ports, program }) {
     // The key of ID tokens is generated some seconds after the first client is registered.
     await isReady(keySet, child, ({ keys }) => keys.some(({ alg }) => alg === 'RS256'));
     await register(`http://127.0.0.1:${port}/api/auth/register`);
-    const it = new Provider({ name: 'authlog', proxy, ports, clients, person: PERSON, replyTo, lacks: LACKS, stop });
+    const it = new Provider({ name: 'authlog', proxy, ports, clients, person: PERSON, replyTo, lacks: [...LACKS, ...NOT_YET], stop });
     proxy.forwardTo(port, await it.discover());
     return it;
   } catch (error) {

@@ -133,8 +133,7 @@ function replyTo(page) {
     if (prompt === 'consent') return { kind: 'consent', form };
     if (form.id === 'op.logoutForm') return { kind: 'logout', form, button: { name: 'logout', value: 'yes' } };
     if (form.fields.some(({ name }) => name === 'logout')) return { kind: 'logout', form };
-    if (form.id === 'op.deviceConfirmForm') return { kind: 'device', form };
-    if (form.id === 'op.deviceInputForm' && form.fields.some(({ name, value }) => name === 'user_code' && value)) return { kind: 'device', form };
+    if (form.fields.some(({ name, value }) => name === 'user_code' && value)) return { kind: 'device', form };
   }
   return undefined;
 }
