@@ -18,6 +18,11 @@ import { logoutFaults } from './faults/logout.js';
 import { faultLine, tryFault } from './faults/run.js';
 import * as openidClient from './clients/openid_client.js';
 import * as oauth4webapi from './clients/oauth4webapi.js';
+import * as oidcClientTs from './clients/oidc_client_ts.js';
+import * as mcpTypescript from './clients/mcp_typescript.js';
+import * as python from './clients/python.js';
+import { serveMcp } from './clients/mcp_server.js';
+import { serveApplication } from './clients/application.js';
 import { Receiver } from './harness/receiver.js';
 
 const { values: options } = parseArgs({
@@ -26,15 +31,18 @@ const { values: options } = parseArgs({
 const named = (isModule) => ({ plan, checks: list }) => Object.entries(list).map(([name, run]) => ({ plan, name, run, isModule }));
 const checks = [
   ...[basic, config, logout, backchannel].flatMap(named(true)),
-  ...[openidClient, ...oauth4webapi.groups].flatMap(named(false)),
+  ...[openidClient, ...oauth4webapi.groups, oidcClientTs, mcpTypescript, python].flatMap(named(false)),
 ]
   .filter(({ plan, name }) => `${plan} ${name}`.includes(options.only));
 
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 const proxy = await Proxy.start();
 const ports = { app: await freePort(), logout: await freePort(), mcp: await freePort() };
 const start = options.provider === 'authlog' ? startAuthlog : startOidcProvider;
 const provider = await start({ proxy, ports, program: process.env.AUTHLOG_PROGRAM });
 provider.receiver = await Receiver.start(ports.logout, proxy);
+const mcpServer = await serveMcp(provider);
+const application = await serveApplication(ports.app, provider, provider.client('oidc-client-ts'));
 let failed;
 if (options.faults) {
   const list = [...basicFaults, ...generalFaults, ...logoutFaults].filter((it) => !it.provider || it.provider === provider.name);
@@ -48,6 +56,8 @@ if (options.faults) {
   const results = await runAll(checks, provider, { report: (result) => console.log(line(result)) });
   failed = results.some(({ outcome }) => outcome === 'FAILED');
 }
+await application.stop();
+await mcpServer.stop();
 await provider.stop();
 await proxy.stop();
 process.exit(failed ? 1 : 0);

@@ -26,8 +26,8 @@ export class Cookies {
             break;
         }
       }
-      // A browser ignores a `Secure` cookie of a plain HTTP site, so a login would never succeed.
-      if (cookie.secure && url.protocol !== 'https:') continue;
+      // A browser ignores a `Secure` cookie of a plain HTTP site, except of this machine.
+      if (cookie.secure && url.protocol !== 'https:' && url.hostname !== 'localhost') continue;
       this.#cookies.set(`${cookie.path} ${cookie.name}`, cookie);
     }
   }

@@ -39,6 +39,7 @@ export async function startAuthlog({ proxy, ports, program }) {
     ...(process.env.AUTHLOG_DATABASE_URL && { AUTHLOG_DATABASE_URL: process.env.AUTHLOG_DATABASE_URL }),
   };
   const child = spawn(program, [], { env: environment, stdio: ['ignore', 'ignore', 'inherit'] });
+  process.on('exit', () => child.kill());
   const ended = new Promise((resolve) => child.once('exit', resolve));
   const stop = async () => {
     child.kill('SIGTERM');

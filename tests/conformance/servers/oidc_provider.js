@@ -31,6 +31,7 @@ export async function startOidcProvider({ proxy, ports }) {
   // Its internal errors are a fault of the harness.
   provider.on('server_error', (context, error) => console.error('oidc-provider:', error));
   provider.on('backchannel.error', (context, error) => console.error('oidc-provider:', error));
+  provider.use(securesCookies);
   const port = await freePort();
   const server = await new Promise((resolve) => {
     const listening = provider.listen(port, '127.0.0.1', () => resolve(listening));
@@ -52,6 +53,13 @@ export async function startOidcProvider({ proxy, ports }) {
   });
   proxy.forwardTo(port, await it.discover());
   return it;
+}
+
+/** Browsers take `SameSite=None` of `Secure` cookies only. They take those of http://localhost, and the library does not set them. */
+async function securesCookies(context, next) {
+  await next();
+  const cookies = [context.response.get('set-cookie')].flat().filter(Boolean);
+  if (cookies.length > 0) context.set('set-cookie', cookies.map((cookie) => (/samesite=none/i.test(cookie) ? `${cookie}; secure` : cookie)));
 }
 
 /** It prints that its defaults are not for production. */
