@@ -4,14 +4,14 @@ import { existsSync } from 'node:fs';
 
 import { chromium } from 'playwright-core';
 
-import { Unsupported } from '../harness/check.js';
+import { Missing } from '../harness/check.js';
 
 const PROGRAMS = [process.env.CONFORMANCE_CHROMIUM, '/usr/bin/chromium', '/usr/bin/google-chrome'];
 const DEADLINE = 20_000;
 
 export async function withChromium(use) {
   const executablePath = PROGRAMS.find((path) => path && existsSync(path));
-  if (!executablePath) throw new Unsupported('no Chromium is installed');
+  if (!executablePath) throw new Missing('no Chromium is installed');
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
   try {
     const context = await browser.newContext();

@@ -1,25 +1,33 @@
 // Runs the checks against copies that are broken on purpose: each fault has to make its own checks fail, for its own reason, and no
 // other check.
 
-import { run, runAll } from '../harness/check.js';
+import { runAll } from '../harness/check.js';
 
 /** Takes this long, so only its own faults run it. */
 const SLOW = new Set(['oidcc-codereuse-30seconds']);
 
-/**
- * `own` are the checks that a fault names, and `others` run as well unless the fault is a general one. Returns `noticed`,
- * `NOT NOTICED` or `not supported`.
- */
-export async function tryFault(fault, checks, provider) {
-  const own = checks.filter(({ name }) => fault.breaks.includes(name));
-  if (own.length === 0) return undefined;
-  const others = fault.everywhere ? [] : checks.filter(({ name, isModule }) => isModule && !fault.breaks.includes(name) && !SLOW.has(name));
+/** Tries every fault that belongs to one of the checks. The checks first run without a fault: only those that pass can be broken. */
+export async function tryFaults(faults, checks, provider, report) {
+  const sound = (await runAll(checks.filter(({ name }) => !SLOW.has(name)), provider)).filter(({ outcome }) => outcome === 'passed');
+  const passes = new Set(sound.map(({ name }) => name));
+  const outcomes = [];
+  for (const fault of faults.filter((it) => !it.provider || it.provider === provider.name)) {
+    const own = checks.filter(({ name }) => fault.breaks.includes(name));
+    if (own.length === 0) continue;
+    const others = checks.filter(({ name, isModule }) => isModule && passes.has(name) && !fault.breaks.includes(name));
+    const outcome = { ...fault, ...(await tryFault(fault, own, fault.everywhere ? [] : others, provider)) };
+    outcomes.push(outcome);
+    report(outcome);
+  }
+  return outcomes;
+}
+
+/** `own` are the checks that the fault has to break, and `others` those that it must not. */
+async function tryFault(fault, own, others, provider) {
   provider.proxy.fault = fault;
   try {
-    const broken = [];
-    for (const check of own) broken.push(await run(check, provider));
-    const results = await runAll(others, provider);
-    return { ...fault, ...judge(fault, broken, results) };
+    const broken = await runAll(own, provider);
+    return judge(fault, broken, await runAll(others, provider));
   } finally {
     provider.proxy.fault = undefined;
   }

@@ -8,6 +8,9 @@ export class Failure extends Error {}
 /** The provider says that it does not have the feature, which the specification permits. */
 export class Unsupported extends Error {}
 
+/** This machine lacks a program that the check runs. */
+export class Missing extends Unsupported {}
+
 export function demand(condition, message) {
   if (!condition) throw new Failure(message);
 }
@@ -30,7 +33,7 @@ export async function run(check, provider) {
   } catch (error) {
     if (error instanceof Unsupported) {
       // Otherwise a feature could disappear without a line that says FAILED.
-      if (!provider.lacks(check)) return result('FAILED', `not supported, though the harness expects it: ${error.message}`);
+      if (!(error instanceof Missing) && !provider.lacks(check)) return result('FAILED', `not supported, though the harness expects it: ${error.message}`);
       return result('not supported', error.message);
     }
     return result('FAILED', describe(error));

@@ -11,7 +11,8 @@ export class Trace {
     const { request, kind } = exchange;
     const parameters = Object.fromEntries(request.form ?? request.url.searchParams);
     const basic = /^Basic (.*)$/.exec(request.headers.authorization ?? '');
-    const user = basic && Buffer.from(basic[1], 'base64').toString().split(':')[0];
+    // The id is form-encoded (RFC 6749 §2.3.1).
+    const user = basic && decodeURIComponent(Buffer.from(basic[1], 'base64').toString().split(':')[0]);
     const bearer = /^(?:Bearer|DPoP) (.*)$/.exec(request.headers.authorization ?? '')?.[1];
     if (kind === 'authorization' || kind === 'pushed_authorization_request') {
       exchange.authorization = { ...this.#requests.get(parameters.request_uri), ...parameters };
