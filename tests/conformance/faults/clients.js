@@ -1,36 +1,11 @@
 // What breaks the sign-in of each library. Each fault is for one client, so that no other check can notice it.
 
-import { forge, forgery } from '../harness/forger.js';
-import { answer, both, head, idToken, json, of, parameters, redirect } from './kinds.js';
+import { accessToken, both, head, idToken, json, of, parameters, redirect, repeats } from './kinds.js';
 
 const replaced = (name, value) => (claims) => ({ ...claims, [name]: value });
 
 /** The answer at the redirect URI of a client. */
 const atClient = (id, change) => redirect(({ recall }, url) => recall(url.searchParams.get('state'))?.client_id === id, change);
-
-/** Access tokens with other claims, signed with a key that is published. */
-const accessToken = (id, change) => both(forgery, {
-  async response(exchange) {
-    const { kind, response } = exchange;
-    if (kind !== 'token' || !response.json?.access_token || !of(id)(exchange)) return;
-    response.json = { ...response.json, access_token: await forge(response.json.access_token, change) };
-  },
-});
-
-/** The first successful answer of an endpoint is repeated for requests that the provider would refuse. */
-function repeats(kind, when, key) {
-  const known = new Map();
-  return {
-    request(exchange) {
-      const before = exchange.kind === kind && when(exchange) ? known.get(key(exchange)) : undefined;
-      return before && answer(200, before.headers, before.body);
-    },
-    response(exchange) {
-      const { status, headers, body } = exchange.response;
-      if (exchange.kind === kind && status === 200) known.set(key(exchange), { headers, body });
-    },
-  };
-}
 
 /** A pushed request is read again, and sent as it was. */
 const pushedAgain = (when) => parameters('authorization', (exchange) => exchange.parameters.request_uri && when(exchange), (form, { recall, parameters: { request_uri: uri } }) => {
@@ -94,6 +69,7 @@ export const clientFaults = [
     ...head('pushed_authorization_request', () => true, (response) => (response.status = response.status === 201 ? 200 : response.status)),
   },
   {
+    provider: 'oidc-provider',
     breaks: ['oauth4webapi: pushed authorization request'],
     fault: 'a request_uri works twice',
     because: /request_uri that was used/,

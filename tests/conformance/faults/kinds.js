@@ -85,6 +85,30 @@ export const redirect = (when, change) => ({
   },
 });
 
+/** Access tokens with other claims, signed with a key that is published. */
+export const accessToken = (id, change) => both(forgery, {
+  async response(exchange) {
+    const { kind, response } = exchange;
+    if (kind !== 'token' || !response.json?.access_token || !of(id)(exchange)) return;
+    response.json = { ...response.json, access_token: await forge(response.json.access_token, change) };
+  },
+});
+
+/** The first successful answer of an endpoint is repeated for requests that the provider would refuse. */
+export function repeats(kind, when, key) {
+  const known = new Map();
+  return {
+    request(exchange) {
+      const before = exchange.kind === kind && when(exchange) ? known.get(key(exchange)) : undefined;
+      return before && answer(200, before.headers, before.body);
+    },
+    response(exchange) {
+      const { status, headers, body } = exchange.response;
+      if (exchange.kind === kind && status === 200) known.set(key(exchange), { headers, body });
+    },
+  };
+}
+
 /** Spoils the logout token on its way to the application. The signature stays valid. */
 export const logoutToken = (change, header) => both(forgery, {
   async delivery({ parameters: sent }) {

@@ -20,9 +20,9 @@ export class Browser {
   /**
    * Opens an address and lets the person answer every page until the provider redirects to another site.
    * Returns that address as `callback`, or the last page as `page` if there is nothing to answer on it. `seen` are the kinds of the
-   * pages on the way, in their order.
+   * pages on the way, in their order. The person types `userCode` where a device code is asked for, and `denies` what is asked.
    */
-  async visit(url, { method = 'GET', form, answers = true } = {}) {
+  async visit(url, { method = 'GET', form, answers = true, userCode, denies = false } = {}) {
     const seen = [];
     let step = { url: new URL(url), method, form };
     for (let count = 0; count < MOST_STEPS; count++) {
@@ -32,7 +32,10 @@ export class Browser {
         step = { url: answer.location, method: 'GET' };
         continue;
       }
-      const reply = answers ? this.#provider.replyTo(answer.page) : undefined;
+      // A person types a code once, and does not ask again for what was denied.
+      const isDone = seen.includes('denial');
+      const options = { userCode, denies, isTyped: seen.includes('device') };
+      const reply = answers && !isDone ? this.#provider.replyTo(answer.page, options) : undefined;
       if (!reply) return { page: answer.page, seen };
       seen.push(reply.kind);
       if (seen.length > 6) throw new Failure(`the provider shows pages without an end: ${seen.join(', ')}`);

@@ -97,10 +97,10 @@ export class RelyingParty {
     return this.post(this.provider.metadata.token_endpoint, { grant_type: 'refresh_token', refresh_token: token, ...parameters });
   }
 
-  /** A request of the client with its credentials. */
-  async post(url, form) {
+  /** A request of the client with its credentials, and more headers. */
+  async post(url, form, more = {}) {
     const body = new URLSearchParams(form);
-    const headers = { accept: 'application/json' };
+    const headers = { accept: 'application/json', ...more };
     const { id, secret, auth } = this.client;
     if (auth === 'client_secret_basic') {
       const encoded = [id, secret].map((part) => new URLSearchParams({ x: part }).toString().slice(2)).join(':');

@@ -23,6 +23,8 @@ const PERSON = {
 
 /** Checks and plans that may say "not supported". Each module permits it. */
 const LACKS = ['oidcc-idtoken-unsigned', 'oidcc-scope-address'];
+/** A pushed request can be used again until it expires, for example after a reload (RFC 9126 §4, ADR 38). */
+const DEVIATIONS = ['request_uri again'];
 const NOT_YET = ['RP-initiated logout', 'Back-channel logout', 'PAR', 'DPoP', 'Device grant'];
 
 export async function startAuthlog({ proxy, ports, program }) {
@@ -55,7 +57,7 @@ export async function startAuthlog({ proxy, ports, program }) {
     // The key of ID tokens is generated some seconds after the first client is registered.
     await isReady(keySet, child, ({ keys }) => keys.some(({ alg }) => alg === 'RS256'));
     await register(`http://127.0.0.1:${port}/api/auth/register`);
-    const it = new Provider({ name: 'authlog', proxy, ports, clients, person: PERSON, replyTo, lacks: [...LACKS, ...NOT_YET], stop });
+    const it = new Provider({ name: 'authlog', proxy, ports, clients, person: PERSON, replyTo, lacks: [...LACKS, ...NOT_YET], deviations: DEVIATIONS, stop });
     proxy.forwardTo(port, await it.discover());
     return it;
   } catch (error) {
@@ -99,10 +101,18 @@ async function register(url) {
 }
 
 /** How the person answers a page. */
-function replyTo(page) {
+function replyTo(page, { userCode, denies, isTyped } = {}) {
   const signIn = formTo(page, '/sign-in');
   if (signIn) return { kind: 'sign-in', form: signIn, values: { username: PERSON.username, password: PERSON.password } };
-  const consent = formTo(page, '/consent');
-  if (consent) return { kind: 'consent', form: consent, button: { name: 'decision', value: 'allow' } };
+  if (page.url.pathname.endsWith('/oauth2/end_session')) {
+    const signOut = formTo(page, '/sign-out');
+    return signOut && { kind: 'logout', form: signOut };
+  }
+  for (const form of page.forms) {
+    const button = form.buttons.find(({ name, value }) => name === 'decision' && value === (denies ? 'deny' : 'allow'));
+    const field = form.fields.find(({ name }) => name === 'user_code');
+    if (button) return { kind: denies ? 'denial' : 'consent', form, button };
+    if (field && !isTyped) return { kind: 'device', form, values: { user_code: userCode ?? field.value } };
+  }
   return undefined;
 }

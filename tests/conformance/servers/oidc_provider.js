@@ -134,14 +134,18 @@ function registered(client) {
 }
 
 /** How the person answers a page of the development interactions. */
-function replyTo(page) {
+function replyTo(page, { userCode, denies, isTyped } = {}) {
   for (const form of page.forms) {
     const prompt = form.fields.find(({ name }) => name === 'prompt')?.value;
     if (prompt === 'login') return { kind: 'sign-in', form, values: { login: PERSON.username, password: PERSON.password } };
     if (prompt === 'consent') return { kind: 'consent', form };
     if (form.id === 'op.logoutForm') return { kind: 'logout', form, button: { name: 'logout', value: 'yes' } };
     if (form.fields.some(({ name }) => name === 'logout')) return { kind: 'logout', form };
-    if (form.fields.some(({ name, value }) => name === 'user_code' && value)) return { kind: 'device', form };
+    if (form.id === 'op.deviceConfirmForm') {
+      return denies ? { kind: 'denial', form, button: { name: 'abort', value: 'yes' } } : { kind: 'confirmation', form };
+    }
+    const field = form.fields.find(({ name }) => name === 'user_code');
+    if (field && !isTyped) return { kind: 'device', form, values: { user_code: userCode ?? field.value } };
   }
   return undefined;
 }

@@ -1,11 +1,12 @@
 // A provider under test: its metadata, its clients, its person, and how the person answers its pages.
 
 export class Provider {
-  constructor({ name, proxy, clients, ports, person, replyTo, lacks = [], stop }) {
+  constructor({ name, proxy, clients, ports, person, replyTo, lacks = [], deviations = [], stop }) {
     Object.assign(this, { name, proxy, clients, ports, person, replyTo, stop });
     this.origin = proxy.origin;
     this.issuer = proxy.origin;
     this.lacking = new Set(lacks);
+    this.deviations = new Set(deviations);
   }
 
   /** Reads the metadata once. The checks of the discovery document read it again. */
