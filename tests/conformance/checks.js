@@ -18,7 +18,10 @@ import * as dpop from './modules/dpop.js';
 import * as par from './modules/par.js';
 import * as logout from './modules/rp_initiated_logout.js';
 
-const named = (isModule) => ({ plan, checks: list }) => Object.entries(list).map(([name, run]) => ({ plan, name, run, isModule }));
+const named =
+  (isModule) =>
+  ({ plan, checks: list }) =>
+    Object.entries(list).map(([name, run]) => ({ plan, name, run, isModule }));
 
 export const checks = [
   ...[basic, config, logout, backchannel, par, dpop, device].flatMap(named(true)),

@@ -32,9 +32,14 @@ async function start(name) {
 const print = (text) => console.log(text);
 
 const { values: options } = parseArgs({
-  options: { provider: { type: 'string', default: 'authlog' }, only: { type: 'string', default: '' }, faults: { type: 'boolean' } },
+  options: {
+    provider: { type: 'string', default: 'authlog' },
+    only: { type: 'string', default: '' },
+    faults: { type: 'boolean' },
+  },
 });
 if (!STARTS[options.provider]) throw new Error(`no provider ${options.provider}`);
+if (options.provider === 'authlog' && !process.env.AUTHLOG_PROGRAM) throw new Error('AUTHLOG_PROGRAM names no program');
 const chosen = checks.filter(({ plan, name }) => `${plan} ${name}`.includes(options.only));
 
 // The program that was started ends with this one.

@@ -19,7 +19,9 @@ export async function serveApplication(port, provider, client) {
     scope: 'openid email',
     loadUserInfo: true,
   };
-  const page = (script) => `<!doctype html><meta charset="utf-8"><title>application</title><script src="/library.js"></script><script>
+  const page = (
+    script,
+  ) => `<!doctype html><meta charset="utf-8"><title>application</title><script src="/library.js"></script><script>
     const manager = new oidc.UserManager(${JSON.stringify(settings)});
     const report = (promise) => promise.then((user) => (window.result = user), (error) => (window.failure = String(error)));
     ${script}
@@ -38,9 +40,10 @@ export async function serveApplication(port, provider, client) {
   });
   await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
   return {
-    stop: () => new Promise((resolve) => {
-      server.closeAllConnections();
-      server.close(resolve);
-    }),
+    stop: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(resolve);
+      }),
   };
 }

@@ -16,7 +16,8 @@ export async function isRefused(promise, text, what) {
     await promise;
   } catch (error) {
     const reasons = [];
-    for (let at = error; at; at = at.cause) reasons.push(at.message, at.error, JSON.stringify(at.cause?.body ?? at.cause ?? null));
+    for (let at = error; at; at = at.cause)
+      reasons.push(at.message, at.error, JSON.stringify(at.cause?.body ?? at.cause ?? null));
     if (reasons.some((reason) => String(reason).includes(text))) return;
     throw new Failure(`${what}: refused, but not with ${text}: ${reasons.join(' ')}`);
   }

@@ -38,13 +38,15 @@ export async function answersPages(provider, page) {
 
 /** The page in the terms of `browser.js`. */
 async function describe(page) {
-  const forms = await page.evaluate(() => [...document.forms].map((form) => ({
-    id: form.id || undefined,
-    action: form.getAttribute('action') ?? '',
-    method: form.method.toUpperCase(),
-    fields: [...form.querySelectorAll('input')].map(({ name, type, value }) => ({ name, type, value })),
-    buttons: [...form.elements].filter(({ tagName }) => tagName === 'BUTTON').map(({ name, value }) => ({ name, value })),
-  })));
+  const forms = await page.evaluate(() =>
+    [...document.forms].map((form) => ({
+      id: form.id || undefined,
+      action: form.getAttribute('action') ?? '',
+      method: form.method.toUpperCase(),
+      fields: [...form.querySelectorAll('input')].map(({ name, type, value }) => ({ name, type, value })),
+      buttons: [...form.elements].filter(({ tagName }) => tagName === 'BUTTON').map(({ name, value }) => ({ name, value })),
+    })),
+  );
   return { url: new URL(page.url()), status: 200, text: '', forms };
 }
 
@@ -55,7 +57,9 @@ async function fillIn(page, { form, values = {}, button }) {
   await page.evaluate(() => (window.answered = true));
   await within.locator(named).first().click();
   // The next document has no mark. A pop-up may be closed before it is asked.
-  await page.waitForFunction(() => !window.answered).catch((error) => {
-    if (!page.isClosed()) throw error;
-  });
+  await page
+    .waitForFunction(() => !window.answered)
+    .catch((error) => {
+      if (!page.isClosed()) throw error;
+    });
 }

@@ -27,10 +27,11 @@ export async function serveMcp(provider) {
     const listening = app.listen(provider.ports.mcp, '127.0.0.1', () => resolve(listening));
   });
   return {
-    stop: () => new Promise((resolve) => {
-      server.closeAllConnections();
-      server.close(resolve);
-    }),
+    stop: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(resolve);
+      }),
   };
 }
 

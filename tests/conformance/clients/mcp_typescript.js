@@ -19,7 +19,13 @@ class Memory {
   constructor({ id, redirectUri, scope }) {
     this.#client = { client_id: id };
     this.redirectUrl = redirectUri;
-    this.clientMetadata = { client_name: id, redirect_uris: [redirectUri], scope, grant_types: ['authorization_code', 'refresh_token'], token_endpoint_auth_method: 'none' };
+    this.clientMetadata = {
+      client_name: id,
+      redirect_uris: [redirectUri],
+      scope,
+      grant_types: ['authorization_code', 'refresh_token'],
+      token_endpoint_auth_method: 'none',
+    };
   }
 
   state() {
@@ -60,9 +66,14 @@ async function callsATool(provider) {
   const memory = new Memory(provider.client('mcp-typescript'));
   const server = new URL(mcp(provider.ports));
   const first = new StreamableHTTPClientTransport(server, { authProvider: memory });
-  await connect(first).then(() => { throw new Failure('the server takes a request without a token'); }, (error) => {
-    if (!(error instanceof UnauthorizedError)) throw error;
-  });
+  await connect(first).then(
+    () => {
+      throw new Failure('the server takes a request without a token');
+    },
+    (error) => {
+      if (!(error instanceof UnauthorizedError)) throw error;
+    },
+  );
   demand(memory.authorizationUrl, 'the SDK asks for no authorization');
   same(memory.authorizationUrl.searchParams.get('resource'), server.href, 'resource of the authorization request');
   const callback = await arrivalAt(provider, memory.authorizationUrl, new Browser(provider));

@@ -48,7 +48,8 @@ const urlOf = (server, parameters) => `${server.authorization_endpoint}?${new UR
 /** Exchanges the code at the redirect URI. `options` has the DPoP handle, if there is one. */
 async function redeems({ server, client, auth, redirectUri }, { verifier, parameters }, callback, options = {}) {
   const answer = oauth.validateAuthResponse(server, client, callback, parameters.state);
-  const call = () => oauth.authorizationCodeGrantRequest(server, client, auth, answer, redirectUri, verifier, { ...LOCAL, ...options });
+  const call = () =>
+    oauth.authorizationCodeGrantRequest(server, client, auth, answer, redirectUri, verifier, { ...LOCAL, ...options });
   const expected = { expectedNonce: parameters.nonce, requireIdToken: true };
   const redeem = async () => {
     const response = await call();
@@ -98,16 +99,23 @@ async function pushedRequest(provider) {
   const { server, client, auth, browser } = it;
   if (!server.pushed_authorization_request_endpoint) throw new Unsupported('no pushed_authorization_request_endpoint');
   const asked = await request(it);
-  const push = async (parameters) => (
-    oauth.processPushedAuthorizationResponse(server, client, await oauth.pushedAuthorizationRequest(server, client, auth, parameters, LOCAL))
-  );
+  const push = async (parameters) =>
+    oauth.processPushedAuthorizationResponse(
+      server,
+      client,
+      await oauth.pushedAuthorizationRequest(server, client, auth, parameters, LOCAL),
+    );
   const { request_uri: uri, expires_in: seconds } = await push(asked.parameters);
   demand(uri.startsWith('urn:ietf:params:oauth:request_uri:'), `request_uri is ${uri}`);
   demand(seconds >= 5 && seconds <= 600, `expires_in is ${seconds}, and RFC 9126 recommends 5 to 600`);
   const url = urlOf(server, { client_id: client.client_id, request_uri: uri });
   await redeems(it, asked, await arrivalAt(provider, url, browser));
   // RFC 9126 §2.1 and §2.3: what the authorization endpoint would refuse is refused at once.
-  await isRefused(push({ ...asked.parameters, redirect_uri: 'https://evil.example/' }), 'invalid_re', 'an unregistered redirect URI');
+  await isRefused(
+    push({ ...asked.parameters, redirect_uri: 'https://evil.example/' }),
+    'invalid_re',
+    'an unregistered redirect URI',
+  );
   await isRefused(push({ ...asked.parameters, request_uri: uri }), 'request', 'a request_uri in a pushed request');
   if (!provider.deviations.has('request_uri again')) await refusesAtAuthorization(provider, url, 'a request_uri that was used');
   const other = { client_id: 'oauth4webapi', request_uri: (await push(asked.parameters)).request_uri };
@@ -133,16 +141,20 @@ async function dpop(provider) {
   same(tokens.token_type, 'dpop', 'token_type');
   const { sub } = oauth.getValidatedIdTokenClaims(tokens);
   const userinfo = async (token, DPoP) => {
-    const call = async () => oauth.processUserInfoResponse(server, client, sub, await oauth.userInfoRequest(server, client, token, { ...LOCAL, DPoP }));
+    const call = async () =>
+      oauth.processUserInfoResponse(server, client, sub, await oauth.userInfoRequest(server, client, token, { ...LOCAL, DPoP }));
     return withNonce(call, call);
   };
   await userinfo(tokens.access_token, own);
   await isRefused(userinfo(tokens.access_token, other), 'invalid', 'an access token with the proof of another key');
   await isRefused(userinfo(tokens.access_token), '', 'a bound access token without a proof');
   const refresh = async (token, DPoP) => {
-    const call = async () => oauth.processRefreshTokenResponse(
-      server, client, await oauth.refreshTokenGrantRequest(server, client, auth, token, { ...LOCAL, DPoP }),
-    );
+    const call = async () =>
+      oauth.processRefreshTokenResponse(
+        server,
+        client,
+        await oauth.refreshTokenGrantRequest(server, client, auth, token, { ...LOCAL, DPoP }),
+      );
     return withNonce(call, call);
   };
   await isRefused(refresh(tokens.refresh_token, other), 'invalid', 'a refresh token with the proof of another key');
@@ -157,7 +169,11 @@ async function dpopOfAnotherKey(provider) {
   const handle = async () => oauth.DPoP(it.client, await oauth.generateKeyPair('ES256'));
   const asked = await request(it, { dpop_jkt: await (await handle()).calculateThumbprint() });
   const callback = await arrivalAt(provider, urlOf(it.server, asked.parameters), it.browser);
-  await isRefused(redeems(it, asked, callback, { DPoP: await handle() }), 'invalid', 'a code with the proof of another key than dpop_jkt');
+  await isRefused(
+    redeems(it, asked, callback, { DPoP: await handle() }),
+    'invalid',
+    'a code with the proof of another key than dpop_jkt',
+  );
 }
 
 async function deviceGrant(provider) {
@@ -165,9 +181,13 @@ async function deviceGrant(provider) {
   if (!server.device_authorization_endpoint) throw new Unsupported('no device_authorization_endpoint');
   const response = await oauth.deviceAuthorizationRequest(server, client, auth, { scope: 'openid email' }, LOCAL);
   const device = await oauth.processDeviceAuthorizationResponse(server, client, response);
-  const poll = async () => (
-    oauth.processDeviceCodeResponse(server, client, await oauth.deviceCodeGrantRequest(server, client, auth, device.device_code, LOCAL), { requireIdToken: true })
-  );
+  const poll = async () =>
+    oauth.processDeviceCodeResponse(
+      server,
+      client,
+      await oauth.deviceCodeGrantRequest(server, client, auth, device.device_code, LOCAL),
+      { requireIdToken: true },
+    );
   const pause = () => new Promise((resolve) => setTimeout(resolve, ((device.interval ?? 5) + 0.2) * 1000));
   await isRefused(poll(), 'authorization_pending', 'a device code before the person allowed it');
   demand(device.verification_uri_complete, 'no verification_uri_complete');
@@ -176,13 +196,21 @@ async function deviceGrant(provider) {
   await pause();
   const tokens = await poll();
   const { sub } = oauth.getValidatedIdTokenClaims(tokens);
-  await oauth.processUserInfoResponse(server, client, sub, await oauth.userInfoRequest(server, client, tokens.access_token, LOCAL));
+  await oauth.processUserInfoResponse(
+    server,
+    client,
+    sub,
+    await oauth.userInfoRequest(server, client, tokens.access_token, LOCAL),
+  );
   await pause();
   await isRefused(poll(), 'invalid_grant', 'a device code that was used');
 }
 
 export const groups = [
-  { plan: 'Clients', checks: { 'oauth4webapi: code flow': signsIn, 'oauth4webapi: client credentials, RFC 8707 and RFC 9068': clientCredentials } },
+  {
+    plan: 'Clients',
+    checks: { 'oauth4webapi: code flow': signsIn, 'oauth4webapi: client credentials, RFC 8707 and RFC 9068': clientCredentials },
+  },
   { plan: 'PAR', checks: { 'oauth4webapi: pushed authorization request': pushedRequest } },
   { plan: 'DPoP', checks: { 'oauth4webapi: DPoP': dpop, 'oauth4webapi: dpop_jkt': dpopOfAnotherKey } },
   { plan: 'Device grant', checks: { 'oauth4webapi: device authorization grant': deviceGrant } },

@@ -5,18 +5,23 @@ import { answersPages, withChromium } from './chromium.js';
 
 export const plan = 'Clients';
 
-const inBrowser = (use) => (provider) => withChromium(async (context) => {
-  const page = await context.newPage();
-  await page.goto(`http://localhost:${provider.ports.app}/`);
-  await use(provider, page);
-});
+const inBrowser = (use) => (provider) =>
+  withChromium(async (context) => {
+    const page = await context.newPage();
+    await page.goto(`http://localhost:${provider.ports.app}/`);
+    await use(provider, page);
+  });
 
 /** What the library says of the person after a sign-in. */
 async function result(page) {
   await page.waitForFunction(() => window.result || window.failure);
   const failure = await page.evaluate(() => window.failure);
   if (failure) throw new Failure(`oidc-client-ts: ${failure}`);
-  return page.evaluate(() => ({ profile: window.result.profile, access: window.result.access_token, refresh: window.result.refresh_token }));
+  return page.evaluate(() => ({
+    profile: window.result.profile,
+    access: window.result.access_token,
+    refresh: window.result.refresh_token,
+  }));
 }
 
 function isThePerson(provider, { profile, access }) {
@@ -25,7 +30,9 @@ function isThePerson(provider, { profile, access }) {
 }
 
 async function byRedirect(provider, page) {
-  await page.evaluate(() => { manager.signinRedirect(); });
+  await page.evaluate(() => {
+    manager.signinRedirect();
+  });
   await page.waitForURL((url) => url.origin === provider.origin);
   await answersPages(provider, page);
   const first = await result(page);
@@ -46,7 +53,9 @@ async function renews(provider, page, before) {
 
 async function byPopup(provider, page) {
   const opened = page.waitForEvent('popup');
-  await page.evaluate(() => { report(manager.signinPopup()); });
+  await page.evaluate(() => {
+    report(manager.signinPopup());
+  });
   const popup = await opened;
   await popup.waitForURL((url) => url.origin === provider.origin);
   await answersPages(provider, popup);

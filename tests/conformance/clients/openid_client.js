@@ -12,7 +12,12 @@ async function signsIn(provider, client, authentication) {
   // Also verifies the signature of the ID token, which TLS makes optional in the code flow.
   openid.enableNonRepudiationChecks(config);
   const verifier = openid.randomPKCECodeVerifier();
-  const expected = { expectedState: openid.randomState(), expectedNonce: openid.randomNonce(), pkceCodeVerifier: verifier, idTokenExpected: true };
+  const expected = {
+    expectedState: openid.randomState(),
+    expectedNonce: openid.randomNonce(),
+    pkceCodeVerifier: verifier,
+    idTokenExpected: true,
+  };
   const url = openid.buildAuthorizationUrl(config, {
     redirect_uri: client.redirectUri,
     scope: 'openid email',
@@ -39,7 +44,11 @@ async function confidential(provider) {
   await isRefused(openid.refreshTokenGrant(config, tokens.refresh_token), 'invalid_grant', 'a revoked refresh token');
   const { active } = await openid.tokenIntrospection(config, tokens.access_token);
   if (active) return 'the access token outlives the revoked refresh token, which RFC 7009 permits';
-  await isRefused(openid.fetchUserInfo(config, tokens.access_token, sub), 'invalid_token', 'the access token of a revoked session');
+  await isRefused(
+    openid.fetchUserInfo(config, tokens.access_token, sub),
+    'invalid_token',
+    'the access token of a revoked session',
+  );
   return undefined;
 }
 

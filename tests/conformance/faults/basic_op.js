@@ -1,9 +1,7 @@
 // What breaks each module of "Basic OP" and "Config OP", and nothing else.
 
 import { CALLBACK } from '../harness/registrations.js';
-import {
-  answer, asked, both, errorAnswer, errorAt, head, idToken, json, of, pageAnswer, parameters, refuses,
-} from './kinds.js';
+import { answer, asked, both, errorAnswer, errorAt, head, idToken, json, of, pageAnswer, parameters, refuses } from './kinds.js';
 
 const always = () => true;
 const without = (name) => (claims) => {
@@ -13,7 +11,12 @@ const without = (name) => (claims) => {
 const replaced = (name, value) => (claims) => ({ ...claims, [name]: value });
 
 /** A page in place of the answer to an authorization request with a parameter. */
-const fails = (expected) => refuses('authorization', (exchange) => of('basic')(exchange) && asked(expected)(exchange), () => pageAnswer(500, 'Error'));
+const fails = (expected) =>
+  refuses(
+    'authorization',
+    (exchange) => of('basic')(exchange) && asked(expected)(exchange),
+    () => pageAnswer(500, 'Error'),
+  );
 
 /** A code that was used before `limit` gives the same tokens again, and one that was used after it too if `late`. */
 function reusable({ late }) {
@@ -21,7 +24,7 @@ function reusable({ late }) {
   return {
     request({ kind, parameters: { code } }) {
       const used = kind === 'token' && known.get(code);
-      if (!used || (Date.now() - used.at > 20_000) !== late) return undefined;
+      if (!used || Date.now() - used.at > 20_000 !== late) return undefined;
       return answer(200, used.headers, used.body);
     },
     response({ kind, parameters: { code }, response: { status, headers, body } }) {
@@ -41,7 +44,11 @@ export const basicFaults = [
     breaks: ['oidcc-response-type-missing'],
     fault: 'a missing response_type means "code"',
     because: /expected an error/,
-    ...parameters('authorization', (exchange) => !asked({ response_type: undefined })(exchange), (form) => form.set('response_type', 'code')),
+    ...parameters(
+      'authorization',
+      (exchange) => !asked({ response_type: undefined })(exchange),
+      (form) => form.set('response_type', 'code'),
+    ),
   },
   {
     breaks: ['oidcc-idtoken-signature'],
@@ -59,19 +66,31 @@ export const basicFaults = [
     breaks: ['oidcc-userinfo-get'],
     fault: 'GET userinfo is text/plain',
     because: /application\/json/,
-    ...head('userinfo', ({ request }) => request.method === 'GET', ({ headers }) => (headers['content-type'] = 'text/plain')),
+    ...head(
+      'userinfo',
+      ({ request }) => request.method === 'GET',
+      ({ headers }) => (headers['content-type'] = 'text/plain'),
+    ),
   },
   {
     breaks: ['oidcc-userinfo-post-header'],
     fault: 'POST userinfo with a header is 405',
     because: /userinfo/,
-    ...refuses('userinfo', ({ request }) => request.method === 'POST' && request.headers.authorization, () => errorAnswer(405, 'invalid_request')),
+    ...refuses(
+      'userinfo',
+      ({ request }) => request.method === 'POST' && request.headers.authorization,
+      () => errorAnswer(405, 'invalid_request'),
+    ),
   },
   {
     breaks: ['oidcc-userinfo-post-body'],
     fault: 'POST userinfo does not read the body',
     because: /userinfo/,
-    ...refuses('userinfo', ({ request }) => request.method === 'POST' && !request.headers.authorization, () => errorAnswer(401, 'invalid_token')),
+    ...refuses(
+      'userinfo',
+      ({ request }) => request.method === 'POST' && !request.headers.authorization,
+      () => errorAnswer(401, 'invalid_token'),
+    ),
   },
   {
     breaks: ['oidcc-ensure-request-without-nonce-succeeds-for-code-flow'],
@@ -151,7 +170,11 @@ export const basicFaults = [
     because: /login_required/,
     ...refuses(
       'authorization',
-      (exchange) => of('basic')(exchange) && asked({ prompt: 'none' })(exchange) && exchange.request.headers.cookie && !('id_token_hint' in exchange.authorization),
+      (exchange) =>
+        of('basic')(exchange) &&
+        asked({ prompt: 'none' })(exchange) &&
+        exchange.request.headers.cookie &&
+        !('id_token_hint' in exchange.authorization),
       errorAt('login_required'),
     ),
   },
@@ -167,7 +190,12 @@ export const basicFaults = [
     because: /auth_time/,
     ...idToken(({ authorization }) => Number(authorization.max_age) >= 10_000, without('auth_time')),
   },
-  { breaks: ['oidcc-ensure-request-with-unknown-parameter-succeeds'], fault: 'an unknown parameter is an error', because: /500/, ...fails({ extra: 'foobar' }) },
+  {
+    breaks: ['oidcc-ensure-request-with-unknown-parameter-succeeds'],
+    fault: 'an unknown parameter is an error',
+    because: /500/,
+    ...fails({ extra: 'foobar' }),
+  },
   {
     breaks: ['oidcc-id-token-hint'],
     fault: 'an id_token_hint demands a login',
@@ -176,33 +204,64 @@ export const basicFaults = [
   },
   { breaks: ['oidcc-login-hint'], fault: 'a login_hint is an error', because: /500/, ...fails({ login_hint: undefined }) },
   { breaks: ['oidcc-ui-locales'], fault: 'ui_locales is an error', because: /500/, ...fails({ ui_locales: undefined }) },
-  { breaks: ['oidcc-claims-locales'], fault: 'claims_locales is an error', because: /500/, ...fails({ claims_locales: undefined }) },
-  { breaks: ['oidcc-ensure-request-with-acr-values-succeeds'], fault: 'acr_values is an error', because: /500/, ...fails({ acr_values: undefined }) },
+  {
+    breaks: ['oidcc-claims-locales'],
+    fault: 'claims_locales is an error',
+    because: /500/,
+    ...fails({ claims_locales: undefined }),
+  },
+  {
+    breaks: ['oidcc-ensure-request-with-acr-values-succeeds'],
+    fault: 'acr_values is an error',
+    because: /500/,
+    ...fails({ acr_values: undefined }),
+  },
   { breaks: ['oidcc-codereuse'], fault: 'a code works twice within 20 s', because: /200/, ...reusable({ late: false }) },
-  { breaks: ['oidcc-codereuse-30seconds'], fault: 'a used code works again after 20 s', because: /200/, ...reusable({ late: true }) },
+  {
+    breaks: ['oidcc-codereuse-30seconds'],
+    fault: 'a used code works again after 20 s',
+    because: /200/,
+    ...reusable({ late: true }),
+  },
   {
     breaks: ['oidcc-codereuse'],
     fault: 'the access token of a stolen code lives on',
     because: /still works/,
-    ...head('userinfo', ({ response }) => response.status === 401, (response) => (response.status = 200)),
+    ...head(
+      'userinfo',
+      ({ response }) => response.status === 401,
+      (response) => (response.status = 200),
+    ),
   },
   {
     breaks: ['oidcc-ensure-registered-redirect-uri'],
     fault: 'a redirect URI needs the registered prefix only',
     because: /is sent to/,
-    ...refuses('authorization', ({ authorization }) => authorization.redirect_uri?.startsWith(`${CALLBACK}/`), errorAt('invalid_request')),
+    ...refuses(
+      'authorization',
+      ({ authorization }) => authorization.redirect_uri?.startsWith(`${CALLBACK}/`),
+      errorAt('invalid_request'),
+    ),
   },
   {
     breaks: ['oidcc-ensure-post-request-succeeds'],
     fault: 'POST to the authorization endpoint is 405',
     because: /405/,
-    ...refuses('authorization', ({ request }) => request.method === 'POST', () => pageAnswer(405, 'Method not allowed')),
+    ...refuses(
+      'authorization',
+      ({ request }) => request.method === 'POST',
+      () => pageAnswer(405, 'Method not allowed'),
+    ),
   },
   {
     breaks: ['oidcc-server-client-secret-post'],
     fault: 'a secret in the form is refused',
     because: /invalid_client/,
-    ...refuses('token', (exchange) => of('post')(exchange) && 'client_secret' in exchange.parameters, () => errorAnswer(401, 'invalid_client')),
+    ...refuses(
+      'token',
+      (exchange) => of('post')(exchange) && 'client_secret' in exchange.parameters,
+      () => errorAnswer(401, 'invalid_client'),
+    ),
   },
   {
     breaks: ['oidcc-request-uri-unsigned-supported-correctly-or-rejected-as-unsupported'],
@@ -226,9 +285,9 @@ export const basicFaults = [
     breaks: ['oidcc-ensure-request-object-with-redirect-uri'],
     fault: 'the error of a request object goes to the registered redirect URI',
     because: /redirect URI that the request does not have/,
-    ...refuses('authorization', asked({ request: undefined, redirect_uri: `${CALLBACK}_invalid` }), ({ proxy, authorization }) => (
-      errorAt('request_not_supported')({ proxy, authorization: { ...authorization, redirect_uri: CALLBACK } })
-    )),
+    ...refuses('authorization', asked({ request: undefined, redirect_uri: `${CALLBACK}_invalid` }), ({ proxy, authorization }) =>
+      errorAt('request_not_supported')({ proxy, authorization: { ...authorization, redirect_uri: CALLBACK } }),
+    ),
   },
   {
     breaks: ['oidcc-refresh-token'],
@@ -240,14 +299,19 @@ export const basicFaults = [
     breaks: ['oidcc-refresh-token'],
     fault: 'a refreshed ID token is about another person',
     because: /sub of the refreshed/,
-    ...idToken(({ parameters: { grant_type: type }, client }) => type === 'refresh_token' && client === 'basic', replaced('sub', 'other')),
+    ...idToken(
+      ({ parameters: { grant_type: type }, client }) => type === 'refresh_token' && client === 'basic',
+      replaced('sub', 'other'),
+    ),
   },
   {
     breaks: ['oidcc-ensure-request-with-valid-pkce-succeeds'],
     fault: 'the code_verifier is not compared',
     because: /not valid/,
     ...both(
-      parameters('authorization', of('basic'), (form) => ['code_challenge', 'code_challenge_method'].forEach((name) => form.delete(name))),
+      parameters('authorization', of('basic'), (form) =>
+        ['code_challenge', 'code_challenge_method'].forEach((name) => form.delete(name)),
+      ),
       parameters('token', of('basic'), (form) => form.delete('code_verifier')),
     ),
   },
@@ -273,7 +337,11 @@ export const generalFaults = [
   ['ID tokens without sub', /sub/, idToken(of('basic'), without('sub'))],
   ['ID tokens that have expired', /exp/, idToken(of('basic'), replaced('exp', 1_700_000_000))],
   ['ID tokens of another time', /iat/, idToken(of('basic'), replaced('iat', 1_700_000_000))],
-  ['ID tokens signed with an unpublished key', /forged/, { ...idToken(of('basic'), (claims) => claims), response: idTokenOnly() }],
+  [
+    'ID tokens signed with an unpublished key',
+    /forged/,
+    { ...idToken(of('basic'), (claims) => claims), response: idTokenOnly() },
+  ],
   ['userinfo of another person', /sub of the userinfo/, json('userinfo', of('basic'), replaced('sub', 'other'))],
   ['token_type is missing', /token_type/, json('token', of('basic'), without('token_type'))],
   ['tokens may be cached', /cached/, head('token', of('basic'), ({ headers }) => delete headers['cache-control'])],

@@ -8,12 +8,17 @@ const replaced = (name, value) => (claims) => ({ ...claims, [name]: value });
 const atClient = (id, change) => redirect(({ recall }, url) => recall(url.searchParams.get('state'))?.client_id === id, change);
 
 /** A pushed request is read again, and sent as it was. */
-const pushedAgain = (when) => parameters('authorization', (exchange) => exchange.parameters.request_uri && when(exchange), (form, { recall, parameters: { request_uri: uri } }) => {
-  const pushed = recall(uri);
-  if (!pushed) return;
-  form.delete('request_uri');
-  for (const [name, value] of Object.entries(pushed)) form.set(name, value);
-});
+const pushedAgain = (when) =>
+  parameters(
+    'authorization',
+    (exchange) => exchange.parameters.request_uri && when(exchange),
+    (form, { recall, parameters: { request_uri: uri } }) => {
+      const pushed = recall(uri);
+      if (!pushed) return;
+      form.delete('request_uri');
+      for (const [name, value] of Object.entries(pushed)) form.set(name, value);
+    },
+  );
 
 function usedBefore() {
   const used = new Set();
@@ -66,7 +71,11 @@ export const clientFaults = [
     breaks: ['oauth4webapi: pushed authorization request'],
     fault: 'a pushed request is answered with 200',
     because: /./,
-    ...head('pushed_authorization_request', () => true, (response) => (response.status = response.status === 201 ? 200 : response.status)),
+    ...head(
+      'pushed_authorization_request',
+      () => true,
+      (response) => (response.status = response.status === 201 ? 200 : response.status),
+    ),
   },
   {
     provider: 'oidc-provider',
@@ -109,7 +118,11 @@ export const clientFaults = [
     breaks: ['oauth4webapi: device authorization grant'],
     fault: 'no verification_uri',
     because: /verification_uri/,
-    ...json('device_authorization', () => true, (it) => ({ ...it, verification_uri: undefined })),
+    ...json(
+      'device_authorization',
+      () => true,
+      (it) => ({ ...it, verification_uri: undefined }),
+    ),
   },
   {
     breaks: ['oauth4webapi: device authorization grant'],
@@ -121,13 +134,21 @@ export const clientFaults = [
     breaks: ['oidc-client-ts: redirect and silent renewal'],
     fault: 'no CORS for a refresh',
     because: /fetch/i,
-    ...head('token', ({ parameters: { grant_type: type } }) => type === 'refresh_token', ({ headers }) => delete headers['access-control-allow-origin']),
+    ...head(
+      'token',
+      ({ parameters: { grant_type: type } }) => type === 'refresh_token',
+      ({ headers }) => delete headers['access-control-allow-origin'],
+    ),
   },
   {
     breaks: ['oidc-client-ts: pop-up'],
     fault: 'no CORS for a code of a pop-up',
     because: /fetch/i,
-    ...head('token', ({ authorization }) => authorization.redirect_uri?.endsWith('/popup.html'), ({ headers }) => delete headers['access-control-allow-origin']),
+    ...head(
+      'token',
+      ({ authorization }) => authorization.redirect_uri?.endsWith('/popup.html'),
+      ({ headers }) => delete headers['access-control-allow-origin'],
+    ),
   },
   {
     breaks: ['MCP SDK for TypeScript: registered client, RFC 8707'],

@@ -4,11 +4,17 @@ import { forge, forgery } from '../harness/forger.js';
 import { answer, errorAnswer, pageAnswer, redirectAnswer } from '../harness/proxy.js';
 
 /** Whether an authorization request has these parameters with these values. */
-export const asked = (expected) => ({ authorization = {} }) => Object.entries(expected).every(([name, value]) => (
-  value === undefined ? name in authorization : authorization[name] === value
-));
+export const asked =
+  (expected) =>
+  ({ authorization = {} }) =>
+    Object.entries(expected).every(([name, value]) =>
+      value === undefined ? name in authorization : authorization[name] === value,
+    );
 
-export const of = (id) => ({ client }) => client === id;
+export const of =
+  (id) =>
+  ({ client }) =>
+    client === id;
 
 const both = (...parts) => ({
   async request(exchange) {
@@ -27,13 +33,17 @@ const both = (...parts) => ({
 });
 
 /** Spoils the ID tokens of the token endpoint. The signature stays valid. */
-export const idToken = (when, change, header) => both(forgery, {
-  async response(exchange) {
-    const { kind, response } = exchange;
-    if (kind !== 'token' || !response.json?.id_token || !when(exchange)) return;
-    response.json = { ...response.json, id_token: await forge(response.json.id_token, (claims) => change(claims, exchange), header) };
-  },
-});
+export const idToken = (when, change, header) =>
+  both(forgery, {
+    async response(exchange) {
+      const { kind, response } = exchange;
+      if (kind !== 'token' || !response.json?.id_token || !when(exchange)) return;
+      response.json = {
+        ...response.json,
+        id_token: await forge(response.json.id_token, (claims) => change(claims, exchange), header),
+      };
+    },
+  });
 
 /** Spoils the members of the JSON of an endpoint. */
 export const json = (kind, when, change) => ({
@@ -66,13 +76,15 @@ export const refuses = (kind, when, reply) => ({
 });
 
 /** The error of an authorization request, at the redirect URI. */
-export const errorAt = (error) => ({ authorization, proxy }) => {
-  const url = new URL(authorization.redirect_uri);
-  url.searchParams.set('error', error);
-  url.searchParams.set('iss', proxy.origin);
-  if (authorization.state) url.searchParams.set('state', authorization.state);
-  return redirectAnswer(url);
-};
+export const errorAt =
+  (error) =>
+  ({ authorization, proxy }) => {
+    const url = new URL(authorization.redirect_uri);
+    url.searchParams.set('error', error);
+    url.searchParams.set('iss', proxy.origin);
+    if (authorization.state) url.searchParams.set('state', authorization.state);
+    return redirectAnswer(url);
+  };
 
 /** Spoils the address of a redirect to an application. */
 export const redirect = (when, change) => ({
@@ -86,13 +98,14 @@ export const redirect = (when, change) => ({
 });
 
 /** Access tokens with other claims, signed with a key that is published. */
-export const accessToken = (id, change) => both(forgery, {
-  async response(exchange) {
-    const { kind, response } = exchange;
-    if (kind !== 'token' || !response.json?.access_token || !of(id)(exchange)) return;
-    response.json = { ...response.json, access_token: await forge(response.json.access_token, change) };
-  },
-});
+export const accessToken = (id, change) =>
+  both(forgery, {
+    async response(exchange) {
+      const { kind, response } = exchange;
+      if (kind !== 'token' || !response.json?.access_token || !of(id)(exchange)) return;
+      response.json = { ...response.json, access_token: await forge(response.json.access_token, change) };
+    },
+  });
 
 /** The first successful answer of an endpoint is repeated for requests that the provider would refuse. */
 export function repeats(kind, when, key) {
@@ -110,10 +123,11 @@ export function repeats(kind, when, key) {
 }
 
 /** Spoils the logout token on its way to the application. The signature stays valid. */
-export const logoutToken = (change, header) => both(forgery, {
-  async delivery({ parameters: sent }) {
-    sent.set('logout_token', await forge(sent.get('logout_token'), change, header));
-  },
-});
+export const logoutToken = (change, header) =>
+  both(forgery, {
+    async delivery({ parameters: sent }) {
+      sent.set('logout_token', await forge(sent.get('logout_token'), change, header));
+    },
+  });
 
 export { answer, both, errorAnswer, pageAnswer, redirectAnswer };

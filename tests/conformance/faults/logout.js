@@ -9,14 +9,18 @@ const always = () => true;
 const NAMES = ['id_token_hint', 'post_logout_redirect_uri', 'state'];
 
 /** A logout with exactly these parameters. */
-const shape = (...names) => ({ parameters }) => NAMES.every((name) => name in parameters === names.includes(name));
+const shape =
+  (...names) =>
+  ({ parameters }) =>
+    NAMES.every((name) => name in parameters === names.includes(name));
 
 /** The browser is sent where the request says, without a question. */
-const obeys = (when) => refuses('end_session', when, ({ parameters }) => {
-  const url = new URL(parameters.post_logout_redirect_uri);
-  url.searchParams.set('state', parameters.state);
-  return redirectAnswer(url);
-});
+const obeys = (when) =>
+  refuses('end_session', when, ({ parameters }) => {
+    const url = new URL(parameters.post_logout_redirect_uri);
+    url.searchParams.set('state', parameters.state);
+    return redirectAnswer(url);
+  });
 
 /** A page that says that the person is signed out, which is not true. */
 const pretends = (when) => refuses('end_session', when, () => pageAnswer(200, 'You are signed out.'));
@@ -86,7 +90,10 @@ export const logoutFaults = [
     breaks: ['oidcc-rp-initiated-logout-no-state'],
     fault: 'a state that was not sent comes back',
     because: /parameters at the post-logout/,
-    ...redirect((exchange, url) => url.href === POST_LOGOUT, (url) => url.searchParams.set('state', 'other')),
+    ...redirect(
+      (exchange, url) => url.href === POST_LOGOUT,
+      (url) => url.searchParams.set('state', 'other'),
+    ),
   },
   {
     breaks: ['oidcc-rp-initiated-logout-only-state'],
@@ -104,7 +111,10 @@ export const logoutFaults = [
     breaks: ['oidcc-rp-initiated-logout-bad-id-token-hint'],
     fault: 'an id_token_hint of the application is good',
     because: /is sent to/,
-    ...obeys(({ parameters }) => hint(parameters, decodeJwt).sub === 'SubjectID' && hint(parameters, decodeProtectedHeader).alg !== 'none'),
+    ...obeys(
+      ({ parameters }) =>
+        hint(parameters, decodeJwt).sub === 'SubjectID' && hint(parameters, decodeProtectedHeader).alg !== 'none',
+    ),
   },
   {
     breaks: ['oidcc-backchannel-logout-discovery-endpoint-verification'],

@@ -8,7 +8,12 @@ const SLOW = new Set(['oidcc-codereuse-30seconds']);
 
 /** Tries every fault that belongs to one of the checks. The checks first run without a fault: only those that pass can be broken. */
 export async function tryFaults(faults, checks, provider, report) {
-  const sound = (await runAll(checks.filter(({ name }) => !SLOW.has(name)), provider)).filter(({ outcome }) => outcome === 'passed');
+  const sound = (
+    await runAll(
+      checks.filter(({ name }) => !SLOW.has(name)),
+      provider,
+    )
+  ).filter(({ outcome }) => outcome === 'passed');
   const passes = new Set(sound.map(({ name }) => name));
   const outcomes = [];
   for (const fault of faults.filter((it) => !it.provider || it.provider === provider.name)) {
@@ -16,6 +21,11 @@ export async function tryFaults(faults, checks, provider, report) {
     if (own.length === 0) continue;
     const others = checks.filter(({ name, isModule }) => isModule && passes.has(name) && !fault.breaks.includes(name));
     const outcome = { ...fault, ...(await tryFault(fault, own, fault.everywhere ? [] : others, provider)) };
+    outcomes.push(outcome);
+    report(outcome);
+  }
+  for (const { name } of checks.filter((check) => !faults.some(({ breaks }) => breaks.includes(check.name)))) {
+    const outcome = { fault: 'no fault', breaks: [name], outcome: 'NOT COVERED', note: 'nothing shows that this check can fail' };
     outcomes.push(outcome);
     report(outcome);
   }
@@ -27,7 +37,8 @@ async function tryFault(fault, own, others, provider) {
   provider.proxy.fault = fault;
   try {
     const broken = await runAll(own, provider);
-    return judge(fault, broken, await runAll(others, provider));
+    // Most of them wait, so many can run at once.
+    return judge(fault, broken, await runAll(others, provider, { width: 8 }));
   } finally {
     provider.proxy.fault = undefined;
   }
@@ -37,8 +48,13 @@ function judge({ because, everywhere }, broken, others) {
   const collateral = others.filter(({ outcome }) => outcome === 'FAILED');
   const missed = broken.filter(({ outcome, reason }) => outcome !== 'FAILED' || !because.test(reason));
   if (broken.every(({ outcome }) => outcome === 'not supported')) return { outcome: 'not supported', note: broken[0].reason };
-  if (missed.length > 0) return { outcome: 'NOT NOTICED', note: missed.map(({ name, outcome, reason }) => `${name}: ${outcome} ${reason}`).join('; ') };
-  if (collateral.length > 0) return { outcome: 'NOT EXACT', note: collateral.map(({ name, reason }) => `${name}: ${reason}`).join('; ') };
+  if (missed.length > 0)
+    return {
+      outcome: 'NOT NOTICED',
+      note: missed.map(({ name, outcome, reason }) => `${name}: ${outcome} ${reason}`).join('; '),
+    };
+  if (collateral.length > 0)
+    return { outcome: 'NOT EXACT', note: collateral.map(({ name, reason }) => `${name}: ${reason}`).join('; ') };
   const note = everywhere ? `${broken[0].reason} (general: every login fails)` : broken[0].reason;
   return { outcome: 'noticed', note };
 }

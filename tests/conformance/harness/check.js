@@ -33,7 +33,8 @@ export async function run(check, provider) {
   } catch (error) {
     if (error instanceof Unsupported) {
       // Otherwise a feature could disappear without a line that says FAILED.
-      if (!(error instanceof Missing) && !provider.lacks(check)) return result('FAILED', `not supported, though the harness expects it: ${error.message}`);
+      if (!(error instanceof Missing) && !provider.lacks(check))
+        return result('FAILED', `not supported, though the harness expects it: ${error.message}`);
       return result('not supported', error.message);
     }
     return result('FAILED', describe(error));

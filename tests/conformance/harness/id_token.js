@@ -6,8 +6,21 @@ import { demand, Failure, same } from './check.js';
 
 const SKEW = 300;
 const STRINGS = [
-  'name', 'given_name', 'family_name', 'middle_name', 'nickname', 'preferred_username', 'profile', 'picture', 'website', 'email',
-  'gender', 'birthdate', 'zoneinfo', 'locale', 'phone_number',
+  'name',
+  'given_name',
+  'family_name',
+  'middle_name',
+  'nickname',
+  'preferred_username',
+  'profile',
+  'picture',
+  'website',
+  'email',
+  'gender',
+  'birthdate',
+  'zoneinfo',
+  'locale',
+  'phone_number',
 ];
 
 /** Reads the header and the claims of a signed token, after the signature was checked with the published keys. */
@@ -43,14 +56,20 @@ export async function checkIdToken(token, provider, { clientId, nonce }) {
   const { header, claims } = await verified(token, provider);
   const now = Date.now() / 1000;
   same(claims.iss, provider.issuer, 'iss of the ID token');
-  demand(typeof claims.sub === 'string' && claims.sub !== '' && claims.sub.length <= 255, 'sub is no text of 1 to 255 characters');
+  demand(
+    typeof claims.sub === 'string' && claims.sub !== '' && claims.sub.length <= 255,
+    'sub is no text of 1 to 255 characters',
+  );
   checkAudience(claims, clientId);
   demand(Number.isInteger(claims.exp) && claims.exp > now - SKEW, `exp ${claims.exp} is no time in the future`);
   demand(claims.exp < now + 50 * 365 * 86_400, `exp ${claims.exp} is too far in the future`);
   checkRecent(claims.iat, now, 'iat');
   if (claims.auth_time !== undefined) {
     demand(Number.isInteger(claims.auth_time), 'auth_time is no number');
-    demand(claims.auth_time < now + SKEW && claims.auth_time > now - 365 * 86_400, `auth_time ${claims.auth_time} is not plausible`);
+    demand(
+      claims.auth_time < now + SKEW && claims.auth_time > now - 365 * 86_400,
+      `auth_time ${claims.auth_time} is not plausible`,
+    );
   }
   same(claims.nonce, nonce, 'nonce of the ID token');
   demand(claims.acr === undefined || (typeof claims.acr === 'string' && claims.acr !== ''), 'acr is no text');
@@ -75,11 +94,17 @@ export function checkStandardClaims(claims) {
     demand(claims[name] === undefined || typeof claims[name] === 'string', `${name} is no text: ${JSON.stringify(claims[name])}`);
   }
   for (const name of ['email_verified', 'phone_number_verified']) {
-    demand(claims[name] === undefined || typeof claims[name] === 'boolean', `${name} is no boolean: ${JSON.stringify(claims[name])}`);
+    demand(
+      claims[name] === undefined || typeof claims[name] === 'boolean',
+      `${name} is no boolean: ${JSON.stringify(claims[name])}`,
+    );
   }
   const { address, updated_at: updatedAt } = claims;
   demand(address === undefined || (typeof address === 'object' && address !== null), 'address is no object');
-  demand(updatedAt === undefined || (Number.isInteger(updatedAt) && updatedAt < 1e11), `updated_at is no number of seconds: ${updatedAt}`);
+  demand(
+    updatedAt === undefined || (Number.isInteger(updatedAt) && updatedAt < 1e11),
+    `updated_at is no number of seconds: ${updatedAt}`,
+  );
 }
 
 /** The left half of the digest of an access token (OpenID Connect Core §3.1.3.6), for RS256 and ES256. */

@@ -66,7 +66,14 @@ export class Proxy {
     const content = form ? Buffer.from(form.toString()) : body;
     const { 'content-length': _, 'transfer-encoding': __, 'accept-encoding': ___, ...kept } = headers;
     if (content.length > 0 || method === 'POST') kept['content-length'] = content.length;
-    const options = { agent: this.#agent, host: '127.0.0.1', port: this.target, method, path: url.pathname + url.search, headers: kept };
+    const options = {
+      agent: this.#agent,
+      host: '127.0.0.1',
+      port: this.target,
+      method,
+      path: url.pathname + url.search,
+      headers: kept,
+    };
     return new Promise((resolve, reject) => {
       const request = http.request(options, async (response) => {
         resolve(answer(response.statusCode, response.headers, await read(response)));

@@ -36,7 +36,9 @@ export class Receiver {
       if (found) return found;
       if (Date.now() > end) {
         const others = this.#received.length;
-        throw new Failure(`no logout token for the session arrived within ${PATIENCE / 1000} s (${others} for others, or unreadable)`);
+        throw new Failure(
+          `no logout token for the session arrived within ${PATIENCE / 1000} s (${others} for others, or unreadable)`,
+        );
       }
       await new Promise((resolve) => setTimeout(resolve, 50));
     }

@@ -39,8 +39,16 @@ export function registrations(ports) {
     confidential('par', { pkce: false }),
     { id: 'dpop-machine', auth: 'client_secret_basic', grants: ['client_credentials'], scope: 'read', audience: mcp(ports) },
     open('dpop'),
-    ...['device', 'device-other'].map((id) => open(id, { grants: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'] })),
-    { id: 'oauth4webapi-machine', auth: 'client_secret_basic', grants: ['client_credentials'], scope: 'read', audience: mcp(ports) },
+    ...['device', 'device-other'].map((id) =>
+      open(id, { grants: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'] }),
+    ),
+    {
+      id: 'oauth4webapi-machine',
+      auth: 'client_secret_basic',
+      grants: ['client_credentials'],
+      scope: 'read',
+      audience: mcp(ports),
+    },
     confidential('authlib', { pkce: true }),
     open('authlib-public'),
     open('oidc-client-ts', { redirectUris: ['callback', 'popup'].map((page) => `${app}/${page}.html`) }),

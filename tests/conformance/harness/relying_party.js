@@ -53,7 +53,8 @@ export class RelyingParty {
 
   /** The parameters of an answer at the redirect URI, after `state` and `iss` were compared (RFC 9207). */
   answerOf(request, { callback, page }) {
-    if (!callback) throw new Failure(`expected an answer at the redirect URI, got the page ${page.url.pathname} (${page.status})`);
+    if (!callback)
+      throw new Failure(`expected an answer at the redirect URI, got the page ${page.url.pathname} (${page.status})`);
     const at = new URL(callback);
     const expected = new URL(request.redirect_uri);
     same(at.origin + at.pathname, expected.origin + expected.pathname, 'the redirect URI');
@@ -109,7 +110,13 @@ export class RelyingParty {
       body.set('client_id', id);
       if (secret) body.set('client_secret', secret);
     }
-    const response = await fetch(url, { method: 'POST', headers, body, redirect: 'manual', signal: AbortSignal.timeout(DEADLINE) });
+    const response = await fetch(url, {
+      method: 'POST',
+      headers,
+      body,
+      redirect: 'manual',
+      signal: AbortSignal.timeout(DEADLINE),
+    });
     return readAnswer(response);
   }
 
@@ -119,7 +126,10 @@ export class RelyingParty {
     demand(/no-store/.test(headers.get('cache-control') ?? ''), 'the answer of the token endpoint may be cached');
     demand(typeof json.access_token === 'string' && json.access_token.length >= 22, 'no access token of 128 bits');
     same(json.token_type?.toLowerCase(), 'bearer', 'token_type');
-    demand(json.expires_in === undefined || (Number.isInteger(json.expires_in) && json.expires_in > 0), 'expires_in is no number');
+    demand(
+      json.expires_in === undefined || (Number.isInteger(json.expires_in) && json.expires_in > 0),
+      'expires_in is no number',
+    );
     return json;
   }
 

@@ -18,7 +18,9 @@ export class Trace {
       exchange.authorization = { ...this.#requests.get(parameters.request_uri), ...parameters };
       if (parameters.state) this.#requests.set(parameters.state, exchange.authorization);
     } else {
-      const known = [parameters.code, parameters.refresh_token, parameters.access_token, bearer].find((it) => this.#requests.has(it));
+      const known = [parameters.code, parameters.refresh_token, parameters.access_token, bearer].find((it) =>
+        this.#requests.has(it),
+      );
       exchange.authorization = this.#requests.get(known) ?? {};
     }
     if (kind === 'end_session' && parameters.state) this.#requests.set(parameters.state, parameters);

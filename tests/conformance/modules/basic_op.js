@@ -51,28 +51,33 @@ const signsInAgain = (next, pause) => async (provider) => {
 };
 
 /** The userinfo endpoint returns what the scopes permit. */
-const returnsClaims = (...scopes) => async (provider) => {
-  const { scopes_supported: supported = [] } = await provider.readMetadata();
-  const unknown = scopes.filter((scope) => !supported.includes(scope));
-  if (unknown.length > 0 && scopes.length === 1) throw new Unsupported(`scopes_supported does not have ${unknown}`);
-  const strange = scopes.filter((scope) => supported.includes(scope) && !provider.person.claims[scope]);
-  same(strange, [], 'offered scopes of which the person has no claims');
-  const { rp, browser } = begin(provider);
-  const login = await rp.signsIn(browser, { scope: ['openid', ...scopes].join(' ') });
-  const info = await rp.userinfo(login);
-  const expected = Object.assign({}, ...scopes.map((scope) => provider.person.claims[scope] ?? {}));
-  for (const [name, value] of Object.entries(expected)) same(info[name], value, name);
-  const other = Object.entries(provider.person.claims).filter(([scope]) => !scopes.includes(scope));
-  for (const name of other.flatMap(([, claims]) => Object.keys(claims))) {
-    demand(!(name in info), `${name} is returned, though its scope was not asked for`);
-  }
-};
+const returnsClaims =
+  (...scopes) =>
+  async (provider) => {
+    const { scopes_supported: supported = [] } = await provider.readMetadata();
+    const unknown = scopes.filter((scope) => !supported.includes(scope));
+    if (unknown.length > 0 && scopes.length === 1) throw new Unsupported(`scopes_supported does not have ${unknown}`);
+    const strange = scopes.filter((scope) => supported.includes(scope) && !provider.person.claims[scope]);
+    same(strange, [], 'offered scopes of which the person has no claims');
+    const { rp, browser } = begin(provider);
+    const login = await rp.signsIn(browser, { scope: ['openid', ...scopes].join(' ') });
+    const info = await rp.userinfo(login);
+    const expected = Object.assign({}, ...scopes.map((scope) => provider.person.claims[scope] ?? {}));
+    for (const [name, value] of Object.entries(expected)) same(info[name], value, name);
+    const other = Object.entries(provider.person.claims).filter(([scope]) => !scopes.includes(scope));
+    for (const name of other.flatMap(([, claims]) => Object.keys(claims))) {
+      demand(!(name in info), `${name} is returned, though its scope was not asked for`);
+    }
+  };
 
 const callsUserinfo = (options) => async (provider) => {
   const { rp, browser } = begin(provider);
   const login = await rp.signsIn(browser);
   const { headers } = await rp.callUserinfo(login.tokens.access_token, options);
-  demand(/^application\/json/.test(headers.get('content-type') ?? ''), 'the answer of the userinfo endpoint is not application/json');
+  demand(
+    /^application\/json/.test(headers.get('content-type') ?? ''),
+    'the answer of the userinfo endpoint is not application/json',
+  );
   await rp.userinfo(login, options);
 };
 
@@ -92,15 +97,40 @@ const refusesTheCodeAgain = (pause) => async (provider) => {
 async function server(provider) {
   const { rp, browser } = begin(provider);
   const login = await rp.signsIn(browser);
-  const { tokens, idToken: { claims, header }, code } = login;
+  const {
+    tokens,
+    idToken: { claims, header },
+    code,
+  } = login;
   demand(tokens.expires_in !== undefined, 'the token endpoint does not say when the access token expires');
   demand(code.length >= 22, 'the code is shorter than 128 bits');
   if (claims.at_hash !== undefined) {
     demand(['RS256', 'ES256', 'PS256'].includes(header.alg), `this check cannot verify the at_hash of ${header.alg}`);
     same(claims.at_hash, await halfOfDigest(tokens.access_token), 'at_hash');
   }
-  const known = ['iss', 'sub', 'aud', 'exp', 'iat', 'auth_time', 'nonce', 'acr', 'amr', 'azp', 'at_hash', 'c_hash', 'nbf', 'jti', 'sid', 's_hash'];
-  same(Object.keys(claims).filter((name) => !known.includes(name)), [], 'claims of the ID token that were not asked for');
+  const known = [
+    'iss',
+    'sub',
+    'aud',
+    'exp',
+    'iat',
+    'auth_time',
+    'nonce',
+    'acr',
+    'amr',
+    'azp',
+    'at_hash',
+    'c_hash',
+    'nbf',
+    'jti',
+    'sid',
+    's_hash',
+  ];
+  same(
+    Object.keys(claims).filter((name) => !known.includes(name)),
+    [],
+    'claims of the ID token that were not asked for',
+  );
   await rp.userinfo(login);
 }
 
@@ -124,7 +154,9 @@ async function responseTypeMissing(provider) {
 
 async function idTokenSignature(provider) {
   const { rp, browser } = begin(provider);
-  const { idToken: { header } } = await rp.signsIn(browser);
+  const {
+    idToken: { header },
+  } = await rp.signsIn(browser);
   demand(header.kid, 'the header of the ID token has no kid');
   same(header.alg, 'RS256', 'alg of an ID token of a client that registered none');
 }
@@ -134,7 +166,9 @@ async function idTokenUnsigned(provider) {
   if (!algorithms.includes('none')) throw new Unsupported('alg "none" is not offered');
   // OpenID Connect Core §2: "none" needs a client that asked for it, and none of the registered ones did.
   const { rp, browser } = begin(provider);
-  const { idToken: { header } } = await rp.signsIn(browser);
+  const {
+    idToken: { header },
+  } = await rp.signsIn(browser);
   same(header.alg, 'none', 'alg of the ID token');
 }
 
@@ -183,7 +217,10 @@ async function postRequest(provider) {
   const { rp, browser } = begin(provider);
   const request = rp.request();
   const form = new URLSearchParams(request);
-  const login = await rp.completes(request, await browser.visit(provider.metadata.authorization_endpoint, { method: 'POST', form }));
+  const login = await rp.completes(
+    request,
+    await browser.visit(provider.metadata.authorization_endpoint, { method: 'POST', form }),
+  );
   await rp.userinfo(login);
 }
 
@@ -195,7 +232,8 @@ async function clientSecretPost(provider) {
 }
 
 /** An unsigned request object, and what it says in place of the parameters. */
-const unsigned = (claims) => [{ alg: 'none' }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.') + '.';
+const unsigned = (claims) =>
+  [{ alg: 'none' }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.') + '.';
 
 /** Whether the provider offers request objects without a signature. If it says nothing, the module tries. */
 function offersUnsignedObjects({ metadata }) {
@@ -210,7 +248,9 @@ const requestObject = (name, refusal) => async (provider) => {
   const request = rp.request();
   const object = unsigned({ ...request, iss: rp.client.id, aud: provider.issuer });
   const sent = { ...request, nonce: undefined, [name]: name === 'request' ? object : `https://app.example/${random()}.jwt` };
-  const arrival = await browser.visit(rp.url(Object.fromEntries(Object.entries(sent).filter(([, value]) => value !== undefined))));
+  const arrival = await browser.visit(
+    rp.url(Object.fromEntries(Object.entries(sent).filter(([, value]) => value !== undefined))),
+  );
   if (arrival.callback?.searchParams.has('error')) {
     same(rp.errorOf(request, arrival), refusal, 'the error of a request object that is not supported');
     return 'refused, as the module permits';
@@ -315,8 +355,14 @@ export const checks = {
   'oidcc-ensure-registered-redirect-uri': registeredRedirectUri,
   'oidcc-ensure-post-request-succeeds': postRequest,
   'oidcc-server-client-secret-post': clientSecretPost,
-  'oidcc-request-uri-unsigned-supported-correctly-or-rejected-as-unsupported': requestObject('request_uri', 'request_uri_not_supported'),
-  'oidcc-unsigned-request-object-supported-correctly-or-rejected-as-unsupported': requestObject('request', 'request_not_supported'),
+  'oidcc-request-uri-unsigned-supported-correctly-or-rejected-as-unsupported': requestObject(
+    'request_uri',
+    'request_uri_not_supported',
+  ),
+  'oidcc-unsigned-request-object-supported-correctly-or-rejected-as-unsupported': requestObject(
+    'request',
+    'request_not_supported',
+  ),
   'oidcc-claims-essential': claimsEssential,
   'oidcc-ensure-request-object-with-redirect-uri': requestObjectWithRedirectUri,
   'oidcc-refresh-token': refreshToken,

@@ -19,7 +19,10 @@ export function isEndpoint(metadata, name) {
 function has(metadata, name, ...values) {
   const list = metadata[name];
   demand(Array.isArray(list) && list.length > 0, `${name} is no list: ${JSON.stringify(list)}`);
-  demand(list.every((value) => typeof value === 'string'), `${name} is no list of texts`);
+  demand(
+    list.every((value) => typeof value === 'string'),
+    `${name} is no list of texts`,
+  );
   for (const value of values) demand(list.includes(value), `${name} does not have ${value}`);
 }
 
@@ -37,15 +40,26 @@ async function discovery(provider) {
   isEndpoint(metadata, 'userinfo_endpoint');
   has(metadata, 'response_types_supported', 'code');
   has(metadata, 'subject_types_supported');
-  demand(metadata.subject_types_supported.every((it) => ['public', 'pairwise'].includes(it)), 'an unknown subject type');
+  demand(
+    metadata.subject_types_supported.every((it) => ['public', 'pairwise'].includes(it)),
+    'an unknown subject type',
+  );
   has(metadata, 'id_token_signing_alg_values_supported', 'RS256');
   has(metadata, 'scopes_supported', 'openid');
   has(metadata, 'claims_supported', 'sub');
   if (metadata.grant_types_supported) has(metadata, 'grant_types_supported', 'authorization_code');
   if (metadata.code_challenge_methods_supported) has(metadata, 'code_challenge_methods_supported', 'S256');
   if (metadata.userinfo_signing_alg_values_supported) has(metadata, 'userinfo_signing_alg_values_supported');
-  demand(metadata.scopes_supported.every((scope) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope)), 'a scope has other characters than RFC 6749 permits');
-  for (const name of ['claims_parameter_supported', 'request_parameter_supported', 'request_uri_parameter_supported', 'require_request_uri_registration']) {
+  demand(
+    metadata.scopes_supported.every((scope) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope)),
+    'a scope has other characters than RFC 6749 permits',
+  );
+  for (const name of [
+    'claims_parameter_supported',
+    'request_parameter_supported',
+    'request_uri_parameter_supported',
+    'require_request_uri_registration',
+  ]) {
     demand(metadata[name] === undefined || typeof metadata[name] === 'boolean', `${name} is no boolean`);
   }
   await keys(provider, metadata.jwks_uri);
@@ -56,7 +70,11 @@ async function keys(provider, url) {
   const { keys: list } = await provider.json(url);
   demand(Array.isArray(list) && list.length > 0, 'the key set is empty');
   for (const key of list) {
-    same(PRIVATE.filter((name) => name in key), [], `private members of the key ${key.kid}`);
+    same(
+      PRIVATE.filter((name) => name in key),
+      [],
+      `private members of the key ${key.kid}`,
+    );
     demand(key.kid, 'a key has no kid');
     if (key.kty === 'RSA') demand(Buffer.from(key.n, 'base64url').length >= 256, `the key ${key.kid} is shorter than 2048 bits`);
   }

@@ -55,7 +55,11 @@ async function ofAnotherClient(provider) {
 
 async function unknown(provider) {
   const { rp } = await begin(provider);
-  isError(await rp.post(provider.metadata.token_endpoint, { grant_type: GRANT, device_code: random(32) }), 'invalid_grant', 'expired_token');
+  isError(
+    await rp.post(provider.metadata.token_endpoint, { grant_type: GRANT, device_code: random(32) }),
+    'invalid_grant',
+    'expired_token',
+  );
 }
 
 /** A code that was not given out grants nothing, and is no error of the server. */

@@ -16,7 +16,14 @@ const newKey = () => generateKeyPair('ES256', { extractable: true });
 /** A proof. `jti` begins with a name by which the proxy can tell the proofs of a check. `header` and `claims` replace members. */
 async function proofOf({ key, method = 'POST', url, name = 'good', token, header = {}, claims = {}, signWith }) {
   const jwk = await exportJWK(key.publicKey);
-  const content = { jti: `${name}.${random()}`, htm: method, htu: url, iat: Math.floor(Date.now() / 1000), ...(token && { ath: digest(token) }), ...claims };
+  const content = {
+    jti: `${name}.${random()}`,
+    htm: method,
+    htu: url,
+    iat: Math.floor(Date.now() / 1000),
+    ...(token && { ath: digest(token) }),
+    ...claims,
+  };
   const full = { typ: 'dpop+jwt', alg: 'ES256', jwk, ...header };
   return new SignJWT(JSON.parse(JSON.stringify(content))).setProtectedHeader(full).sign(signWith ?? key.privateKey);
 }
@@ -34,7 +41,11 @@ async function isBound({ send, url }, key, name) {
   const { status, json } = await send(await proofOf({ key, url, name }));
   same([status, json?.token_type?.toLowerCase()], [200, 'dpop'], 'the answer to a good proof');
   const { x, y } = await exportJWK(key.publicKey);
-  same(decodeJwt(json.access_token).cnf?.jkt, digest(JSON.stringify({ crv: 'P-256', kty: 'EC', x, y })), 'cnf.jkt of the access token');
+  same(
+    decodeJwt(json.access_token).cnf?.jkt,
+    digest(JSON.stringify({ crv: 'P-256', kty: 'EC', x, y })),
+    'cnf.jkt of the access token',
+  );
 }
 
 /** A proof with one mistake is refused (§5). */
@@ -67,7 +78,10 @@ async function ofAnotherToken(provider) {
     return readAnswer(await fetch(url, { headers: { authorization: `DPoP ${token}`, dpop } }));
   };
   same((await call({ token })).status, 200, 'the status of a good call');
-  for (const [what, more] of [['another token', { token: 'other' }], ['no token', {}]]) {
+  for (const [what, more] of [
+    ['another token', { token: 'other' }],
+    ['no token', {}],
+  ]) {
     const { status, headers } = await call(more);
     same(status, 401, `the status of a proof for ${what}`);
     demand(/DPoP/.test(headers.get('www-authenticate') ?? ''), 'no challenge with the scheme DPoP');
@@ -80,7 +94,10 @@ async function asBearer(provider) {
   const dpop = await proofOf({ key, url, method: 'GET', token });
   for (const headers of [{ authorization: `Bearer ${token}` }, { authorization: `Bearer ${token}`, dpop }]) {
     const { status } = await readAnswer(await fetch(url, { headers }));
-    demand([400, 401].includes(status), `a bound token as a bearer token ${headers.dpop ? 'with' : 'without'} a proof is answered with ${status}`);
+    demand(
+      [400, 401].includes(status),
+      `a bound token as a bearer token ${headers.dpop ? 'with' : 'without'} a proof is answered with ${status}`,
+    );
   }
 }
 

@@ -33,9 +33,16 @@ async function queryIsIgnored(provider) {
   const it = begin(provider);
   const request = it.rp.request({ scope: 'openid' });
   const uri = await push(it, request);
-  const sent = { client_id: request.client_id, request_uri: uri, state: 'other', nonce: 'other', scope: 'openid email', redirect_uri: 'https://evil.example/' };
+  const sent = {
+    client_id: request.client_id,
+    request_uri: uri,
+    state: 'other',
+    nonce: 'other',
+    scope: 'openid email',
+    redirect_uri: 'https://evil.example/',
+  };
   const login = await it.rp.completes(request, await it.browser.visit(it.rp.url(sent)));
-  demand(!('email' in await it.rp.userinfo(login)), 'the scope of the browser counts');
+  demand(!('email' in (await it.rp.userinfo(login))), 'the scope of the browser counts');
 }
 
 async function clientIdIsNeeded(provider) {
@@ -57,12 +64,14 @@ const refusesClient = (client) => async (provider) => {
   same([status, json?.error], [401, 'invalid_client'], 'the answer to wrong credentials');
 };
 
-const refusesRequest = (parameters, ...errors) => async (provider) => {
-  const { rp, endpoint } = begin(provider);
-  const { status, json } = await rp.post(endpoint, rp.request(parameters));
-  same(status, 400, 'the status of a request that is not valid');
-  demand(errors.includes(json?.error), `the error is ${json?.error}, none of ${errors}`);
-};
+const refusesRequest =
+  (parameters, ...errors) =>
+  async (provider) => {
+    const { rp, endpoint } = begin(provider);
+    const { status, json } = await rp.post(endpoint, rp.request(parameters));
+    same(status, 400, 'the status of a request that is not valid');
+    demand(errors.includes(json?.error), `the error is ${json?.error}, none of ${errors}`);
+  };
 
 async function post(provider) {
   const { endpoint, rp } = begin(provider);
@@ -76,8 +85,21 @@ export const checks = {
   'par-unknown-request-uri': unknownUri,
   'par-no-credentials': refusesClient((client) => ({ ...client, auth: 'none', secret: undefined })),
   'par-wrong-secret': refusesClient((client) => ({ ...client, secret: 'wrong' })),
-  'par-unregistered-redirect-uri': refusesRequest({ redirect_uri: 'https://evil.example/' }, 'invalid_redirect_uri', 'invalid_request'),
-  'par-unsupported-response-type': refusesRequest({ response_type: 'token' }, 'unsupported_response_type', 'invalid_request', 'unauthorized_client'),
-  'par-request-uri-is-refused': refusesRequest({ request_uri: 'urn:ietf:params:oauth:request_uri:x' }, 'invalid_request', 'request_uri_not_supported'),
+  'par-unregistered-redirect-uri': refusesRequest(
+    { redirect_uri: 'https://evil.example/' },
+    'invalid_redirect_uri',
+    'invalid_request',
+  ),
+  'par-unsupported-response-type': refusesRequest(
+    { response_type: 'token' },
+    'unsupported_response_type',
+    'invalid_request',
+    'unauthorized_client',
+  ),
+  'par-request-uri-is-refused': refusesRequest(
+    { request_uri: 'urn:ietf:params:oauth:request_uri:x' },
+    'invalid_request',
+    'request_uri_not_supported',
+  ),
   'par-get-is-refused': post,
 };

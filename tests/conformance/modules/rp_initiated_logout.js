@@ -44,15 +44,21 @@ export async function isSignedOut({ rp, browser }) {
 export function isSentBack({ callback, page }, state) {
   demand(callback, `the browser is not sent back: ${page?.url.pathname} (${page?.status})`);
   same(callback.origin + callback.pathname, POST_LOGOUT, 'the post-logout redirect URI');
-  same([...callback.searchParams], state === undefined ? [] : [['state', state]], 'the parameters at the post-logout redirect URI');
+  same(
+    [...callback.searchParams],
+    state === undefined ? [] : [['state', state]],
+    'the parameters at the post-logout redirect URI',
+  );
 }
 
-const redirects = (change = {}) => async (provider) => {
-  const before = await beforeLogout(provider);
-  const parameters = { ...before.parameters, ...change };
-  isSentBack(await logout(provider, before.browser, parameters), parameters.state);
-  await isSignedOut(before);
-};
+const redirects =
+  (change = {}) =>
+  async (provider) => {
+    const before = await beforeLogout(provider);
+    const parameters = { ...before.parameters, ...change };
+    isSentBack(await logout(provider, before.browser, parameters), parameters.state);
+    await isSignedOut(before);
+  };
 
 /** The browser stays at the provider, on a page that says so or on one that says that the person is signed out. */
 function staysAtTheProvider({ callback, page }) {
@@ -67,14 +73,16 @@ const stays = (change) => async (provider) => {
 };
 
 /** The provider signs the person out, and has nowhere to send the browser. */
-const signsOut = (...names) => async (provider) => {
-  const before = await beforeLogout(provider);
-  const parameters = Object.fromEntries(names.map((name) => [name, before.parameters[name]]));
-  const arrival = await logout(provider, before.browser, parameters);
-  staysAtTheProvider(arrival);
-  same(arrival.page.status, 200, 'the status of the page after the logout');
-  await isSignedOut(before);
-};
+const signsOut =
+  (...names) =>
+  async (provider) => {
+    const before = await beforeLogout(provider);
+    const parameters = Object.fromEntries(names.map((name) => [name, before.parameters[name]]));
+    const arrival = await logout(provider, before.browser, parameters);
+    staysAtTheProvider(arrival);
+    same(arrival.page.status, 200, 'the status of the page after the logout');
+    await isSignedOut(before);
+  };
 
 /** An ID token whose signature is removed. */
 function withoutSignature({ login }) {
@@ -85,20 +93,27 @@ function withoutSignature({ login }) {
 /** An ID token that the application made itself, signed with its secret. */
 async function ofTheApplication({ rp }, provider) {
   const key = new TextEncoder().encode(rp.client.secret.padEnd(32, '.'));
-  const token = new SignJWT({ nonce: 'flibble' }).setProtectedHeader({ alg: 'HS256' }).setIssuer(rp.client.id).setAudience(provider.issuer);
+  const token = new SignJWT({ nonce: 'flibble' })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setIssuer(rp.client.id)
+    .setAudience(provider.issuer);
   return { id_token_hint: await token.setSubject('SubjectID').setIssuedAt().setExpirationTime('5m').sign(key) };
 }
 
 export const checks = {
   'oidcc-rp-initiated-logout-discovery-endpoint-verification': discovery,
   'oidcc-rp-initiated-logout': redirects(),
-  'oidcc-rp-initiated-logout-bad-post-logout-redirect-uri': stays(() => ({ post_logout_redirect_uri: 'https://app.example/bad_post_logout_redirect_uri' })),
+  'oidcc-rp-initiated-logout-bad-post-logout-redirect-uri': stays(() => ({
+    post_logout_redirect_uri: 'https://app.example/bad_post_logout_redirect_uri',
+  })),
   'oidcc-rp-initiated-logout-modified-id-token-hint': stays(withoutSignature),
   'oidcc-rp-initiated-logout-no-id-token-hint': stays(() => ({ id_token_hint: undefined })),
   'oidcc-rp-initiated-logout-no-params': signsOut(),
   'oidcc-rp-initiated-logout-no-post-logout-redirect-uri': signsOut('id_token_hint', 'state'),
   'oidcc-rp-initiated-logout-no-state': redirects({ state: undefined }),
   'oidcc-rp-initiated-logout-only-state': signsOut('state'),
-  'oidcc-rp-initiated-logout-query-added-to-post-logout-redirect-uri': stays(() => ({ post_logout_redirect_uri: `${POST_LOGOUT}?foo=bar` })),
+  'oidcc-rp-initiated-logout-query-added-to-post-logout-redirect-uri': stays(() => ({
+    post_logout_redirect_uri: `${POST_LOGOUT}?foo=bar`,
+  })),
   'oidcc-rp-initiated-logout-bad-id-token-hint': stays(ofTheApplication),
 };

@@ -53,11 +53,22 @@ export async function startAuthlog({ proxy, ports, program }) {
     const keySet = `http://127.0.0.1:${port}/.well-known/jwks.json`;
     await isReady(keySet, child, () => true);
     const clients = new Map();
-    for (const registration of registrations(ports)) clients.set(registration.id, await create(program, environment, registration));
+    for (const registration of registrations(ports))
+      clients.set(registration.id, await create(program, environment, registration));
     // The key of ID tokens is generated some seconds after the first client is registered.
     await isReady(keySet, child, ({ keys }) => keys.some(({ alg }) => alg === 'RS256'));
     await register(`http://127.0.0.1:${port}/api/auth/register`);
-    const it = new Provider({ name: 'authlog', proxy, ports, clients, person: PERSON, replyTo, lacks: [...LACKS, ...NOT_YET], deviations: DEVIATIONS, stop });
+    const it = new Provider({
+      name: 'authlog',
+      proxy,
+      ports,
+      clients,
+      person: PERSON,
+      replyTo,
+      lacks: [...LACKS, ...NOT_YET],
+      deviations: DEVIATIONS,
+      stop,
+    });
     proxy.forwardTo(port, await it.discover());
     return it;
   } catch (error) {
@@ -79,17 +90,29 @@ async function isReady(url, child, condition) {
 /** Registers a client at the command line. */
 async function create(program, environment, client) {
   const option = (name, values) => (values ?? []).flatMap((value) => [name, value]);
-  const { stdout } = await run(program, [
-    'client', 'create', '--json', '--id', client.id, '--name', client.id,
-    '--auth-method', client.auth,
-    '--scope', client.scope,
-    ...option('--grant', client.grants),
-    ...option('--redirect-uri', client.redirectUris),
-    ...option('--audience', client.audience && [client.audience]),
-    ...option('--post-logout-redirect-uri', client.postLogoutRedirectUris),
-    ...option('--backchannel-logout-uri', client.backchannelLogoutUri && [client.backchannelLogoutUri]),
-    ...(client.pkce === false ? ['--require-pkce', 'false'] : []),
-  ], { env: environment });
+  const { stdout } = await run(
+    program,
+    [
+      'client',
+      'create',
+      '--json',
+      '--id',
+      client.id,
+      '--name',
+      client.id,
+      '--auth-method',
+      client.auth,
+      '--scope',
+      client.scope,
+      ...option('--grant', client.grants),
+      ...option('--redirect-uri', client.redirectUris),
+      ...option('--audience', client.audience && [client.audience]),
+      ...option('--post-logout-redirect-uri', client.postLogoutRedirectUris),
+      ...option('--backchannel-logout-uri', client.backchannelLogoutUri && [client.backchannelLogoutUri]),
+      ...(client.pkce === false ? ['--require-pkce', 'false'] : []),
+    ],
+    { env: environment },
+  );
   return { ...client, secret: JSON.parse(stdout).secret ?? undefined, redirectUri: client.redirectUris?.[0] };
 }
 

@@ -46,10 +46,11 @@ export async function startOidcProvider({ proxy, ports }) {
     replyTo,
     // Each module permits it.
     lacks: ['oidcc-idtoken-unsigned'],
-    stop: () => new Promise((resolve) => {
-      server.closeAllConnections();
-      server.close(resolve);
-    }),
+    stop: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(resolve);
+      }),
   });
   proxy.forwardTo(port, await it.discover());
   return it;
@@ -59,7 +60,11 @@ export async function startOidcProvider({ proxy, ports }) {
 async function securesCookies(context, next) {
   await next();
   const cookies = [context.response.get('set-cookie')].flat().filter(Boolean);
-  if (cookies.length > 0) context.set('set-cookie', cookies.map((cookie) => (/samesite=none/i.test(cookie) ? `${cookie}; secure` : cookie)));
+  if (cookies.length > 0)
+    context.set(
+      'set-cookie',
+      cookies.map((cookie) => (/samesite=none/i.test(cookie) ? `${cookie}; secure` : cookie)),
+    );
 }
 
 /** It prints that its defaults are not for production. */
@@ -80,7 +85,10 @@ async function configuration(clients, ports, errors) {
     jwks: { keys: [{ ...(await exportJWK(privateKey)), use: 'sig', alg: 'RS256', kid: 'signing' }] },
     cookies: { keys: [randomBytes(32).toString('hex')], long: { sameSite: 'none' } },
     enableHttpPostMethods: true,
-    findAccount: (context, id) => ({ accountId: id, claims: () => ({ sub: id, ...Object.assign({}, ...Object.values(PERSON.claims)) }) }),
+    findAccount: (context, id) => ({
+      accountId: id,
+      claims: () => ({ sub: id, ...Object.assign({}, ...Object.values(PERSON.claims)) }),
+    }),
     claims: Object.fromEntries([
       ['acr', null],
       ['openid', ['sub', 'acr', 'auth_time']],
@@ -113,7 +121,17 @@ async function configuration(clients, ports, errors) {
         },
       },
     },
-    ttl: { AccessToken: 300, AuthorizationCode: 60, IdToken: 3600, RefreshToken: 3600, Session: 3600, Grant: 3600, Interaction: 600, DeviceCode: 600, ClientCredentials: 300 },
+    ttl: {
+      AccessToken: 300,
+      AuthorizationCode: 60,
+      IdToken: 3600,
+      RefreshToken: 3600,
+      Session: 3600,
+      Grant: 3600,
+      Interaction: 600,
+      DeviceCode: 600,
+      ClientCredentials: 300,
+    },
   };
 }
 
@@ -129,7 +147,10 @@ function registered(client) {
     scope: client.scope,
     ...(client.auth === 'none' && { application_type: 'native' }),
     ...(client.postLogoutRedirectUris && { post_logout_redirect_uris: client.postLogoutRedirectUris }),
-    ...(client.backchannelLogoutUri && { backchannel_logout_uri: client.backchannelLogoutUri, backchannel_logout_session_required: true }),
+    ...(client.backchannelLogoutUri && {
+      backchannel_logout_uri: client.backchannelLogoutUri,
+      backchannel_logout_session_required: true,
+    }),
   };
 }
 

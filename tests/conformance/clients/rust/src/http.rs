@@ -17,7 +17,10 @@ pub fn send(request: HttpRequest) -> io::Result<HttpResponse> {
     let mut stream = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(80)))?;
     stream.set_read_timeout(Some(DEADLINE))?;
     let path = uri.path_and_query().map_or("/", |it| it.as_str());
-    let mut head = format!("{} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n", request.method());
+    let mut head = format!(
+        "{} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n",
+        request.method()
+    );
     for (name, value) in request.headers() {
         head += &format!("{name}: {}\r\n", value.to_str().map_err(invalid)?);
     }
@@ -30,7 +33,10 @@ pub fn send(request: HttpRequest) -> io::Result<HttpResponse> {
 }
 
 fn parse(answer: &[u8]) -> io::Result<HttpResponse> {
-    let end = answer.windows(4).position(|it| it == b"\r\n\r\n").ok_or_else(|| invalid("no end of the headers"))?;
+    let end = answer
+        .windows(4)
+        .position(|it| it == b"\r\n\r\n")
+        .ok_or_else(|| invalid("no end of the headers"))?;
     let head = std::str::from_utf8(&answer[..end]).map_err(invalid)?;
     let mut lines = head.split("\r\n");
     let status: u16 = lines
@@ -43,7 +49,9 @@ fn parse(answer: &[u8]) -> io::Result<HttpResponse> {
     *response.status_mut() = status.try_into().map_err(invalid)?;
     for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
         let name: HeaderName = name.parse().map_err(invalid)?;
-        response.headers_mut().append(name, HeaderValue::from_str(value).map_err(invalid)?);
+        response
+            .headers_mut()
+            .append(name, HeaderValue::from_str(value).map_err(invalid)?);
     }
     Ok(response)
 }
