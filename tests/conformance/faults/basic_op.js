@@ -229,7 +229,7 @@ export const basicFaults = [
     because: /still works/,
     ...head(
       'userinfo',
-      ({ response }) => response.status === 401,
+      (exchange) => of('basic')(exchange) && exchange.response.status === 401,
       (response) => (response.status = 200),
     ),
   },
@@ -267,7 +267,11 @@ export const basicFaults = [
     breaks: ['oidcc-request-uri-unsigned-supported-correctly-or-rejected-as-unsupported'],
     fault: 'request_uri is ignored',
     because: /nonce/,
-    ...parameters('authorization', asked({ request_uri: undefined }), (form) => form.delete('request_uri')),
+    ...parameters(
+      'authorization',
+      (exchange) => of('basic')(exchange) && asked({ request_uri: undefined })(exchange),
+      (form) => form.delete('request_uri'),
+    ),
   },
   {
     breaks: ['oidcc-unsigned-request-object-supported-correctly-or-rejected-as-unsupported'],

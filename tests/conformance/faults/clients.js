@@ -73,7 +73,7 @@ export const clientFaults = [
     because: /./,
     ...head(
       'pushed_authorization_request',
-      () => true,
+      of('oauth4webapi-par'),
       (response) => (response.status = response.status === 201 ? 200 : response.status),
     ),
   },
@@ -118,11 +118,7 @@ export const clientFaults = [
     breaks: ['oauth4webapi: device authorization grant'],
     fault: 'no verification_uri',
     because: /verification_uri/,
-    ...json(
-      'device_authorization',
-      () => true,
-      (it) => ({ ...it, verification_uri: undefined }),
-    ),
+    ...json('device_authorization', of('oauth4webapi-device'), (it) => ({ ...it, verification_uri: undefined })),
   },
   {
     breaks: ['oauth4webapi: device authorization grant'],

@@ -46,8 +46,9 @@ async function tryFault(fault, own, others, provider) {
 
 function judge({ because, everywhere }, broken, others) {
   const collateral = others.filter(({ outcome }) => outcome === 'FAILED');
-  const missed = broken.filter(({ outcome, reason }) => outcome !== 'FAILED' || !because.test(reason));
-  if (broken.every(({ outcome }) => outcome === 'not supported')) return { outcome: 'not supported', note: broken[0].reason };
+  const supported = broken.filter(({ outcome }) => outcome !== 'not supported');
+  if (supported.length === 0) return { outcome: 'not supported', note: broken[0].reason };
+  const missed = supported.filter(({ outcome, reason }) => outcome !== 'FAILED' || !because.test(reason));
   if (missed.length > 0)
     return {
       outcome: 'NOT NOTICED',
@@ -55,7 +56,7 @@ function judge({ because, everywhere }, broken, others) {
     };
   if (collateral.length > 0)
     return { outcome: 'NOT EXACT', note: collateral.map(({ name, reason }) => `${name}: ${reason}`).join('; ') };
-  const note = everywhere ? `${broken[0].reason} (general: every login fails)` : broken[0].reason;
+  const note = everywhere ? `${supported[0].reason} (general: every login fails)` : supported[0].reason;
   return { outcome: 'noticed', note };
 }
 

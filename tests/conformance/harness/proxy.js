@@ -5,7 +5,6 @@ import http from 'node:http';
 import { Trace } from './trace.js';
 
 export class Proxy {
-  #agent = new http.Agent({ keepAlive: true });
   #server;
   #trace = new Trace();
   #endpoints = new Map();
@@ -22,6 +21,8 @@ export class Proxy {
         response.end(`proxy: ${error.message}`);
       });
     });
+    // Clients keep connections, and close them first.
+    proxy.#server.keepAliveTimeout = 60_000;
     await new Promise((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
     return proxy;
   }
@@ -67,7 +68,6 @@ export class Proxy {
     const { 'content-length': _, 'transfer-encoding': __, 'accept-encoding': ___, ...kept } = headers;
     if (content.length > 0 || method === 'POST') kept['content-length'] = content.length;
     const options = {
-      agent: this.#agent,
       host: '127.0.0.1',
       port: this.target,
       method,
@@ -84,7 +84,6 @@ export class Proxy {
   }
 
   async stop() {
-    this.#agent.destroy();
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }

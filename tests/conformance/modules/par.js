@@ -57,12 +57,16 @@ async function unknownUri(provider) {
   isRefused(await browser.visit(rp.url({ client_id: rp.client.id, request_uri: uri })), 'an unknown request_uri');
 }
 
-const refusesClient = (client) => async (provider) => {
-  const { rp, endpoint } = begin(provider);
-  const other = new RelyingParty(provider, client(rp.client));
-  const { status, json } = await other.post(endpoint, rp.request());
-  same([status, json?.error], [401, 'invalid_client'], 'the answer to wrong credentials');
-};
+/** RFC 6749 §5.2 demands 401 of credentials in the header, and permits it otherwise. */
+const refusesClient =
+  (client, ...statuses) =>
+  async (provider) => {
+    const { rp, endpoint } = begin(provider);
+    const other = new RelyingParty(provider, client(rp.client));
+    const { status, json } = await other.post(endpoint, rp.request());
+    demand(statuses.includes(status), `wrong credentials are answered with ${status}`);
+    same(json?.error, 'invalid_client', 'the error of wrong credentials');
+  };
 
 const refusesRequest =
   (parameters, ...errors) =>
@@ -83,8 +87,8 @@ export const checks = {
   'par-query-is-ignored': queryIsIgnored,
   'par-client-id-is-needed': clientIdIsNeeded,
   'par-unknown-request-uri': unknownUri,
-  'par-no-credentials': refusesClient((client) => ({ ...client, auth: 'none', secret: undefined })),
-  'par-wrong-secret': refusesClient((client) => ({ ...client, secret: 'wrong' })),
+  'par-no-credentials': refusesClient((client) => ({ ...client, auth: 'none', secret: undefined }), 400, 401),
+  'par-wrong-secret': refusesClient((client) => ({ ...client, secret: 'wrong' }), 401),
   'par-unregistered-redirect-uri': refusesRequest(
     { redirect_uri: 'https://evil.example/' },
     'invalid_redirect_uri',
