@@ -12,7 +12,11 @@ use crate::account_cache::AccountCache;
 use crate::client_cache::ClientCache;
 use crate::device_polls::DevicePolls;
 use crate::ports::{
-    AttemptLimiter, BreachedPasswords, ClientAssertions, ClientSecrets, Clients, Clock, DeviceAuthorizations, Directory, DpopProofs, Entropy, EventLog, EventStore, Health, History, Housekeeping, LocalMail, LogIntegrity, LogoutQueue, LogoutSender, MailGate, MailQueue, Mailer, PasskeyVerifier, PasswordHasher, Publication, RelyingParty, ResetRequests, RevocationSource, SecondFactorSecrets, SecretTokens, StoreError, Tokens, TransparencyLog,
+    AttemptLimiter, BreachedPasswords, ClientAssertions, ClientSecrets, Clients, Clock,
+    DeviceAuthorizations, Directory, DpopProofs, Entropy, EventLog, EventStore, Health, History,
+    Housekeeping, LocalMail, LogIntegrity, LogoutQueue, LogoutSender, MailGate, MailQueue, Mailer,
+    PasskeyVerifier, PasswordHasher, Publication, RelyingParty, ResetRequests, RevocationSource,
+    SecondFactorSecrets, SecretTokens, StoreError, Tokens, TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::CommandExecutor;

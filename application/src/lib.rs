@@ -37,8 +37,9 @@ mod workers;
 
 pub use access::{
     Actor, Admin, Auditor, AuthenticatedClient, Authorized, AuthorizedActor, BrowserSession,
-    Caller, CallerProof, ChangesAccounts, ClientCredentials, ClientProof, DpopProof, Entitlement, FreshAdmin,
-    Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories, TokenInspector,
+    Caller, CallerProof, ChangesAccounts, ClientCredentials, ClientProof, DpopProof, Entitlement,
+    FreshAdmin, Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories,
+    TokenInspector,
 };
 pub use authlog::{Authlog, Parts, RegistrationPolicy, Settings};
 pub use client_presence::{ClientPresence, ClientWaits};
@@ -59,6 +60,13 @@ pub use use_cases::{
     AccountState, ActiveToken, AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal,
     AuthorizationRequest, AuthorizationTarget, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME,
     ClaimName, ClientForm, ClientHistoryPage, ClientState, ClientStateAt, CodeExchange,
-    ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal, DeviceAuthorization, DeviceRefusal, ENROLMENT_LIFETIME, ExpectedToken, GrantRefusal, ImportForm, Imported, Introspected, IssuedSecret, Lag, Link, LinkOffer, LinkProof, LiveSession, LogoutDemand, LogoutForm, LogoutRedirect, LogoutRefusal, LogoutRequest, NewClient, NotIdentified, NotImported, OAuthTokens, OpenedRequest, PasskeyChallenge, PendingSignIn, Prompt, PushRefusal, PushedRequest, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep, SessionPage, SignInForm, StateAt, SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserCode, UserInfo, UserInfoRefusal, WaitingDevice, identify, rebuild_read_models,
+    ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal, DeviceAuthorization,
+    DeviceRefusal, ENROLMENT_LIFETIME, ExpectedToken, GrantRefusal, ImportForm, Imported,
+    Introspected, IssuedSecret, Lag, Link, LinkOffer, LinkProof, LiveSession, LogoutDemand,
+    LogoutForm, LogoutRedirect, LogoutRefusal, LogoutRequest, NewClient, NotIdentified,
+    NotImported, OAuthTokens, OpenedRequest, PasskeyChallenge, PendingSignIn, Prompt, PushRefusal,
+    PushedRequest, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep, SessionPage,
+    SignInForm, StateAt, SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserCode, UserInfo,
+    UserInfoRefusal, WaitingDevice, identify, rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

@@ -78,12 +78,8 @@ impl FactorClients {
         &mut self,
         measuring: &mut Measuring<'_>,
     ) -> anyhow::Result<()> {
-        measuring
-            .measure(WITH_CODE, &mut self.codes)
-            .await?;
-        measuring
-            .measure(WITH_PASSKEY, &mut self.passkeys)
-            .await?;
+        measuring.measure(WITH_CODE, &mut self.codes).await?;
+        measuring.measure(WITH_PASSKEY, &mut self.passkeys).await?;
         if measuring.effort.wants(SIGNATURES) {
             let mut signing = self.passkeys.drain(..).map(Signing).collect();
             let sample = load(&mut signing, measuring.effort.a_while()).await?;

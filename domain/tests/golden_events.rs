@@ -25,9 +25,9 @@ use authlog_domain::user::{
 use authlog_domain::{
     AccountNumber, AggregateKind, Audience, Authentication, AuthenticationLevel,
     AuthenticationMethods, ClientId, ClientName, ClientSecretId, CredentialId, Email, EventKind,
-    FactorId, FactorLabel, HttpsUri, KeyThumbprint, PasskeyTransport, PersonName, Personal, Phone, RecoverySetId,
-    RedirectUri, ResetId, RevocationReason, Role, Rotation, Scopes, Session, SessionId, Timestamp,
-    TotpAlgorithm, UserId, Username, VerificationId,
+    FactorId, FactorLabel, HttpsUri, KeyThumbprint, PasskeyTransport, PersonName, Personal, Phone,
+    RecoverySetId, RedirectUri, ResetId, RevocationReason, Role, Rotation, Scopes, Session,
+    SessionId, Timestamp, TotpAlgorithm, UserId, Username, VerificationId,
 };
 use cqrs_es::DomainEvent;
 use serde_json::Value;

@@ -52,7 +52,8 @@ const REVOKE: &str = "/oauth2/revoke";
 pub(crate) const READ_ONLY: [&str; 8] = [
     INTROSPECT,
     AUTHORIZE,
-    END_SESSION, PAR,
+    END_SESSION,
+    PAR,
     USERINFO,
     PASSKEY_OPTIONS,
     SECOND_STEP_OPTIONS,

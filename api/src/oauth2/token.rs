@@ -143,8 +143,7 @@ impl<'a> Grant<'a> {
                 authlog.client_credentials(client, *scope, resources, proof)
             }
             Self::Device { code, resources } => {
-                let redeemed =
-                    authlog.redeem_device_code(client, code, resources, proof, context);
+                let redeemed = authlog.redeem_device_code(client, code, resources, proof, context);
                 redeemed.await
             }
         }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use authlog_domain::{ClientId, ClientSecretId, KeyThumbprint, Scopes, SessionId, Timestamp, UserId};
+use authlog_domain::{
+    ClientId, ClientSecretId, KeyThumbprint, Scopes, SessionId, Timestamp, UserId,
+};
 use uuid::Uuid;
 
 use super::{TokenError, VerifiedToken};

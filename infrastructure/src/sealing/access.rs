@@ -160,7 +160,10 @@ impl AccessSeals {
         Some(SessionWithAccount {
             session: self.accept(stored.session)?,
             account: self.accept(stored.account)?,
-            parent: stored.parent.and_then(|parent| self.accept(*parent)).map(Box::new),
+            parent: stored
+                .parent
+                .and_then(|parent| self.accept(*parent))
+                .map(Box::new),
         })
     }
 

@@ -320,9 +320,11 @@ impl Directory for SqliteStore {
     ) -> Result<Option<SessionWithAccount>, StoreError> {
         let wanted = digest.clone();
         let found = self
-            .find(&*BY_OPAQUE_TOKEN, (digest.0, now.unix_millis()), move |row| {
-                Ok((opaque_token(wanted, row, 0)?, standing(row, 3)?))
-            })
+            .find(
+                &*BY_OPAQUE_TOKEN,
+                (digest.0, now.unix_millis()),
+                move |row| Ok((opaque_token(wanted, row, 0)?, standing(row, 3)?)),
+            )
             .await?;
         let seals = &self.vault.seals;
         Ok(found.and_then(|(token, standing)| {

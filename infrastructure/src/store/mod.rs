@@ -21,8 +21,9 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Clients, DeviceAuthorizations, Directory, Doctor, EventLog, EventStore, Health, History, Housekeeping, LogoutQueue, MailGate, MailQueue, MasterKeyRotation, Rebuild, ResetRequests, RevocationSource,
-    SharedSecrets, StoreError,
+    Clients, DeviceAuthorizations, Directory, Doctor, EventLog, EventStore, Health, History,
+    Housekeeping, LogoutQueue, MailGate, MailQueue, MasterKeyRotation, Rebuild, ResetRequests,
+    RevocationSource, SharedSecrets, StoreError,
 };
 use authlog_domain::Timestamp;
 

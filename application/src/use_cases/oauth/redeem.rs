@@ -2,7 +2,9 @@
 
 use authlog_domain::client::GrantType;
 use authlog_domain::session::{ClientGrant, ReuseCode, SessionCommand, StartSession};
-use authlog_domain::{AggregateKind, Audience, Authentication, KeyThumbprint, Rotation, SessionId, Timestamp};
+use authlog_domain::{
+    AggregateKind, Audience, Authentication, KeyThumbprint, Rotation, SessionId, Timestamp,
+};
 
 use super::code::AuthorizationCode;
 use super::id_token::IdTokenDemand;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use authlog_domain::client::GrantType;
 use authlog_domain::Scopes;
+use authlog_domain::client::GrantType;
 use authlog_domain::session::ClientGrant;
 
 use super::super::id_token::IdTokenDemand;
