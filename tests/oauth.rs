@@ -17,6 +17,7 @@ mod isolation;
 mod libraries;
 mod limits;
 mod machines;
+mod native_scopes;
 mod on_the_way;
 mod provider;
 mod races;

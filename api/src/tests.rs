@@ -14,6 +14,7 @@ use authlog_application::{
     ClientRegistryRefusal, Field, IssuedAt, IssuedToken, Refusal, SecondFactorRefusal, SignedIn,
     Violation,
 };
+use authlog_domain::client::ServiceScope;
 use authlog_domain::user::{Consents, SecondFactors};
 use authlog_domain::{
     AccountNumber, CredentialId, Email, Flaw, PersonName, Role, SessionId, Timestamp, UserId,
@@ -101,6 +102,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
         },
         Refusal::InvalidAccessToken,
         Refusal::Forbidden,
+        Refusal::InsufficientScope(ServiceScope::ReadEvents),
         Refusal::InvalidRefreshToken,
         Refusal::RefreshTokenReused,
         Refusal::InvalidResetToken,

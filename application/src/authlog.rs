@@ -211,9 +211,9 @@ impl Authlog {
             mail_due,
             sessions_left,
             account_cache: Arc::clone(&feed.account_cache),
+            client_cache: Arc::clone(&feed.client_cache),
             feed,
             challenge_serials: Arc::default(),
-            client_cache: Arc::default(),
         };
         (authlog, Operator::new(), background)
     }

@@ -35,9 +35,9 @@ mod use_cases;
 mod workers;
 
 pub use access::{
-    Admin, Auditor, AuthenticatedClient, Authorized, BrowserSession, Caller, CallerProof,
-    ChangesAccounts, ClientCredentials, ClientProof, Entitlement, FreshAdmin, Identity, LogReader,
-    ManagesAccounts, Operator, OwnerProof, ReadsHistories, TokenInspector,
+    Actor, Admin, Auditor, AuthenticatedClient, Authorized, AuthorizedActor, BrowserSession,
+    Caller, CallerProof, ChangesAccounts, ClientCredentials, ClientProof, Entitlement, FreshAdmin,
+    Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories, TokenInspector,
 };
 pub use authlog::{Authlog, Parts, RegistrationPolicy, Settings};
 pub use client_presence::{ClientPresence, ClientWaits};
@@ -59,10 +59,10 @@ pub use use_cases::{
     AuthorizationRequest, AuthorizationTarget, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME,
     ClaimName, ClientForm, ClientHistoryPage, ClientState, ClientStateAt, CodeExchange,
     ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal, ENROLMENT_LIFETIME,
-    ExpectedToken, GrantRefusal, ImportForm, Imported, IssuedSecret, Lag, Link, LinkOffer,
-    LinkProof, LiveSession, NewClient, NotIdentified, NotImported, OAuthTokens, PasskeyChallenge,
-    PendingSignIn, Prompt, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep,
-    SessionPage, SignInForm, StateAt, SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserInfo,
-    identify, rebuild_read_models,
+    ExpectedToken, GrantRefusal, ImportForm, Imported, Introspected, IssuedSecret, Lag, Link,
+    LinkOffer, LinkProof, LiveSession, NewClient, NotIdentified, NotImported, OAuthTokens,
+    PasskeyChallenge, PendingSignIn, Prompt, RebuildProgress, RegistrationForm, SecondFactorProof,
+    SecondStep, SessionPage, SignInForm, StateAt, SteppedUpSession, TargetRefusal, TermsOf,
+    TotpForm, UserInfo, identify, rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

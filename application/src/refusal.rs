@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use authlog_domain::Flaw;
-use authlog_domain::client::{ClientRefusal, SettingsFlaw};
+use authlog_domain::client::{ClientRefusal, ServiceScope, SettingsFlaw};
 use authlog_domain::session::SessionRefusal;
 use authlog_domain::user::{UserRefusal, VERIFICATION_REQUEST_WINDOW};
 
@@ -61,6 +61,9 @@ pub enum Refusal {
     /// The access token is valid, but its account lacks the permission.
     #[error("the account may not do this")]
     Forbidden,
+    /// The access token of a client is valid, but lacks this scope, or the client is not registered for it any more.
+    #[error("the client needs the scope {}", .0.as_str())]
+    InsufficientScope(ServiceScope),
     /// The refresh token is missing or not valid.
     #[error("the refresh token is not valid")]
     InvalidRefreshToken,

@@ -276,6 +276,22 @@ fn settings_have_to_fit_together() {
             "jwks",
             SettingsFlaw::KeysWithoutUse,
         ),
+        (
+            ClientSettings {
+                scopes: Scopes::parse("openid events.read").unwrap(),
+                ..web.clone()
+            },
+            "scopes",
+            SettingsFlaw::ServiceScopeWithoutGrant,
+        ),
+        (
+            ClientSettings {
+                scopes: Scopes::parse("tokens.introspect").unwrap(),
+                ..public_application()
+            },
+            "scopes",
+            SettingsFlaw::InspectorWithoutAuthentication,
+        ),
     ];
     for (settings, member, flaw) in flawed {
         let refusal = Err(ClientRefusal::Settings { member, flaw });
@@ -288,9 +304,17 @@ fn settings_have_to_fit_together() {
     let resource_server = ClientSettings {
         redirect_uris: vec![],
         grants: BTreeSet::new(),
+        scopes: Scopes::parse("tokens.introspect").unwrap(),
+        ..web.clone()
+    };
+    let machine = ClientSettings {
+        grants: BTreeSet::from([GrantType::ClientCredentials]),
+        scopes: Scopes::parse("audit.read events.read tokens.introspect").unwrap(),
         ..web
     };
-    assert!(decide(&Client::default(), register(resource_server)).is_ok());
+    for settings in [resource_server, machine] {
+        assert!(decide(&Client::default(), register(settings)).is_ok());
+    }
 }
 
 #[test]

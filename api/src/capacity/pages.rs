@@ -1,10 +1,10 @@
-//! Limits for requests that read a page of an account's history: no account may have more than a few at a time.
+//! Limits for requests that read a page of a history: no account and no client may have more than a few at a time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use authlog_domain::UserId;
+use authlog_application::Actor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
@@ -14,47 +14,47 @@ use super::NoPlace;
 /// connection.
 const PAGES: usize = 8;
 
-/// How many of them may be for one account: one that is read from the store and one that is serialised.
-const PAGES_OF_AN_ACCOUNT: usize = 2;
+/// How many of them may be for one account or client: one that is read from the store and one that is serialised.
+const PAGES_OF_AN_ACTOR: usize = 2;
 
 /// How long a request waits for a place before it is refused.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// The places, by account.
+/// The places, by account and by client.
 pub(crate) struct PagePlaces {
     node: Arc<Semaphore>,
-    accounts: Mutex<HashMap<UserId, Arc<Semaphore>>>,
+    actors: Mutex<HashMap<Actor, Arc<Semaphore>>>,
 }
 
 impl Default for PagePlaces {
     fn default() -> Self {
         Self {
             node: Arc::new(Semaphore::new(PAGES)),
-            accounts: Mutex::default(),
+            actors: Mutex::default(),
         }
     }
 }
 
 impl PagePlaces {
-    /// Takes a place for a request of an account. Requests are served in the order of arrival.
+    /// Takes a place for a request. Requests are served in the order of arrival.
     ///
     /// # Errors
     /// No place became free in time.
-    pub async fn take(self: &Arc<Self>, account: UserId) -> Result<PagePlace, NoPlace> {
+    pub async fn take(self: &Arc<Self>, actor: Actor) -> Result<PagePlace, NoPlace> {
         let deadline = Instant::now() + MAX_WAIT;
-        let turn = Turn::of(self, account);
-        let of_account = acquired(&turn.places_of_account, deadline).await;
-        let of_account = of_account.ok_or(NoPlace::Account)?;
+        let turn = Turn::of(self, actor);
+        let of_actor = acquired(&turn.places_of_actor, deadline).await;
+        let of_actor = of_actor.ok_or(NoPlace::Actor)?;
         let of_node = acquired(&self.node, deadline).await.ok_or(NoPlace::Node)?;
         Ok(PagePlace {
             _of_node: of_node,
-            _of_account: of_account,
+            _of_actor: of_actor,
             _turn: turn,
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Arc<Semaphore>>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Actor, Arc<Semaphore>>> {
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,38 +66,38 @@ async fn acquired(places: &Arc<Semaphore>, deadline: Instant) -> Option<OwnedSem
 /// A place, which is free again when this is dropped.
 pub(crate) struct PagePlace {
     _of_node: OwnedSemaphorePermit,
-    _of_account: OwnedSemaphorePermit,
-    /// Dropped last: it then checks whether another request uses the account's places.
+    _of_actor: OwnedSemaphorePermit,
+    /// Dropped last: it then checks whether another request uses the places of the actor.
     _turn: Turn,
 }
 
-/// A request that has a place of its account or waits for one.
+/// A request that has a place of its actor or waits for one.
 struct Turn {
     places: Arc<PagePlaces>,
-    account: UserId,
-    places_of_account: Arc<Semaphore>,
+    actor: Actor,
+    places_of_actor: Arc<Semaphore>,
 }
 
 impl Turn {
-    fn of(places: &Arc<PagePlaces>, account: UserId) -> Self {
-        let mut accounts = places.lock();
-        let of_account = accounts
-            .entry(account)
-            .or_insert_with(|| Arc::new(Semaphore::new(PAGES_OF_AN_ACCOUNT)));
+    fn of(places: &Arc<PagePlaces>, actor: Actor) -> Self {
+        let mut actors = places.lock();
+        let of_actor = actors
+            .entry(actor.clone())
+            .or_insert_with(|| Arc::new(Semaphore::new(PAGES_OF_AN_ACTOR)));
         Self {
             places: Arc::clone(places),
-            account,
-            places_of_account: Arc::clone(of_account),
+            actor,
+            places_of_actor: Arc::clone(of_actor),
         }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut accounts = self.places.lock();
+        let mut actors = self.places.lock();
         // One reference is in the map and one is here.
-        if Arc::strong_count(&self.places_of_account) <= 2 {
-            accounts.remove(&self.account);
+        if Arc::strong_count(&self.places_of_actor) <= 2 {
+            actors.remove(&self.actor);
         }
     }
 }
@@ -105,10 +105,11 @@ impl Drop for Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use authlog_domain::UserId;
     use uuid::Uuid;
 
-    fn account(number: u128) -> UserId {
-        UserId::new(Uuid::from_u128(number))
+    fn account(number: u128) -> Actor {
+        Actor::Account(UserId::new(Uuid::from_u128(number)))
     }
 
     #[tokio::test(start_paused = true)]
@@ -120,7 +121,7 @@ mod tests {
                 held.push(places.take(account(number)).await.ok().unwrap());
             }
             let third = places.take(account(number)).await.err();
-            assert_eq!(third, Some(NoPlace::Account));
+            assert_eq!(third, Some(NoPlace::Actor));
         }
         assert_eq!(places.take(account(4)).await.err(), Some(NoPlace::Node));
         held.pop();

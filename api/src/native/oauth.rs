@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use authlog_application::{
-    ActiveToken, CallerProof, ExpectedToken, RequestContext, TokenInspector,
+    ActiveToken, CallerProof, ExpectedToken, Introspected, RequestContext, TokenInspector,
 };
 use authlog_domain::{
     Authentication, AuthenticationLevel, AuthenticationMethods, Role, SessionId, UserId,
@@ -81,8 +81,8 @@ impl AuthenticationOut {
     }
 }
 
-/// Introspects a token, for callers with the right to do so: clients with credentials of their own, and accounts with an access
-/// token.
+/// Introspects a token, for callers with the right to do so: clients with credentials of their own, and accounts and clients with
+/// an access token.
 pub(super) async fn introspect(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
@@ -98,13 +98,8 @@ pub(super) async fn introspect(
     let active = api
         .authlog
         .introspect(&inspector, &form.token, form.expected);
-    let active = active.await;
-    let active = active.map_err(refused)?;
-    let (iss, aud) = api.authlog.issuer_and_audience();
-    Ok(match active {
-        Some(token) => Json(active_out(&token, form.expected, iss, aud)).into_response(),
-        None => Json(InactiveOut { active: false }).into_response(),
-    })
+    let active = active.await.map_err(refused)?;
+    Ok(introspected(&api, active, form.expected))
 }
 
 /// Introspects a token for a client that authenticates itself (RFC 7662 §2.1).
@@ -121,15 +116,29 @@ async fn introspect_for_client(
     };
     let client = authenticated(api, headers, &form).await?;
     let token = form.required("token").map_err(unreadable)?;
-    let active = api.authlog.introspect_for_client(&client, token).await;
+    let hint = form.optional("token_type_hint").map_err(unreadable)?;
+    let expected = expected_token(hint);
+    let active = api
+        .authlog
+        .introspect_for_client(&client, token, expected)
+        .await;
     let active = active.map_err(|refusal| grant_refused(headers, refusal))?;
-    Ok(match active {
-        Some(mut members) => {
+    Ok(introspected(api, active, expected))
+}
+
+/// The response about a token.
+fn introspected(api: &Api, active: Option<Introspected>, expected: ExpectedToken) -> Response {
+    match active {
+        Some(Introspected::Contract(token)) => {
+            let (iss, aud) = api.authlog.issuer_and_audience();
+            Json(active_out(&token, expected, iss, aud)).into_response()
+        }
+        Some(Introspected::Application(mut members)) => {
             members.insert("active".to_owned(), true.into());
             Json(members).into_response()
         }
         None => Json(InactiveOut { active: false }).into_response(),
-    })
+    }
 }
 
 /// Ends the session of a token. A token of a contract needs no other authentication than itself, because its clients are public
@@ -213,12 +222,16 @@ fn parse(bytes: &[u8]) -> Result<TokenForm, &'static str> {
     let token = token.filter(|token| !token.is_empty());
     Ok(TokenForm {
         token: token.ok_or("The parameter token is missing.")?.into_owned(),
-        expected: match hint.as_deref() {
-            Some("refresh_token") => ExpectedToken::Refresh,
-            // An unknown hint is ignored (RFC 7009 §2.1).
-            _ => ExpectedToken::Access,
-        },
+        expected: expected_token(hint.as_deref()),
     })
+}
+
+/// The kind of token that a hint names. An unknown hint is ignored (RFC 7009 §2.1).
+fn expected_token(hint: Option<&str>) -> ExpectedToken {
+    match hint {
+        Some("refresh_token") => ExpectedToken::Refresh,
+        _ => ExpectedToken::Access,
+    }
 }
 
 /// The parameters of a form. If nothing in the body is encoded, as with Authlog's tokens, it is not copied character by

@@ -3,8 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use authlog_application::RequestContext;
-use authlog_domain::UserId;
+use authlog_application::{Actor, RequestContext};
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -33,7 +32,7 @@ pub(crate) struct PageRoom {
 /// Why a request has to wait for its page.
 #[derive(Clone, Copy)]
 pub(crate) enum NoRoom {
-    /// This account or this node has its limit of concurrent requests.
+    /// This account, this client or this node has its limit of concurrent requests.
     Place(NoPlace),
     /// Too much is buffered.
     Memory,
@@ -46,7 +45,7 @@ impl NoRoom {
     /// The status of the response.
     pub(crate) const fn status(self) -> StatusCode {
         match self {
-            Self::Place(NoPlace::Account) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Place(NoPlace::Actor) => StatusCode::TOO_MANY_REQUESTS,
             Self::Place(NoPlace::Node) | Self::Memory => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -59,7 +58,7 @@ impl PageRoom {
     /// There is no place or no memory.
     pub(crate) async fn take(
         api: &Api,
-        reader: UserId,
+        reader: impl Into<Actor>,
         entries: u32,
         context: &RequestContext,
     ) -> Result<Self, NoRoom> {
@@ -68,11 +67,11 @@ impl PageRoom {
 
     async fn take_bytes(
         api: &Api,
-        reader: UserId,
+        reader: impl Into<Actor>,
         bytes: usize,
         context: &RequestContext,
     ) -> Result<Self, NoRoom> {
-        let place = api.capacity.pages.take(reader).await;
+        let place = api.capacity.pages.take(reader.into()).await;
         let place = place.map_err(NoRoom::Place)?;
         let address = context.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let mut room = api.capacity.bytes.lease(address);
@@ -86,7 +85,7 @@ impl PageRoom {
     /// As [`Self::take`], with the response to a request that has to wait.
     pub(super) async fn of(
         api: &Api,
-        reader: UserId,
+        reader: impl Into<Actor>,
         entries: u32,
         context: &RequestContext,
     ) -> Result<Self, Response> {
@@ -97,7 +96,7 @@ impl PageRoom {
     /// As [`Self::of`], for a request that reads up to `events` events of a client.
     pub(super) async fn of_client(
         api: &Api,
-        reader: UserId,
+        reader: impl Into<Actor>,
         events: u32,
         context: &RequestContext,
     ) -> Result<Self, Response> {
@@ -134,8 +133,8 @@ impl AsRef<[u8]> for Charged {
 
 fn crowded(reason: NoRoom) -> Response {
     let detail = match reason {
-        NoRoom::Place(NoPlace::Account) => {
-            "This account has reached its limit of concurrent requests for pages."
+        NoRoom::Place(NoPlace::Actor) => {
+            "This account or client has reached its limit of concurrent requests for pages."
         }
         NoRoom::Place(NoPlace::Node) => {
             "This node has reached its limit of concurrent requests for pages."

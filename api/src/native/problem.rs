@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use authlog_application::{ClientRegistryRefusal, PasskeyRefusal, Refusal, SecondFactorRefusal};
+use authlog_domain::client::ServiceScope;
 use authlog_domain::{AuthenticationLevel, Timestamp};
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -82,6 +83,7 @@ pub(super) fn refused(refusal: Refusal) -> Response {
             StatusCode::FORBIDDEN,
             "The account does not have permission.",
         ),
+        Refusal::InsufficientScope(scope) => insufficient_scope(scope),
         Refusal::Invalid(_) | Refusal::IdentifierTaken(_) => {
             problem(StatusCode::BAD_REQUEST, "The request is not valid.")
         }
@@ -251,6 +253,16 @@ fn passkey(refusal: PasskeyRefusal) -> Response {
     problem(status, detail)
 }
 
+/// The response to a client whose token lacks a scope (RFC 6750 §3.1).
+fn insufficient_scope(scope: ServiceScope) -> Response {
+    let scope = scope.as_str();
+    let detail = format!(
+        "This needs the scope {scope}. The client has to be registered for it, and to ask for it at the token endpoint."
+    );
+    let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+    challenged(problem(StatusCode::FORBIDDEN, &detail), &challenge)
+}
+
 /// The response to a caller who has to show a second factor (RFC 9470 §3): in this session, or by signing in again.
 fn level_too_low(max_age: Option<Duration>) -> Response {
     let (acr, description) = (
@@ -269,8 +281,11 @@ fn level_too_low(max_age: Option<Duration>) -> Response {
     let detail = format!(
         "This needs a second factor{within}. Show it at /account/step-up, or enrol one at /account/factors/totp."
     );
-    let mut response = problem(StatusCode::UNAUTHORIZED, &detail);
-    if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+    challenged(problem(StatusCode::UNAUTHORIZED, &detail), &challenge)
+}
+
+fn challenged(mut response: Response, challenge: &str) -> Response {
+    if let Ok(challenge) = HeaderValue::from_str(challenge) {
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     response

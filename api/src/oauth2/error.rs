@@ -116,7 +116,7 @@ const fn sentence(refusal: &GrantRefusal) -> &'static str {
             "A scope is malformed, or exceeds what was granted or what the client is registered for."
         }
         GrantRefusal::InvalidTarget => {
-            "A resource is malformed, was not granted, or the client is not registered for it."
+            "A resource is malformed, was not granted, or the client is not registered for it. A token with a scope at this service has no other resource."
         }
         GrantRefusal::UnsupportedTokenType => {
             "The access token of a client itself cannot be revoked. It expires within minutes."

@@ -114,6 +114,7 @@ fn refused(refusal: Refusal) -> Response {
             unavailable(failed("The service is temporarily unavailable."), &*cause)
         }
         Refusal::InvalidAccessToken
+        | Refusal::InsufficientScope(_)
         | Refusal::Invalid(_)
         | Refusal::RegistrationClosed
         | Refusal::IdentifierTaken(_)

@@ -27,7 +27,9 @@ pub(super) fn refused(
         }
         Refusal::WrongCredentials { .. } => again(StatusCode::FORBIDDEN, wrong),
         Refusal::RegistrationClosed => again(StatusCode::FORBIDDEN, REGISTRATION_CLOSED),
-        Refusal::Forbidden => again(StatusCode::FORBIDDEN, "The account may not do this."),
+        Refusal::Forbidden | Refusal::InsufficientScope(_) => {
+            again(StatusCode::FORBIDDEN, "The account may not do this.")
+        }
         Refusal::InvalidAccessToken
         | Refusal::InvalidRefreshToken
         | Refusal::RefreshTokenReused
@@ -260,8 +262,8 @@ mod tests {
         assert_eq!(
             statuses,
             [
-                400, 403, 409, 403, 401, 403, 401, 401, 400, 400, 401, 404, 400, 404, 409, 429,
-                503, 503
+                400, 403, 409, 403, 401, 403, 403, 401, 401, 400, 400, 401, 404, 400, 404, 409,
+                429, 503, 503
             ]
         );
     }

@@ -1,4 +1,4 @@
-//! Authentication of the tokens of applications. They are never accepted where a [`Caller`](super::Caller) is needed: an
+//! Authentication of the tokens that people granted to applications. They are never accepted where a [`Caller`](super::Caller) is needed: an
 //! application has what was granted to it, and not what the person may do.
 
 use std::sync::Arc;
@@ -7,8 +7,7 @@ use authlog_domain::{Scopes, Timestamp};
 
 use super::AuthenticatedClient;
 use crate::ports::{
-    Account, ClientTokenClaims, OAuthClaims, SessionWithAccount, TokenKind, VerifiedOAuthToken,
-    VerifiedToken,
+    Account, OAuthClaims, SessionWithAccount, TokenKind, VerifiedOAuthToken, VerifiedToken,
 };
 use crate::{Authlog, Refusal, TokenStatus};
 
@@ -117,21 +116,6 @@ impl Authlog {
         Ok(standing.filter(|standing| {
             let grant = standing.session.grant.as_ref();
             standing.is_live(now) && grant.is_some_and(|grant| grant.client == oauth.client)
-        }))
-    }
-
-    /// Whether the access token of a client itself is valid: the client is registered and not locked, and the secret with which
-    /// it got the token has not been retired.
-    ///
-    /// # Errors
-    /// [`Refusal::Unavailable`].
-    pub(crate) async fn is_valid_client_token(
-        &self,
-        claims: &ClientTokenClaims,
-    ) -> Result<bool, Refusal> {
-        let client = self.client(&claims.client).await?;
-        Ok(client.is_some_and(|client| {
-            !client.locked && claims.secret.is_none_or(|secret| client.has_secret(secret))
         }))
     }
 }

@@ -2,21 +2,25 @@
 //!
 //! - [`Caller`]: the bearer of a valid access token.
 //! - [`BrowserSession`]: the person whose browser sent the cookie of a live browser session, as a [`Caller`] with their account.
-//! - [`Authorized`]: a caller whose account has a role that gives a permission ([`Admin`], [`FreshAdmin`], [`Auditor`],
-//!   [`LogReader`], [`TokenInspector`]), and who showed a second factor if the settings demand one of the role. The roles of
-//!   each permission are in `policy.rs` and nowhere else.
+//! - [`Authorized`]: a caller whose account has a role that gives a permission ([`Admin`], [`FreshAdmin`]), and who showed a second
+//!   factor if the settings demand one of the role.
+//! - [`AuthorizedActor`]: such a caller, or a client with an access token of its own and the scope of the permission ([`Auditor`],
+//!   [`LogReader`], [`TokenInspector`]). The roles and the scope of each permission are in `policy.rs` and nowhere else.
 //! - [`Entitlement`]: a permission that is checked repeatedly during a long request.
-//! - [`AuthenticatedClient`]: an application that authenticated, or a public one that names itself. Its tokens are checked in
-//!   `application.rs`, and are never a [`Caller`].
+//! - [`AuthenticatedClient`]: an application that authenticated, or a public one that names itself. The tokens of people's
+//!   applications are checked in `application.rs`, those of clients themselves in `client_bearer.rs`. None of them is a [`Caller`].
 //! - [`Operator`]: the person at the command line. Only the composition root gets one, so that code that serves requests
 //!   cannot act as the operator.
 //! - `ProvedSession`, `ProvedPassword`, `ProvedOwner`: what a command about the caller's own account needs in addition.
 
+mod acting;
+mod actor;
 mod application;
 mod authenticate;
 mod authorize;
 mod browser;
 mod client;
+mod client_bearer;
 mod entitlement;
 mod level;
 mod operator;
@@ -29,6 +33,8 @@ use std::collections::HashMap;
 use authlog_domain::UserId;
 use authlog_domain::user::Authority;
 
+pub use acting::AuthorizedActor;
+pub use actor::Actor;
 pub(crate) use application::LiveApplication;
 pub(crate) use authenticate::LiveAccess;
 pub use authenticate::{Caller, CallerProof};
@@ -41,7 +47,7 @@ pub(crate) use owner::OwnerNeeds;
 pub use owner::OwnerProof;
 pub use policy::{
     Admin, Audit, Auditor, ChangeAccounts, FreshAdmin, InspectTokens, LogReader, ManageAccounts,
-    Permission, ReadLog, TokenInspector,
+    Permission, ReadLog, ScopedPermission, TokenInspector,
 };
 pub(crate) use proof::ProvedSession;
 

@@ -1,11 +1,13 @@
-//! The authorisation policy: the roles of each permission, and how old a second factor may be where the settings demand one.
+//! The authorisation policy: the roles and the scope of each permission, and how old a second factor may be where the settings
+//! demand one.
 
 use std::time::Duration;
 
 use authlog_domain::Role;
+use authlog_domain::client::ServiceScope;
 
-use super::Authorized;
 use super::level::FRESH;
+use super::{Authorized, AuthorizedActor};
 
 /// A permission that only some roles have.
 pub trait Permission: sealed::Sealed + Send + Sync + 'static {
@@ -14,6 +16,12 @@ pub trait Permission: sealed::Sealed + Send + Sync + 'static {
 
     /// The greatest age of the second factor, if the settings demand one of the account's role.
     const MAX_AGE: Option<Duration>;
+}
+
+/// A permission that clients have as well, with an access token of their own.
+pub trait ScopedPermission: Permission {
+    /// The scope that the token needs, and for which the client has to be registered.
+    const SCOPE: ServiceScope;
 }
 
 /// The greatest age of a second factor for a permission to read. NIST SP 800-63B-4 §2.2.3 asks for another authentication
@@ -28,17 +36,17 @@ pub type Admin = Authorized<ManageAccounts>;
 pub type FreshAdmin = Authorized<ChangeAccounts>;
 
 /// May read the history of every account, with its personal data, and the proofs of the log.
-pub type Auditor = Authorized<Audit>;
+pub type Auditor = AuthorizedActor<Audit>;
 
 /// May read the whole log, without personal data.
-pub type LogReader = Authorized<ReadLog>;
+pub type LogReader = AuthorizedActor<ReadLog>;
 
 /// May introspect tokens.
-pub type TokenInspector = Authorized<InspectTokens>;
+pub type TokenInspector = AuthorizedActor<InspectTokens>;
 
-/// Declares permissions with their roles.
+/// Declares permissions with their roles, the greatest age of a second factor, and the scope of clients.
 macro_rules! permissions {
-    ($($(#[$doc:meta])* $name:ident: $($role:ident)|+, $max_age:expr;)+) => {
+    ($($(#[$doc:meta])* $name:ident: $($role:ident)|+, $max_age:expr $(, $scope:ident)?;)+) => {
         $(
             $(#[$doc])*
             pub enum $name {}
@@ -47,6 +55,12 @@ macro_rules! permissions {
                 const ROLES: &'static [Role] = &[$(Role::$role),+];
                 const MAX_AGE: Option<Duration> = $max_age;
             }
+
+            $(
+                impl ScopedPermission for $name {
+                    const SCOPE: ServiceScope = ServiceScope::$scope;
+                }
+            )?
         )+
 
         mod sealed {
@@ -63,9 +77,9 @@ permissions! {
     /// The permission of a [`FreshAdmin`].
     ChangeAccounts: Admin, Some(FRESH);
     /// The permission of an [`Auditor`].
-    Audit: Auditor | Admin, A_WORKING_DAY;
+    Audit: Auditor | Admin, A_WORKING_DAY, ReadAudit;
     /// The permission of a [`LogReader`].
-    ReadLog: Service | Auditor | Admin, A_WORKING_DAY;
+    ReadLog: Service | Auditor | Admin, A_WORKING_DAY, ReadEvents;
     /// The permission of a [`TokenInspector`].
-    InspectTokens: Service | Auditor | Admin, None;
+    InspectTokens: Service | Auditor | Admin, None, IntrospectTokens;
 }

@@ -54,6 +54,13 @@ pub struct ClientTokenClaims {
     pub expires_at: Timestamp,
 }
 
+impl ClientTokenClaims {
+    /// Whether this audience may accept the token.
+    pub fn is_for(&self, audience: &str) -> bool {
+        self.audience.iter().any(|it| it == audience)
+    }
+}
+
 /// The claims of a token of OAuth whose signature, issuer, kind and times have been checked. Its audience has not been: the
 /// caller has to know for which one it accepts the token. Whether the session or the client still exists is for the caller,
 /// too.
@@ -89,11 +96,10 @@ impl VerifiedOAuthToken {
 
     /// Whether this audience may accept the token.
     pub fn is_for(&self, audience: &str) -> bool {
-        let audiences = match self {
-            Self::Session { oauth, .. } => &oauth.audience,
-            Self::Client(claims) => &claims.audience,
-        };
-        audiences.iter().any(|it| it == audience)
+        match self {
+            Self::Session { oauth, .. } => oauth.audience.iter().any(|it| it == audience),
+            Self::Client(claims) => claims.is_for(audience),
+        }
     }
 }
 

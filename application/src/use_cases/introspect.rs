@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::access::LiveAccess;
 use crate::ports::{Account, OpaqueToken, SessionWithAccount, TokenKind, VerifiedToken};
-use crate::{Authlog, Refusal, TokenInspector};
+use crate::{Authlog, Introspected, Refusal, TokenInspector};
 
 /// The kind of token that a service asks about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +60,30 @@ impl Authlog {
     /// The token, if it is active (RFC 7662) and of the expected kind; otherwise `None`. The caller says which kind it
     /// expects, so that a service does not accept a refresh token as an access token.
     ///
+    /// To an account, only the tokens of contracts are active. A service that asks with one reads nothing of scopes, and would take
+    /// a token of an application for the person. A client learns of both.
+    ///
     /// # Errors
     /// [`Refusal::Unavailable`].
     pub async fn introspect(
         &self,
-        _by: &TokenInspector,
+        by: &TokenInspector,
+        token: &str,
+        expected: ExpectedToken,
+    ) -> Result<Option<Introspected>, Refusal> {
+        if let Some(client) = by.client() {
+            return self.introspect_as(client, token, expected).await;
+        }
+        let active = self.introspect_contract(token, expected).await?;
+        Ok(active.map(Introspected::Contract))
+    }
+
+    /// The token of a contract, if it is active and of the expected kind.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(crate) async fn introspect_contract(
+        &self,
         token: &str,
         expected: ExpectedToken,
     ) -> Result<Option<ActiveToken>, Refusal> {

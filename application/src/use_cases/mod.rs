@@ -43,7 +43,7 @@ pub use lag::{Behind, Lag};
 pub use oauth::{
     AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest,
     AuthorizationTarget, ClaimName, CodeExchange, ConsentDemand, ConsentRefusal, GrantRefusal,
-    OAuthTokens, Prompt, TargetRefusal, UserInfo,
+    Introspected, OAuthTokens, Prompt, TargetRefusal, UserInfo,
 };
 pub(crate) use passkey_sign_in::ChallengeSerials;
 pub use passkey_sign_in::PasskeyChallenge;

@@ -3,16 +3,18 @@
 use std::collections::{HashSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use authlog_domain::{AggregateKind, UserId};
+use authlog_domain::{AggregateKind, ClientId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::actor_watch::{ActorWatch, ActorWatches};
 use super::{Stop, Worker};
+use crate::access::Actor;
 use crate::account_cache::AccountCache;
+use crate::client_cache::ClientCache;
 use crate::ports::{EventLog, LogCursor, LogFilter, LogPage, LoggedEvent, ReadOnError, StoreError};
 use crate::{Authlog, LogReader};
 
@@ -56,10 +58,12 @@ pub struct LogFeed {
     log: Arc<dyn EventLog>,
     recent: RwLock<VecDeque<LoggedEvent>>,
     head: watch::Sender<Head>,
-    watches: Mutex<Vec<(UserId, Weak<AtomicBool>)>>,
+    watches: ActorWatches,
     pages: Arc<Semaphore>,
     /// The account cache. An account is removed from it when the log has a new event of the account.
     pub(crate) account_cache: Arc<AccountCache>,
+    /// The client cache. While there are followers, a client is removed from it when the log has a new event of the client.
+    pub(crate) client_cache: Arc<ClientCache>,
 }
 
 /// Where the log ends.
@@ -85,9 +89,10 @@ impl LogFeed {
         Self {
             log,
             account_cache: Arc::default(),
+            client_cache: Arc::default(),
             recent: RwLock::default(),
             head: watch::Sender::new(Head::default()),
-            watches: Mutex::default(),
+            watches: ActorWatches::default(),
             pages: Arc::new(Semaphore::new(pages_at_once(
                 available_parallelism().map_or(1, NonZeroUsize::get),
             ))),
@@ -126,11 +131,7 @@ impl LogFeed {
     /// Forgets everything read from the log, and disconnects its followers.
     fn start_over(&self) {
         self.account_cache.forget_all();
-        for (_, watch) in self.lock_watches().iter() {
-            if let Some(watch) = watch.upgrade() {
-                watch.store(true, Ordering::Release);
-            }
-        }
+        self.watches.notify_all();
         self.recent
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -157,7 +158,7 @@ impl LogFeed {
         let more = events.len() == POLL_LIMIT as usize;
         // The watches are notified before followers can read the events: a follower must not read past the event that takes its
         // permission away.
-        self.notify_watches(&changed_accounts(&events));
+        self.notify_watches(&changed_actors(&events));
         {
             let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
             recent.extend(events);
@@ -173,7 +174,8 @@ impl LogFeed {
     async fn poll_accounts(&self, reached: LogCursor) -> Result<(LogCursor, bool), ReadOnError> {
         let changed = self.log.changed_accounts(reached, SCAN_LIMIT).await?;
         if changed.cursor.log_index > reached.log_index {
-            self.notify_watches(&changed.accounts.into_iter().collect());
+            let accounts = changed.accounts.into_iter().map(Actor::Account);
+            self.notify_watches(&accounts.collect());
             // The events in memory must have no gap.
             self.recent
                 .write()
@@ -188,30 +190,22 @@ impl LogFeed {
         self.head.send_modify(|head| head.log_index = log_index);
     }
 
-    fn lock_watches(&self) -> MutexGuard<'_, Vec<(UserId, Weak<AtomicBool>)>> {
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn notify_watches(&self, changed: &HashSet<UserId>) {
+    fn notify_watches(&self, changed: &HashSet<Actor>) {
         if changed.is_empty() {
             return;
         }
-        self.account_cache.forget(changed.iter().copied());
-        let watches = self.lock_watches();
-        for (user, watch) in watches.iter() {
-            if let Some(watch) = watch.upgrade().filter(|_| changed.contains(user)) {
-                watch.store(true, Ordering::Release);
+        for actor in changed {
+            match actor {
+                Actor::Account(user) => self.account_cache.forget([*user]),
+                Actor::Client(client) => self.client_cache.forget(client),
             }
         }
+        self.watches.notify(changed);
     }
 
-    /// Watches an account for changes from now on, without queries.
-    pub(crate) fn watch(&self, user: UserId) -> AccountWatch {
-        let changed = Arc::new(AtomicBool::new(false));
-        let mut watches = self.lock_watches();
-        watches.retain(|(_, watch)| watch.strong_count() > 0);
-        watches.push((user, Arc::downgrade(&changed)));
-        AccountWatch { changed }
+    /// Watches an account, or a client that follows the log, for changes from now on, without queries.
+    pub(crate) fn watch(&self, actor: Actor) -> ActorWatch {
+        self.watches.watch(actor)
     }
 
     /// A reader of the events after `after` that match `filter`: those in the log now and, with `follow`, later ones as well.
@@ -268,12 +262,19 @@ impl LogFeed {
     }
 }
 
-fn changed_accounts(events: &[LoggedEvent]) -> HashSet<UserId> {
-    events
-        .iter()
-        .filter(|logged| logged.event.aggregate_type == AggregateKind::User.as_str())
-        .filter_map(|logged| logged.user)
-        .collect()
+fn changed_actors(events: &[LoggedEvent]) -> HashSet<Actor> {
+    let changed = events.iter().filter_map(|logged| {
+        let kind = logged.event.aggregate_type.as_str();
+        if kind == AggregateKind::User.as_str() {
+            logged.user.map(Actor::Account)
+        } else if kind == AggregateKind::Client.as_str() {
+            let id = ClientId::from_stored(logged.event.aggregate_id.as_str());
+            Some(Actor::Client(id))
+        } else {
+            None
+        }
+    });
+    changed.collect()
 }
 
 impl Authlog {
@@ -291,26 +292,9 @@ impl Authlog {
         self.feed.read(after, filter, follow).await
     }
 
-    /// Watches an account for changes from now on, without queries.
-    pub(crate) fn watch_account(&self, user: UserId) -> AccountWatch {
-        self.feed.watch(user)
-    }
-}
-
-/// Whether an account has changed since it was last looked up.
-pub(crate) struct AccountWatch {
-    changed: Arc<AtomicBool>,
-}
-
-impl AccountWatch {
-    /// Whether the account has changed since the last [`Self::forget`].
-    pub(crate) fn has_changed(&self) -> bool {
-        self.changed.load(Ordering::Acquire)
-    }
-
-    /// Call this before looking the account up: later changes are reported again.
-    pub(crate) fn forget(&self) {
-        self.changed.store(false, Ordering::Release);
+    /// Watches an account, or a client that follows the log, for changes from now on, without queries.
+    pub(crate) fn watch(&self, actor: Actor) -> ActorWatch {
+        self.feed.watch(actor)
     }
 }
 

@@ -3,6 +3,7 @@
 //! To add a worker, write a file here with a type that implements [`Worker`], and add it to the list in `Authlog::new`.
 //! The program starts every worker of that list under the supervisor and stops it by its [`Stop`] policy.
 
+mod actor_watch;
 mod breach_checker;
 mod event_mailer;
 mod feed;
@@ -14,9 +15,9 @@ mod refused_logins;
 mod reset_mailer;
 mod revocation_tail;
 
+pub(crate) use actor_watch::ActorWatch;
 pub(crate) use breach_checker::{BreachChecker, ProvedPassword};
 pub(crate) use event_mailer::EventMailer;
-pub(crate) use feed::AccountWatch;
 pub use feed::{Events, Follower, LogFeed};
 pub(crate) use housekeeper::{Housekeeper, continue_erasures};
 pub(crate) use mail_sweeper::MailSweeper;

@@ -3,6 +3,7 @@
 mod decide;
 mod event;
 mod jwks;
+mod service_scope;
 mod settings;
 mod terms;
 
@@ -16,6 +17,7 @@ pub use event::{
     ClientSecretRetired, ClientUnlocked,
 };
 pub use jwks::ClientJwks;
+pub use service_scope::ServiceScope;
 pub use settings::{ClientSettings, MAX_URIS, SettingsFlaw};
 pub use terms::{ClientAuthMethod, GrantType, IdTokenAlg};
 

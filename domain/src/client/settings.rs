@@ -73,6 +73,12 @@ pub enum SettingsFlaw {
     /// Keys belong to `private_key_jwt`.
     #[error("is only for the authentication method private_key_jwt")]
     KeysWithoutUse,
+    /// A scope at this service needs the grant `client_credentials`.
+    #[error("has events.read or audit.read, which need the grant client_credentials")]
+    ServiceScopeWithoutGrant,
+    /// The scope `tokens.introspect` needs authentication.
+    #[error("has tokens.introspect, which needs another authentication method than none")]
+    InspectorWithoutAuthentication,
 }
 
 impl ClientSettings {
@@ -101,6 +107,7 @@ impl ClientSettings {
         if is_public && !self.require_pkce {
             return Err(("require_pkce", SettingsFlaw::PkceNeeded));
         }
+        self.check_service_scopes().map_err(in_member("scopes"))?;
         match (self.auth_method, &self.jwks) {
             (ClientAuthMethod::PrivateKeyJwt, None) => Err(("jwks", SettingsFlaw::NoKeys)),
             (ClientAuthMethod::PrivateKeyJwt, Some(_)) | (_, None) => Ok(()),

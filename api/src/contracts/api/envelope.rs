@@ -82,7 +82,9 @@ pub(super) fn refused(refusal: Refusal, sent: &AccountIn, at: Timestamp) -> Resp
         | Refusal::InvalidResetToken
         | Refusal::InvalidVerificationToken => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
         Refusal::RegistrationClosed => plain(StatusCode::FORBIDDEN, "registration is closed"),
-        Refusal::Forbidden => plain(StatusCode::FORBIDDEN, "Forbidden"),
+        Refusal::Forbidden | Refusal::InsufficientScope(_) => {
+            plain(StatusCode::FORBIDDEN, "Forbidden")
+        }
         Refusal::UnknownAccount
         | Refusal::UnknownSession
         | Refusal::SecondFactor(_)
@@ -170,6 +172,7 @@ mod tests {
             (409, "email already registered"),
             (401, "email or password is wrong"),
             (401, "Unauthorized"),
+            (403, "Forbidden"),
             (403, "Forbidden"),
             (401, "Unauthorized"),
             (401, "Unauthorized"),

@@ -159,7 +159,9 @@ pub(super) fn refused(refusal: Refusal, at: Timestamp) -> Response {
             Errors::new(),
             at,
         ),
-        Refusal::Forbidden => plain_error(StatusCode::FORBIDDEN, at),
+        Refusal::Forbidden | Refusal::InsufficientScope(_) => {
+            plain_error(StatusCode::FORBIDDEN, at)
+        }
         Refusal::UnknownAccount
         | Refusal::UnknownSession
         | Refusal::SecondFactor(_)

@@ -90,7 +90,9 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         Refusal::InvalidResetToken => bad_request("please provided a valid reset_password_token!"),
         Refusal::InvalidVerificationToken => bad_request("please provided a valid token!"),
         Refusal::RegistrationClosed => error(StatusCode::FORBIDDEN, "registration is closed"),
-        Refusal::Forbidden => error(StatusCode::FORBIDDEN, "forbidden"),
+        Refusal::Forbidden | Refusal::InsufficientScope(_) => {
+            error(StatusCode::FORBIDDEN, "forbidden")
+        }
         Refusal::UnknownAccount
         | Refusal::UnknownSession
         | Refusal::SecondFactor(_)
@@ -168,6 +170,7 @@ mod tests {
             (400, "username already exist"),
             (400, "username and password not match"),
             (400, "please provided a valid access_token!"),
+            (403, "forbidden"),
             (403, "forbidden"),
             (400, "please provided a valid refresh_token!"),
             (400, "please provided a valid refresh_token!"),

@@ -47,7 +47,9 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         | Refusal::RefreshTokenReused
         | Refusal::InvalidResetToken
         | Refusal::InvalidVerificationToken => plain(StatusCode::UNAUTHORIZED),
-        Refusal::RegistrationClosed | Refusal::Forbidden => plain(StatusCode::FORBIDDEN),
+        Refusal::RegistrationClosed | Refusal::Forbidden | Refusal::InsufficientScope(_) => {
+            plain(StatusCode::FORBIDDEN)
+        }
         Refusal::UnknownAccount
         | Refusal::UnknownSession
         | Refusal::SecondFactor(_)
@@ -126,6 +128,7 @@ mod tests {
             (400, "Bad Request"),
             (400, "Bad Request"),
             (401, "Unauthorized"),
+            (403, "Forbidden"),
             (403, "Forbidden"),
             (401, "Unauthorized"),
             (401, "Unauthorized"),

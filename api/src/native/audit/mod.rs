@@ -32,7 +32,7 @@ pub(super) async fn events(
     let (reader, right) = api.authlog.entitle(token).await.map_err(refused)?;
     let query = FeedQuery::parse(query.as_deref(), &headers)
         .map_err(|detail| problem(StatusCode::BAD_REQUEST, &detail))?;
-    let place = api.capacity.readers.take(right.account());
+    let place = api.capacity.readers.take(right.actor());
     let place = place.map_err(crowded)?;
     let follower = api
         .authlog
@@ -48,9 +48,9 @@ pub(super) async fn events(
 /// The response to a reader for which there is no place.
 fn crowded(reason: NoPlace) -> Response {
     let response = match reason {
-        NoPlace::Account => problem(
+        NoPlace::Actor => problem(
             StatusCode::TOO_MANY_REQUESTS,
-            "This account has reached its limit of concurrent readers of the log.",
+            "This account or client has reached its limit of concurrent readers of the log.",
         ),
         NoPlace::Node => problem(
             StatusCode::SERVICE_UNAVAILABLE,

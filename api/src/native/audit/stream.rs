@@ -23,7 +23,7 @@ use crate::Api;
 use crate::capacity::ReaderPlace;
 use crate::native::problem::problem_text;
 
-/// How often a following reader is authorized again even if its account has not changed: the token may have expired, or
+/// How often a following reader is authorized again even if its account or its client has not changed: the token may have expired, or
 /// the session may have ended.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 

@@ -43,7 +43,7 @@ pub(in crate::native) async fn events(
 ) -> Result<Response, Response> {
     let client = id_of(&id).map_err(refused)?;
     let query = HistoryQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
-    let place = PageRoom::of_client(&api, auditor.account().id, MAX_EVENTS, &context).await?;
+    let place = PageRoom::of_client(&api, auditor.actor(), MAX_EVENTS, &context).await?;
     let HistoryQuery {
         after,
         limit,
@@ -72,7 +72,7 @@ pub(in crate::native) async fn state(
     let client = id_of(&id).map_err(refused)?;
     let StateQuery { at } =
         StateQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
-    let _place = PageRoom::of_client(&api, auditor.account().id, MAX_EVENTS, &context).await?;
+    let _place = PageRoom::of_client(&api, auditor.actor(), MAX_EVENTS, &context).await?;
     let found = api
         .authlog
         .client_state_at(&auditor, &client, at)

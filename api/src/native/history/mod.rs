@@ -54,7 +54,7 @@ pub(super) async fn events(
 ) -> Result<Response, Response> {
     let user = id_of(&id).map_err(refused)?;
     let query = HistoryQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
-    let place = PageRoom::of(&api, auditor.account().id, query.charged(), &context).await?;
+    let place = PageRoom::of(&api, auditor.actor(), query.charged(), &context).await?;
     let HistoryQuery {
         after,
         limit,
@@ -96,7 +96,7 @@ pub(super) async fn state(
     let user = id_of(&id).map_err(refused)?;
     let StateQuery { at } =
         StateQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
-    let _place = PageRoom::of(&api, auditor.account().id, MAX_LIMIT, &context).await?;
+    let _place = PageRoom::of(&api, auditor.actor(), MAX_LIMIT, &context).await?;
     let found = api
         .authlog
         .state_at(&auditor, user, at)

@@ -2,19 +2,20 @@
 //! with which it was got are.
 
 use authlog_domain::Scopes;
-use authlog_domain::client::GrantType;
+use authlog_domain::client::{ClientSettings, GrantType};
 
 use super::issue::ACCESS_LIFETIME;
 use super::{GrantRefusal, OAuthTokens, resources};
 use crate::access::AuthenticatedClient;
-use crate::ports::{ClientTokenClaims, OAuthClaims};
+use crate::ports::ClientTokenClaims;
 use crate::{Authlog, Refusal};
 
 /// The scopes about a person, of which a client's own token says nothing.
 const OF_PEOPLE: &str = "openid profile email address phone offline_access";
 
 impl Authlog {
-    /// An access token of the client itself. Without `scope`, it has all scopes of the client that are not about a person.
+    /// An access token of the client itself. Without `scope`, it has all scopes of the client that are not about a person and can
+    /// be used there. Without `texts` (the resources), it is for this service.
     ///
     /// # Errors
     /// See [`GrantRefusal`].
@@ -28,28 +29,15 @@ impl Authlog {
         if !by.is_confidential() || !settings.grants.contains(&GrantType::ClientCredentials) {
             return Err(GrantRefusal::UnauthorizedClient);
         }
-        let own = settings.scopes.difference(&Scopes::from_stored(OF_PEOPLE));
-        let scopes = match scope {
-            None => own,
-            Some(text) => {
-                let asked = Scopes::parse(text).map_err(|_| GrantRefusal::InvalidScope)?;
-                if !asked.is_subset_of(&own) {
-                    return Err(GrantRefusal::InvalidScope);
-                }
-                asked
-            }
-        };
-        let resources = resources::among(texts, &settings.audiences);
-        let resources = resources.ok_or(GrantRefusal::InvalidTarget)?;
-        let resources: Vec<String> = resources.iter().map(ToString::to_string).collect();
-        let now = self.parts.clock.now();
         let issuer = self.parts.tokens.issuer();
+        let terms = TokenTerms::of(settings, scope, texts, issuer)?;
+        let now = self.parts.clock.now();
         let claims = ClientTokenClaims {
             token: self.parts.entropy.random_uuid(),
             client: by.id().clone(),
             secret: by.secret(),
-            audience: OAuthClaims::audience_of(&resources, &scopes, issuer),
-            scopes: scopes.clone(),
+            audience: terms.audience,
+            scopes: terms.scopes.clone(),
             issued_at: now,
             expires_at: now.plus(ACCESS_LIFETIME),
         };
@@ -59,7 +47,122 @@ impl Authlog {
             expires_in: ACCESS_LIFETIME,
             refresh: None,
             id_token: None,
-            scopes,
+            scopes: terms.scopes,
         })
+    }
+}
+
+/// For what a client's own token is.
+#[derive(Debug, PartialEq, Eq)]
+struct TokenTerms {
+    audience: Vec<String>,
+    scopes: Scopes,
+}
+
+impl TokenTerms {
+    /// What a client with these settings asks for. A token with a scope at this service is for this service alone: a resource
+    /// server that receives it could act here with it otherwise.
+    ///
+    /// # Errors
+    /// [`GrantRefusal::InvalidScope`] or [`GrantRefusal::InvalidTarget`].
+    fn of(
+        settings: &ClientSettings,
+        scope: Option<&str>,
+        texts: &[&str],
+        issuer: &str,
+    ) -> Result<Self, GrantRefusal> {
+        // Every client may ask for a token for this service, with its issuer as the resource or without a resource.
+        let is_for_service = texts.iter().all(|text| *text == issuer);
+        let audience = if is_for_service {
+            vec![issuer.to_owned()]
+        } else {
+            let resources = resources::among(texts, &settings.audiences);
+            let resources = resources.ok_or(GrantRefusal::InvalidTarget)?;
+            resources.iter().map(ToString::to_string).collect()
+        };
+        let registered = settings.scopes.difference(&Scopes::from_stored(OF_PEOPLE));
+        let usable = if is_for_service {
+            registered.clone()
+        } else {
+            registered.without_service_scopes()
+        };
+        let Some(text) = scope else {
+            return Ok(Self {
+                audience,
+                scopes: usable,
+            });
+        };
+        let scopes = Scopes::parse(text).map_err(|_| GrantRefusal::InvalidScope)?;
+        if !scopes.is_subset_of(&registered) {
+            return Err(GrantRefusal::InvalidScope);
+        }
+        if !scopes.is_subset_of(&usable) {
+            return Err(GrantRefusal::InvalidTarget);
+        }
+        Ok(Self { audience, scopes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use authlog_domain::client::{ClientAuthMethod, IdTokenAlg};
+    use authlog_domain::{Audience, ClientName};
+
+    use super::*;
+
+    const ISSUER: &str = "https://auth.example";
+    const API: &str = "https://api.example";
+
+    fn machine() -> ClientSettings {
+        ClientSettings {
+            name: ClientName::from_stored("Machine"),
+            redirect_uris: vec![],
+            post_logout_redirect_uris: vec![],
+            backchannel_logout_uri: None,
+            grants: BTreeSet::from([GrantType::ClientCredentials]),
+            scopes: Scopes::from_stored("email events.read notes.read"),
+            audiences: vec![Audience::from_stored(API)],
+            auth_method: ClientAuthMethod::ClientSecretBasic,
+            jwks: None,
+            require_pkce: true,
+            dpop_bound: false,
+            id_token_alg: IdTokenAlg::Rs256,
+            first_party: false,
+        }
+    }
+
+    #[test]
+    fn a_token_with_a_scope_at_this_service_is_for_this_service_alone() {
+        let asked = |scope, texts: &[&str]| {
+            let terms = TokenTerms::of(&machine(), scope, texts, ISSUER);
+            terms.map(|it| (it.audience.join(" "), it.scopes.to_string()))
+        };
+        for (scope, texts, audience, scopes) in [
+            (None, &[][..], ISSUER, "events.read notes.read"),
+            (Some("events.read"), &[], ISSUER, "events.read"),
+            (Some("events.read"), &[ISSUER], ISSUER, "events.read"),
+            (None, &[ISSUER, ISSUER], ISSUER, "events.read notes.read"),
+            (None, &[API], API, "notes.read"),
+            (Some("notes.read"), &[API], API, "notes.read"),
+        ] {
+            let expected = (audience.to_owned(), scopes.to_owned());
+            assert_eq!(
+                asked(scope, texts).unwrap(),
+                expected,
+                "{scope:?} {texts:?}"
+            );
+        }
+        for (scope, texts, error) in [
+            (Some("events.read"), &[API][..], "invalid_target"),
+            (Some("events.read"), &[ISSUER, API], "invalid_target"),
+            (None, &[ISSUER, API], "invalid_target"),
+            (Some("audit.read"), &[], "invalid_scope"),
+            (Some("email"), &[], "invalid_scope"),
+        ] {
+            let refusal = asked(scope, texts).unwrap_err();
+            assert_eq!(refusal.code(), error, "{scope:?} {texts:?}");
+        }
     }
 }

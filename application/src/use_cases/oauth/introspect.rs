@@ -1,5 +1,6 @@
 //! Introspection (RFC 7662) and revocation (RFC 7009) by clients.
 
+use authlog_domain::client::{RegisteredClient, ServiceScope};
 use authlog_domain::session::{LogOut, SessionCommand};
 use authlog_domain::{SessionId, UserId};
 use serde_json::{Map, Value, json};
@@ -7,17 +8,20 @@ use serde_json::{Map, Value, json};
 use super::GrantRefusal;
 use crate::access::{AuthenticatedClient, LiveApplication};
 use crate::ports::{ClientTokenClaims, Revocation, TokenKind, VerifiedOAuthToken};
-use crate::{Authlog, Refusal, RequestContext};
+use crate::{ActiveToken, Authlog, ExpectedToken, Refusal, RequestContext};
 
-/// The scope with which a client introspects every token.
-const INSPECTS_TOKENS: &str = "tokens.introspect";
+/// An active token, by its kind.
+pub enum Introspected {
+    /// A token of a contract.
+    Contract(ActiveToken),
+    /// A token of OAuth: the members of RFC 7662 §2.2 except `active`.
+    Application(Map<String, Value>),
+}
 
 impl Authlog {
-    /// What a token says, if it is active; `None` for any other. A client introspects the tokens that were issued to it. A resource
-    /// server, which is a client without grants, introspects the access tokens for its audiences. A client with the scope
-    /// `tokens.introspect` introspects every token of an application.
-    ///
-    /// The members are those of RFC 7662 §2.2 except `active`.
+    /// The token, if it is active and the client may know; `None` for any other. A client introspects the tokens that were issued
+    /// to it. A resource server, which is a client without grants, introspects the access tokens for its audiences. A client with
+    /// the scope `tokens.introspect` introspects every token, also those of contracts.
     ///
     /// # Errors
     /// [`GrantRefusal::Unavailable`]. A client that authenticates with nothing introspects no token:
@@ -26,27 +30,43 @@ impl Authlog {
         &self,
         by: &AuthenticatedClient,
         token: &str,
-    ) -> Result<Option<Map<String, Value>>, GrantRefusal> {
+        expected: ExpectedToken,
+    ) -> Result<Option<Introspected>, GrantRefusal> {
         if !by.is_confidential() {
             return Err(GrantRefusal::InvalidClient);
         }
+        Ok(self.introspect_as(by.client(), token, expected).await?)
+    }
+
+    /// As [`Self::introspect_for_client`], for a client that has proved who it is.
+    pub(crate) async fn introspect_as(
+        &self,
+        by: &RegisteredClient,
+        token: &str,
+        expected: ExpectedToken,
+    ) -> Result<Option<Introspected>, Refusal> {
         let now = self.parts.clock.now();
         let Some(verified) = self.verify_oauth(token, now).await else {
-            return Ok(None);
+            if !inspects_all(by) {
+                return Ok(None);
+            }
+            let active = self.introspect_contract(token, expected).await?;
+            return Ok(active.map(Introspected::Contract));
         };
-        if !may_introspect(by, &verified) {
+        if !may_introspect(by, &verified, expected) {
             return Ok(None);
         }
-        Ok(match &verified {
+        let members = match &verified {
             VerifiedOAuthToken::Client(claims) => {
-                let is_valid = self.is_valid_client_token(claims).await?;
-                is_valid.then(|| self.claims_of_client_token(claims))
+                let client = self.client_of_token(claims).await?;
+                client.map(|_| self.claims_of_client_token(claims))
             }
             VerifiedOAuthToken::Session { token, oauth } => {
                 let live = self.live_application(*token, oauth, now).await?;
                 live.map(|live| self.claims_of_session_token(&live))
             }
-        })
+        };
+        Ok(members.map(Introspected::Application))
     }
 
     fn claims_of_client_token(&self, claims: &ClientTokenClaims) -> Map<String, Value> {
@@ -157,8 +177,19 @@ impl Authlog {
     }
 }
 
-fn may_introspect(by: &AuthenticatedClient, token: &VerifiedOAuthToken) -> bool {
-    let settings = &by.client().settings;
+fn inspects_all(by: &RegisteredClient) -> bool {
+    let scope = ServiceScope::IntrospectTokens.as_str();
+    by.settings.scopes.contains(scope)
+}
+
+/// Whether the client may know of the token. A client that asks about an access token learns nothing of a refresh token of another
+/// client, so that no resource server accepts it as an access token.
+fn may_introspect(
+    by: &RegisteredClient,
+    token: &VerifiedOAuthToken,
+    expected: ExpectedToken,
+) -> bool {
+    let settings = &by.settings;
     let is_refresh = match token {
         VerifiedOAuthToken::Session { token, .. } => token.kind != TokenKind::Access,
         VerifiedOAuthToken::Client(_) => false,
@@ -168,8 +199,9 @@ fn may_introspect(by: &AuthenticatedClient, token: &VerifiedOAuthToken) -> bool 
         let mut audiences = settings.audiences.iter();
         settings.grants.is_empty() && audiences.any(|audience| token.is_for(audience.as_str()))
     };
-    token.client() == by.id()
-        || settings.scopes.contains(INSPECTS_TOKENS)
+    let is_expected = !is_refresh || expected == ExpectedToken::Refresh;
+    token.client() == &by.id
+        || (inspects_all(by) && is_expected)
         || (!is_refresh && is_own_resource())
 }
 

@@ -24,6 +24,7 @@ mod user_info;
 
 pub use authorize::{AuthorizationOutcome, ConsentDemand};
 pub use consent::ConsentRefusal;
+pub use introspect::Introspected;
 pub use refusals::{AuthorizationRefusal, GrantRefusal, TargetRefusal};
 pub use request::{
     AuthorizationForm, AuthorizationRequest, AuthorizationTarget, ClaimName, Prompt,

@@ -175,6 +175,7 @@ impl From<Refusal> for AuthorizationRefusal {
             | Refusal::WrongCredentials { .. }
             | Refusal::InvalidAccessToken
             | Refusal::Forbidden
+            | Refusal::InsufficientScope(_)
             | Refusal::InvalidRefreshToken
             | Refusal::RefreshTokenReused
             | Refusal::InvalidResetToken
@@ -202,6 +203,7 @@ impl From<Refusal> for GrantRefusal {
             | Refusal::WrongCredentials { .. }
             | Refusal::InvalidAccessToken
             | Refusal::Forbidden
+            | Refusal::InsufficientScope(_)
             | Refusal::InvalidRefreshToken
             | Refusal::RefreshTokenReused
             | Refusal::InvalidResetToken

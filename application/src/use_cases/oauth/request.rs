@@ -223,8 +223,8 @@ impl Authlog {
 
     /// Checks the parameters of an authorization request.
     ///
-    /// Scopes for which the client is not registered are left out (RFC 6749 §3.3). Without `scope`, the request is for all of the
-    /// client's scopes. A claim that is asked for by name is asked for by its scope, so that the person sees it.
+    /// Scopes for which the client is not registered, or that no person can grant, are left out (RFC 6749 §3.3). Without `scope`,
+    /// the request is for all others of the client. A claim that is asked for by name is asked for by its scope, so that the person sees it.
     ///
     /// # Errors
     /// See [`AuthorizationRefusal`].
@@ -245,11 +245,12 @@ impl Authlog {
                 ClaimsParameter::parse(text).ok_or(invalid("the parameter claims is malformed"))?
             }
         };
+        let grantable = settings.grantable_scopes();
         let scopes = match form.scope {
-            None => settings.scopes.clone(),
+            None => grantable,
             Some(text) => {
                 let asked = Scopes::parse(text).map_err(|_| AuthorizationRefusal::InvalidScope)?;
-                let known = asked.union(&claims.scopes()).intersection(&settings.scopes);
+                let known = asked.union(&claims.scopes()).intersection(&grantable);
                 if known.is_empty() {
                     return Err(AuthorizationRefusal::InvalidScope);
                 }

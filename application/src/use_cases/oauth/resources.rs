@@ -43,7 +43,7 @@ impl Registered {
         resources: &[Audience],
     ) -> Result<Self, GrantRefusal> {
         let left = Self {
-            scopes: scopes.intersection(&settings.scopes),
+            scopes: scopes.intersection(&settings.grantable_scopes()),
             resources: resources
                 .iter()
                 .filter(|it| settings.audiences.contains(it))

@@ -36,6 +36,7 @@ fn every_refusal_has_its_status_and_text() {
             (403, "Username or Password is wrong"),
             (401, "Unauthorized"),
             (403, "Forbidden"),
+            (403, "Forbidden"),
             (401, "Unauthorized"),
             (401, "Unauthorized"),
             (401, "Unauthorized"),
