@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -17,6 +17,7 @@ pub(crate) struct Connection {
     sender: Option<SendRequest<Full<Bytes>>>,
     address: String,
     source: Option<IpAddr>,
+    cookie: Option<String>,
 }
 
 /// The parts of a request other than its path.
@@ -41,6 +42,7 @@ impl Connection {
             sender: None,
             address: address.to_owned(),
             source: None,
+            cookie: None,
         }
     }
 
@@ -49,6 +51,14 @@ impl Connection {
         Self {
             source: Some(source),
             ..Self::to(address)
+        }
+    }
+
+    /// The same, of a browser that sends this cookie with each request.
+    pub(crate) fn with_cookie(self, cookie: &str) -> Self {
+        Self {
+            cookie: Some(cookie.to_owned()),
+            ..self
         }
     }
 
@@ -108,6 +118,9 @@ impl Connection {
             .header(HOST, &self.address);
         if let Some(authorization) = carried.authorization {
             request = request.header(AUTHORIZATION, authorization);
+        }
+        if let Some(cookie) = &self.cookie {
+            request = request.header(COOKIE, cookie);
         }
         let mut body = Bytes::new();
         if let Some((text, media_type)) = carried.body {

@@ -3,6 +3,7 @@
 //! `scripts/bench.sh` builds both and starts the servers. Absolute figures belong to one machine on one day; only the
 //! ratios to the limits can be compared.
 
+mod applications;
 mod clients;
 mod factors;
 mod fill;

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::Effort;
+use crate::applications::ApplicationClients;
 use crate::clients::{Accounts, Clients, Measuring, Names};
 use crate::factors::FactorClients;
 use crate::native::NativeClients;
@@ -46,6 +47,7 @@ async fn measure(effort: &Effort, store: Store, database: Option<String>) -> any
     let service = setup.start(&[]).await?;
     let mut clients = Clients::of(&setup, &service, effort.connections, &Accounts::New).await?;
     let native = NativeClients::of(&setup, &service, &clients).await?;
+    let mut applications = ApplicationClients::of(&setup, &service, effort.connections).await?;
     let mut factors = FactorClients::of(&setup, &service, effort).await?;
     let mut report = Report::default();
     let mut measuring = Measuring {
@@ -56,6 +58,7 @@ async fn measure(effort: &Effort, store: Store, database: Option<String>) -> any
     };
     native.measure_all(&mut measuring, &mut clients).await?;
     measuring.measure_all(&Names::PLAIN, &mut clients).await?;
+    applications.measure_all(&mut measuring).await?;
     factors.measure_all(&mut measuring).await?;
     report.print_memory(effort.connections);
     let (after, peak) = (service.memory()?, service.peak_of_all()?);

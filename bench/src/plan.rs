@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use hyper::Method;
 
+use crate::applications::ApplicationClients;
 use crate::clients::{Accounts, Clients, Measuring, Names};
 use crate::factors::FactorClients;
 use crate::http::{Carried, Connection};
@@ -94,6 +95,7 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
     let bare = bare::start(&keys).await?;
     let mut clients = Clients::of(&setup, &service, effort.connections, &Accounts::New).await?;
     let native = NativeClients::of(&setup, &service, &clients).await?;
+    let mut applications = ApplicationClients::of(&setup, &service, effort.connections).await?;
     let mut factors = FactorClients::of(&setup, &service, effort).await?;
     let mut limits = Limits {
         effort,
@@ -117,6 +119,7 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
             report,
         };
         measuring.measure_all(&Names::PLAIN, &mut clients).await?;
+        applications.measure_all(&mut measuring).await?;
         factors.measure_all(&mut measuring).await?;
         native.measure_all(&mut measuring, &mut clients).await?;
         if effort.wants("storm") {

@@ -26,7 +26,7 @@ impl fmt::Display for Store {
 }
 
 /// Each operation with its limit and the wanted share of the limit.
-const LIMITS: [(&str, &str, f64); 19] = [
+const LIMITS: [(&str, &str, f64); 21] = [
     ("login", "hash pool", 0.95),
     ("login with a code", "login", 0.90),
     ("login with a passkey", "login", 10.0),
@@ -34,7 +34,9 @@ const LIMITS: [(&str, &str, f64); 19] = [
     ("hash pool", "Argon2 reference in C", 0.80),
     ("verify", "bare handler", 0.60),
     ("introspect", "verify", 0.80),
+    ("introspect, application", "introspect", 0.90),
     ("refresh", "statements of a refresh", 0.50),
+    ("refresh, application", "refresh", 0.90),
     ("log to NATS", "JetStream", 0.50),
     ("verify in a storm", "verify", 0.70),
     ("refresh in a storm", "refresh", 0.70),

@@ -76,15 +76,20 @@ impl Setup {
     /// Runs a command of the program and returns its duration.
     pub(crate) async fn run(&self, arguments: &[&str]) -> anyhow::Result<Duration> {
         let began = Instant::now();
+        self.output(arguments).await?;
+        Ok(began.elapsed())
+    }
+
+    /// Runs a command of the program and returns what it prints.
+    pub(crate) async fn output(&self, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
         let output = self.command(arguments).output().await?;
-        let took = began.elapsed();
         ensure!(
             output.status.success(),
             "authlog {}: {}",
             arguments.join(" "),
             String::from_utf8_lossy(&output.stderr)
         );
-        Ok(took)
+        Ok(output.stdout)
     }
 
     /// The same with a password on its standard input.
