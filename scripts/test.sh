@@ -24,7 +24,7 @@ install_packages() {
 
 needed=(postgresql pgbouncer nats-server python3-aiosmtpd oathtool)
 # Tests that need a browser, a Python library or one of these proxies print a note and do nothing if it is missing.
-optional=(chromium chromium-driver nginx haproxy apache2 libapache2-mod-auth-openidc python3-jwt python3-cryptography python3-jose python3-authlib python3-requests)
+optional=(chromium chromium-driver nginx libnginx-mod-http-js haproxy apache2 libapache2-mod-auth-openidc python3-jwt python3-cryptography python3-jose python3-authlib python3-requests)
 
 step "Tools that the tests need: ${needed[*]}"
 if ! installed "${needed[@]}" "${optional[@]}"; then

@@ -3,26 +3,14 @@
 
 use crate::support;
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
-use support::http::{Http, Request};
-use support::program::free_port;
-use support::{
-    Answer, Contract, Endpoint, Person, Program, Settings, Store, eventually, on_both_stores, own,
-    staff,
-};
-use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-
-const NGINX: &str = "/usr/sbin/nginx";
+use support::http::Request;
+use support::nginx::{Nginx, documented};
+use support::{Answer, Contract, Endpoint, Person, Settings, Store, on_both_stores, own, staff};
 
 on_both_stores!(nginx_checks_each_request_and_passes_the_identity_to_the_application);
 
 async fn nginx_checks_each_request_and_passes_the_identity_to_the_application(store: Store) {
-    if !Path::new(NGINX).exists() {
-        eprintln!("skipped: there is no {NGINX}; apt-get install nginx");
+    if !Nginx::is_installed(&[]) {
         return;
     }
     let settings = Settings::on(store).with("AUTHLOG_TRUSTED_PROXIES", "127.0.0.1");
@@ -31,7 +19,8 @@ async fn nginx_checks_each_request_and_passes_the_identity_to_the_application(st
     Contract::ApiAuth.registers(&service.http(), &ann).await;
     let user = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     let admin = staff::signed_in(&service, "root", "admin").await;
-    let nginx = Nginx::before(&service).await;
+    let configuration = documented("docs/forward-auth.md", "nginx");
+    let nginx = Nginx::before(&service, &configuration, &[], &[]).await;
 
     for path in ["/", "/admin/users"] {
         let answer = forging(nginx.get(path)).await;
@@ -111,109 +100,4 @@ fn seen_by_the_application(answer: &Answer) -> reqwest::header::HeaderMap {
             (name, value.trim().parse().unwrap())
         })
         .collect()
-}
-
-/// A running nginx.
-struct Nginx {
-    http: Http,
-    process: Child,
-    _directory: TempDir,
-}
-
-impl Nginx {
-    /// Starts nginx with the documented configuration in front of the service and an application.
-    async fn before(service: &Program) -> Self {
-        let application = application().await;
-        let directory = TempDir::new().unwrap();
-        let port = free_port();
-        let configuration = documented()
-            .replace("127.0.0.1:8080", &service.address())
-            .replace("127.0.0.1:3000", &application)
-            .replace("listen 80;", &format!("listen 127.0.0.1:{port};"));
-        let place = directory.path().display();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
-            .map(|kind| format!("{kind}_temp_path {place}/{kind};\n"))
-            .collect();
-        let whole = format!(
-            "daemon off;\nmaster_process off;\npid {place}/pid;\nerror_log stderr;\n\
-             events {{}}\nhttp {{\naccess_log off;\n{temporary}{configuration}\n}}\n"
-        );
-        let file = directory.path().join("nginx.conf");
-        std::fs::write(&file, whole).unwrap();
-        let process = Command::new(NGINX)
-            .arg("-c")
-            .arg(&file)
-            .args(["-e", "stderr"])
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        eventually("nginx listens", async || {
-            TcpStream::connect(("127.0.0.1", port)).await.ok()
-        })
-        .await;
-        Self {
-            http: Http::to(&format!("http://127.0.0.1:{port}")),
-            process,
-            _directory: directory,
-        }
-    }
-
-    fn get(&self, path: &'static str) -> Request {
-        self.http.send(Endpoint::at("GET", path))
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// The configuration in the documentation.
-fn documented() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/forward-auth.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    let (_, rest) = text.split_once("```nginx\n").unwrap();
-    rest.split_once("```").unwrap().0.to_owned()
-}
-
-/// Starts an application that answers each request with the request's head. Returns its address.
-async fn application() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((connection, _)) = listener.accept().await {
-            tokio::spawn(answer_with_the_head(connection));
-        }
-    });
-    address
-}
-
-async fn answer_with_the_head(mut connection: TcpStream) {
-    let mut read = Vec::new();
-    let end = loop {
-        if let Some(end) = read.windows(4).position(|end| end == b"\r\n\r\n") {
-            break end;
-        }
-        if connection.read_buf(&mut read).await.unwrap_or(0) == 0 {
-            return;
-        }
-    };
-    let head = String::from_utf8_lossy(&read[..end]).into_owned();
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("Content-Length: "))
-        .map_or(0, |length| length.parse().unwrap());
-    while read.len() < end + 4 + length {
-        if connection.read_buf(&mut read).await.unwrap_or(0) == 0 {
-            return;
-        }
-    }
-    let answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{head}",
-        head.len()
-    );
-    let _ = connection.write_all(answer.as_bytes()).await;
 }

@@ -18,6 +18,7 @@ mod libraries;
 mod limits;
 mod machines;
 mod native_scopes;
+mod nginx;
 mod on_the_way;
 mod provider;
 mod races;

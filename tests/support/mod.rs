@@ -25,6 +25,7 @@ pub mod load;
 pub mod mail;
 pub mod meter;
 pub mod nats;
+pub mod nginx;
 pub mod oauth;
 pub mod passkey;
 pub mod person;
