@@ -243,7 +243,10 @@ impl Authlog {
             client_cache: Arc::clone(&feed.client_cache),
             feed,
             challenge_serials: Arc::default(),
+<<<<<<< HEAD
             undelivered_logouts,
+=======
+>>>>>>> machines
         };
         (authlog, Operator::new(), background)
     }

@@ -55,7 +55,14 @@ async fn nginx_asks_about_each_token_of_an_api() {
         let answer = call(token).await;
         assert_eq!(answer.status, 401, "{answer}");
     }
-    assert_eq!(forging(nginx.get("/api/notes")).await.status, 401);
+    for (sent, challenge) in [
+        ("Bearer nonsense", "Bearer error=\"invalid_token\""),
+        ("Basic bm9uc2Vuc2U=", "Bearer"),
+    ] {
+        let answer = nginx.get("/api/notes").authorization(sent).await;
+        assert_eq!(answer.status, 401, "{answer}");
+        assert_eq!(answer.header("www-authenticate"), Some(challenge));
+    }
     // The locations that nginx asks itself are not for clients.
     for path in ["/_token", "/_introspect"] {
         assert_eq!(nginx.get(path).bearer(&granted.access).await.status, 404);

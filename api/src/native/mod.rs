@@ -65,7 +65,7 @@ const SECOND_STEP_OPTIONS: &str = "/sign-in/second-factor/options";
 const STEP_UP_OPTIONS: &str = "/account/step-up/options";
 
 /// Routes that pages of every site may read: they read no cookie, and without a token they return public data only.
-pub(crate) const PUBLIC: [&str; 7] = [
+pub(crate) const PUBLIC: [&str; 8] = [
     keys::KEY_SET,
     metadata::OF_SERVER,
     metadata::OF_PROVIDER,

@@ -49,7 +49,7 @@ pub(crate) const USERINFO: &str = "/oauth2/userinfo";
 pub(crate) const PAR: &str = "/oauth2/par";
 
 /// The surfaces of the endpoints that answer in the form of RFC 6749.
-pub(crate) static SURFACES: [&Surface; 3] = [
+pub(crate) static SURFACES: [&Surface; 4] = [
     &Surface {
         contract: ContractName::OAuth,
         base: TOKEN,

@@ -6,7 +6,7 @@ use authlog_domain::{KeyThumbprint, SessionId, UserId};
 use serde_json::{Map, Value, json};
 
 use super::GrantRefusal;
-use crate::access::{AuthenticatedClient, LiveApplication, TokenUse};
+use crate::access::{AuthenticatedClient, LiveApplication};
 use crate::ports::{ClientTokenClaims, Revocation, TokenKind, VerifiedOAuthToken};
 use crate::{ActiveToken, Authlog, ExpectedToken, Refusal, RequestContext};
 
