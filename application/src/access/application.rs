@@ -21,8 +21,6 @@ pub(crate) struct LiveApplication {
 /// How a token reached this service.
 #[derive(Clone, Copy)]
 pub(crate) enum TokenUse<'a> {
-    /// A caller asks about the token of another client.
-    Introspected,
     /// The caller presents it with the scheme `Bearer`.
     Bearer,
     /// The caller presents it with the scheme `DPoP`, and this proof.
@@ -34,7 +32,6 @@ impl TokenUse<'_> {
     /// refused with the scheme `DPoP`: an attacker could present a stolen one with a key of their own (RFC 9449 §7.1).
     pub(crate) fn fits(self, key: Option<&KeyThumbprint>) -> bool {
         match self {
-            Self::Introspected => true,
             Self::Bearer => key.is_none(),
             Self::Proved(proof) => key == Some(proof.key()),
         }
