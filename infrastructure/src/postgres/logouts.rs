@@ -55,8 +55,10 @@ const FAILING: &str = r"
     SELECT count(*) FROM logout_receivers r
      WHERE failures > 0 AND EXISTS (SELECT FROM due_logouts d WHERE d.client_id = r.client_id)";
 
-/// What an instant out of range is read as.
-const LONG_AGO: Timestamp = Timestamp::from_unix_millis(0);
+/// The instant, or an early one if it is out of range.
+fn known_or_early(instant: StoredInstant) -> Timestamp {
+    instant.get().unwrap_or(Timestamp::from_unix_millis(0))
+}
 
 #[derive(FromRow)]
 struct Receiver {
@@ -216,7 +218,7 @@ impl LogoutQueue for PostgresStore {
         };
         Ok(Some(WaitingLogouts {
             count: row.count.unsigned_abs(),
-            oldest: oldest.get().unwrap_or(LONG_AGO),
+            oldest: known_or_early(oldest),
             failing_since: row.failing_since.and_then(StoredInstant::get),
         }))
     }
@@ -254,7 +256,7 @@ impl Due {
         DueLogout {
             session: SessionId::new(self.session_id),
             user: UserId::new(self.user_id),
-            ended_at: self.ended_at.get().unwrap_or(LONG_AGO),
+            ended_at: known_or_early(self.ended_at),
             refusals: u32::try_from(self.refusals).unwrap_or(u32::MAX),
         }
     }
