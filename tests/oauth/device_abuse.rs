@@ -25,7 +25,7 @@ async fn a_request_of_a_device_with_wrong_parameters_is_refused_and_stores_nothi
     let op = with_tv(store).await;
     let long = "x".repeat(20_000);
     let client = ("client_id", "tv");
-    let resources = vec![("resource", "https://api.example"); 70];
+    let resources = [("resource", "https://api.example"); 70];
     for (form, error) in [
         (&[][..], "invalid_client"),
         (&[("client_id", "radio")], "invalid_client"),

@@ -10,11 +10,10 @@ use super::super::id_token::IdTokenDemand;
 use super::super::redeem::{ApprovedSession, asked_resources};
 use super::super::resources::Registered;
 use super::super::{GrantRefusal, OAuthTokens};
-use super::request::{DeviceCode, LIFETIME};
+use super::request::DeviceCode;
 use super::{DeviceApproval, UserCode};
 use crate::access::{AuthenticatedClient, DpopProof};
 use crate::ports::{Account, Attempt, SealedFor};
-use crate::use_cases::sealed_values::is_current;
 use crate::{Authlog, Refusal, RequestContext};
 
 impl Authlog {
@@ -81,7 +80,7 @@ impl Authlog {
         let opened: Result<DeviceCode, _> = self.open(SealedFor::DeviceCode, text);
         let code = opened.ok().filter(|code| code.client == *by.id());
         let code = code.ok_or(GrantRefusal::InvalidGrant)?;
-        if !is_current(self.parts.clock.now(), code.expires_at, LIFETIME) {
+        if !code.is_current(self.parts.clock.now()) {
             return Err(GrantRefusal::ExpiredToken);
         }
         // Further uses of a code that was used twice count against no limit.

@@ -11,6 +11,7 @@ use super::{DeviceRequest, UserCode};
 use crate::access::AuthenticatedClient;
 use crate::device_polls::POLL_INTERVAL;
 use crate::ports::{Attempt, SealedFor};
+use crate::use_cases::sealed_values::is_current;
 use crate::{Authlog, Refusal, RequestContext};
 
 /// For how long a person can approve a request: enough to find another device and to sign in there.
@@ -39,6 +40,13 @@ pub(super) struct DeviceCode {
     pub(super) client: ClientId,
     pub(super) user_code: String,
     pub(super) expires_at: Timestamp,
+}
+
+impl DeviceCode {
+    /// Whether the code can be redeemed at `now`.
+    pub(super) fn is_current(&self, now: Timestamp) -> bool {
+        is_current(now, self.expires_at, LIFETIME)
+    }
 }
 
 impl Authlog {
@@ -129,7 +137,29 @@ fn asked_scopes(scope: Option<&str>, registered: &Scopes) -> Result<Scopes, Gran
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+
+    #[test]
+    fn a_device_code_expires_after_ten_minutes() {
+        let code = DeviceCode {
+            session: SessionId::new(Uuid::nil()),
+            client: ClientId::from_stored("tv"),
+            user_code: "WDJBMJHT".to_owned(),
+            expires_at: Timestamp::from_unix_millis(1_800_000_600_000),
+        };
+        for (millis, is_current) in [
+            // A clock that was ahead by more than the accepted difference made it.
+            (1_799_999_900_000, false),
+            (1_800_000_000_000, true),
+            (1_800_000_599_999, true),
+            (1_800_000_600_000, false),
+        ] {
+            let now = Timestamp::from_unix_millis(millis);
+            assert_eq!(code.is_current(now), is_current, "{millis}");
+        }
+    }
 
     #[test]
     fn a_device_asks_for_what_its_client_is_registered_for() {
