@@ -25,7 +25,6 @@ const PERSON = {
 const LACKS = ['oidcc-idtoken-unsigned', 'oidcc-scope-address'];
 /** A pushed request can be used again until it expires, for example after a reload (RFC 9126 §4, ADR 38). */
 const DEVIATIONS = ['request_uri again'];
-const NOT_YET = ['RP-initiated logout', 'Back-channel logout', 'PAR', 'DPoP', 'Device grant'];
 
 export async function startAuthlog({ proxy, ports, program }) {
   const directory = await mkdtemp(path.join(os.tmpdir(), 'authlog-conformance-'));
@@ -65,7 +64,7 @@ export async function startAuthlog({ proxy, ports, program }) {
       clients,
       person: PERSON,
       replyTo,
-      lacks: [...LACKS, ...NOT_YET],
+      lacks: LACKS,
       deviations: DEVIATIONS,
       stop,
     });
