@@ -131,6 +131,7 @@ mod tests {
             auth_method: ClientAuthMethod::ClientSecretBasic,
             jwks: None,
             require_pkce: true,
+            require_pushed_requests: false,
             dpop_bound: false,
             id_token_alg: IdTokenAlg::Rs256,
             first_party: false,
