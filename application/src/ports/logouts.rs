@@ -10,11 +10,13 @@ use super::StoreError;
 pub enum QueuedLogouts {
     /// The log has no event that was not read.
     Idle,
+    /// What was not read ends no session, and nothing was written.
+    Nothing,
     /// Another node is reading.
     Busy,
     /// No client gets logout tokens, so the ends of sessions were passed over.
     Unused,
-    /// Everything was read, or what was not read ends no session.
+    /// Everything was read.
     Done,
     /// There is more to read.
     More,
