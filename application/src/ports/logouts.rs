@@ -124,10 +124,10 @@ pub trait LogoutQueue: Send + Sync {
 /// Why a logout token was not delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum LogoutSendError {
-    /// The client answered that it does not accept this token.
-    #[error("it answered with the status 400")]
-    Refused,
-    /// The client could not be reached, did not answer in time, or answered with another status.
+    /// The client answered this token with a status that may be about this token alone.
+    #[error("it answered with the status {0}")]
+    Refused(u16),
+    /// The client could not be reached, did not answer in time, or answered that it does not work at the moment.
     #[error("{0}")]
     Failed(String),
 }
