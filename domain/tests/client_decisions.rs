@@ -54,6 +54,19 @@ fn public_application() -> ClientSettings {
     }
 }
 
+#[test]
+fn a_post_logout_redirect_uri_is_compared_as_a_string() {
+    let settings = ClientSettings {
+        redirect_uris: vec![uri("http://127.0.0.1/callback")],
+        post_logout_redirect_uris: vec![uri("http://127.0.0.1/bye")],
+        ..web_application()
+    };
+    assert!(settings.has_post_logout_redirect_uri("http://127.0.0.1/bye"));
+    // Any port is right for a redirect URI of a native application, and for no other.
+    assert!(settings.redirect_uris[0].matches("http://127.0.0.1:4711/callback"));
+    assert!(!settings.has_post_logout_redirect_uri("http://127.0.0.1:4711/bye"));
+}
+
 fn decide(client: &Client, change: ClientChange) -> Result<Vec<ClientEvent>, ClientRefusal> {
     client.decide(ClientCommand { at: at(), change })
 }

@@ -87,22 +87,23 @@ impl LogoutSender for HttpLogoutSender {
 }
 
 /// What a status says of the delivery (§2.8): some frameworks answer 204, and a client that does not accept the token answers 400.
-/// Any other status says that the address is wrong or that the client does not work.
+/// Others answer 404 for a session that they do not know, or 500 after a failure with one person's data. So an error is about this
+/// token, unless it says that the client does not work at the moment. A redirect says that the address is wrong.
 fn outcome(status: StatusCode) -> Result<(), LogoutSendError> {
-    if status.is_success() {
-        Ok(())
-    } else if status == StatusCode::BAD_REQUEST {
-        Err(LogoutSendError::Refused)
-    } else {
-        let answered = format!("it answered with the status {}", status.as_u16());
-        Err(LogoutSendError::Failed(answered))
+    match status.as_u16() {
+        200..=299 => Ok(()),
+        code @ (408 | 429 | 502..=504 | ..400) => {
+            let answered = format!("it answered with the status {code}");
+            Err(LogoutSendError::Failed(answered))
+        }
+        code => Err(LogoutSendError::Refused(code)),
     }
 }
 
 fn count(outcome: &Result<(), LogoutSendError>) {
     let outcome = match outcome {
         Ok(()) => "delivered",
-        Err(LogoutSendError::Refused) => "refused",
+        Err(LogoutSendError::Refused(_)) => "refused",
         Err(LogoutSendError::Failed(_)) => "failed",
     };
     metrics::counter!("authlog_logout_tokens_total", "outcome" => outcome).increment(1);
@@ -243,7 +244,7 @@ mod tests {
     fn outcome_of(status: u16) -> &'static str {
         match outcome(StatusCode::from_u16(status).unwrap()) {
             Ok(()) => "delivered",
-            Err(LogoutSendError::Refused) => "refused",
+            Err(LogoutSendError::Refused(_)) => "refused",
             Err(LogoutSendError::Failed(_)) => "failed",
         }
     }
@@ -252,13 +253,13 @@ mod tests {
     fn a_token_is_delivered_refused_or_to_be_sent_again() {
         for (statuses, expected) in [
             (&[200, 201, 202, 204][..], "delivered"),
-            (&[400], "refused"),
+            (
+                &[400, 401, 403, 404, 405, 410, 422, 500, 501, 599],
+                "refused",
+            ),
             // A redirect is not followed.
             (&[301, 302, 303, 307, 308, 304], "failed"),
-            (
-                &[401, 404, 405, 408, 429, 500, 502, 503, 504, 599],
-                "failed",
-            ),
+            (&[408, 429, 502, 503, 504], "failed"),
         ] {
             for status in statuses {
                 assert_eq!(outcome_of(*status), expected, "{status}");

@@ -46,8 +46,8 @@ CREATE TABLE logout_receivers (
     due_at        timestamptz NOT NULL DEFAULT 'epoch'
 );
 
--- Queues the logouts of those of these sessions that belong to clients which get logout tokens. The order keeps two of these from
--- waiting for each other.
+-- Queues the logouts of those of these sessions that belong to clients which get logout tokens. The order keeps two calls from
+-- waiting for each other. Two transactions with several calls may: one of them is then aborted, and repeated.
 CREATE FUNCTION queue_logouts_of(ended uuid[], over_at timestamptz) RETURNS void LANGUAGE plpgsql STRICT AS $$
 BEGIN
     INSERT INTO due_logouts (client_id, session_id, user_id, ended_at)
@@ -71,13 +71,15 @@ $$;
 --
 -- While a table is new and small, the planner would choose to read all of it, and keep that plan when the table has grown.
 --
--- `state` is "idle" (nothing to read), "busy" (another node reads), "unused" (no client gets logout tokens), "done", or "more".
+-- `state` is "idle" (nothing to read), "nothing" (what there is to read ends no session), "busy" (another node reads), "unused" (no
+-- client gets logout tokens), "done", or "more".
 CREATE FUNCTION queue_logouts(at_most int, OUT state text, OUT queued int) LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     log_end sequencer;
     reached logout_position;
     ended   record;
     batch   uuid[];
+    is_used boolean;
 BEGIN
     queued := 0;
     SELECT * INTO STRICT log_end FROM sequencer;
@@ -87,18 +89,33 @@ BEGIN
         state := 'idle';
         RETURN;
     END IF;
+    -- Most events end no session. The place stays behind, because to move it would be a write for each of them.
+    is_used := EXISTS (SELECT FROM clients WHERE strpos(clients.state, '"backchannel_logout_uri":"') > 0);
+    SELECT * INTO STRICT reached FROM logout_position;
+    IF is_used AND log_end.last_txid >= reached.last_txid AND log_end.last_position < reached.last_position + 1000
+       AND NOT EXISTS (
+        SELECT FROM events e
+         WHERE (ends_sessions OR event_type IN ('LoggedOut', 'RefreshTokenReused', 'SessionRevoked', 'PasswordReset', 'PasswordChanged', 'SessionsRevoked', 'RoleChanged', 'UserLocked', 'UserErased'))
+           AND e.txid >= reached.last_txid AND e.txid <= log_end.last_txid
+           AND (e.txid, e.position) > (reached.last_txid, reached.last_position)
+           AND (e.txid, e.position) <= (log_end.last_txid, log_end.last_position)
+           AND e.position > log_end.min_position) THEN
+        state := 'nothing';
+        RETURN;
+    END IF;
     SELECT * INTO reached FROM logout_position FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         state := 'busy';
         RETURN;
     END IF;
+    -- Another node may have gone further than the end that was read before the lock. The place never moves back.
+    SELECT * INTO STRICT log_end FROM sequencer;
     -- A crash of the server that loses this commit also loses what it queued, and the same is queued again.
     PERFORM set_config('synchronous_commit', 'off', true);
 
     -- Nothing is queued for clients without an address. In another cluster, into which a dump was restored, transactions have other
     -- numbers (see take_over_sequencer): what had not been read when the dump was made is passed over.
-    IF log_end.last_txid < reached.last_txid
-       OR NOT EXISTS (SELECT FROM clients WHERE strpos(clients.state, '"backchannel_logout_uri":"') > 0) THEN
+    IF log_end.last_txid < reached.last_txid OR NOT is_used THEN
         UPDATE logout_position
            SET last_txid = log_end.last_txid, last_position = log_end.last_position, after_session = DEFAULT;
         state := 'unused';
@@ -139,10 +156,14 @@ BEGIN
                    AND s.ended_at IS NULL AND s.expires_at > ended.recorded_at
                  ORDER BY s.session_id LIMIT at_most);
         ELSIF ended.aggregate_type = 'user' AND ended.epoch ~ '^\d{1,10}$' THEN
+            -- Those of the epoch that this event ended: older ones were queued with theirs, although their rows do not say so. What
+            -- ended with its parent is queued with the end of the parent.
             batch := ARRAY(
                 SELECT s.session_id FROM sessions s
                  WHERE s.user_id = ended.id AND s.session_id > reached.after_session
-                   AND s.epoch < ended.epoch::bigint AND s.client_id IS NOT NULL
+                   AND s.epoch = ended.epoch::bigint - 1 AND s.client_id IS NOT NULL
+                   AND (s.parent IS NULL
+                        OR EXISTS (SELECT FROM sessions p WHERE p.session_id = s.parent AND p.ended_at IS NULL))
                    AND s.session_id::text IS DISTINCT FROM ended.kept
                    AND s.ended_at IS NULL AND s.expires_at > ended.recorded_at
                  ORDER BY s.session_id LIMIT at_most);
@@ -173,6 +194,18 @@ BEGIN
 END
 $$;
 
+-- Those of these sessions of an account that may be live, or whose end was perhaps not read yet. Their rows do not say whether they
+-- ended with their parent or with an epoch. What ended with an earlier epoch than the last, or more than an hour ago with its parent,
+-- was queued then.
+CREATE FUNCTION sessions_to_queue(of_user uuid, among uuid[]) RETURNS uuid[] LANGUAGE sql STABLE AS $$
+    SELECT ARRAY(
+        SELECT s.session_id FROM sessions s
+         WHERE s.session_id = ANY(among) AND s.ended_at IS NULL AND s.expires_at > now()
+           AND s.epoch >= coalesce((SELECT a.session_epoch FROM accounts a WHERE a.user_id = of_user), 0) - 1
+           AND NOT EXISTS (SELECT FROM sessions p
+                            WHERE p.session_id = s.parent AND p.ended_at < now() - interval '1 hour'));
+$$;
+
 -- Removes up to `at_most` sessions of an erased account whose erasure is not finished. Returns whether there was such an account. The
 -- erasure is finished once a snapshot shows no session of it, which is in the call after the last one was removed.
 CREATE FUNCTION continue_erasure(at_most int) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -187,9 +220,7 @@ BEGIN
     DELETE FROM unfinished_erasures u
      WHERE u.user_id = erased AND NOT EXISTS (SELECT FROM sessions s WHERE s.user_id = u.user_id);
     batch := ARRAY(SELECT s.session_id FROM sessions s WHERE s.user_id = erased LIMIT at_most FOR UPDATE SKIP LOCKED);
-    PERFORM queue_logouts_of(live, now())
-       FROM (SELECT ARRAY(SELECT session_id FROM sessions
-                           WHERE session_id = ANY(batch) AND ended_at IS NULL AND expires_at > now()) AS live) AS s;
+    PERFORM queue_logouts_of(sessions_to_queue(erased, batch), now());
     DELETE FROM opaque_tokens WHERE session_id = ANY(batch);
     DELETE FROM sessions WHERE session_id = ANY(batch);
     RETURN true;
@@ -203,9 +234,7 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended(erased::text, 0));
     batch := array(SELECT session_id FROM sessions WHERE user_id = erased LIMIT 1000);
-    PERFORM queue_logouts_of(live, now())
-       FROM (SELECT ARRAY(SELECT session_id FROM sessions
-                           WHERE session_id = ANY(batch) AND ended_at IS NULL AND expires_at > now()) AS live) AS s;
+    PERFORM queue_logouts_of(sessions_to_queue(erased, batch), now());
     DELETE FROM subject_keys WHERE user_id = erased;
     DELETE FROM identifier_claims WHERE owner = erased;
     DELETE FROM credentials WHERE user_id = erased;

@@ -20,7 +20,7 @@ on_both_stores!(
     a_form_of_another_site_is_answered_with_the_same_request_as_a_link,
     a_logout_ends_the_session_of_the_browser_and_of_its_applications,
     an_id_token_of_another_session_or_person_has_to_be_confirmed,
-    the_id_token_of_a_session_that_outlives_the_browser_signs_out_and_is_kept,
+    the_id_token_of_a_session_that_outlives_the_browser_has_to_be_confirmed,
     a_redirect_leads_to_a_uri_of_the_client_that_is_named_and_to_no_other,
     a_malformed_request_changes_nothing,
 );
@@ -338,7 +338,7 @@ async fn an_id_token_of_another_session_or_person_has_to_be_confirmed(store: Sto
     userinfo(&scene.op.http(), &first.access).await;
 }
 
-async fn the_id_token_of_a_session_that_outlives_the_browser_signs_out_and_is_kept(store: Store) {
+async fn the_id_token_of_a_session_that_outlives_the_browser_has_to_be_confirmed(store: Store) {
     let mut scene = Scene::with_scope(store, "openid offline_access").await;
     let hint = scene.hint().to_owned();
     scene
@@ -347,6 +347,8 @@ async fn the_id_token_of_a_session_that_outlives_the_browser_signs_out_and_is_ke
             ("post_logout_redirect_uri", AFTER),
         ])
         .await;
+    // The session did not begin in any browser in particular, so its ID token says nothing about this one.
+    scene.confirms().await;
     scene.leads_to(AFTER);
     let begun = scene.op.app.begins("openid").with("prompt", "none");
     let callback = scene.op.is_answered_at_once(&begun).await;

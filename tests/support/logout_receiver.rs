@@ -17,8 +17,8 @@ use super::token;
 pub enum Answers {
     /// This status, with an empty body.
     Status(u16),
-    /// The status 400 for the token of this session, and otherwise 200.
-    RefusesSession(String),
+    /// These statuses for the tokens of these sessions, and otherwise 200.
+    RefusesSessions(Vec<(String, u16)>),
     /// A redirect to this URL.
     Redirect(String),
     /// The status 200 and a body that never ends.
@@ -147,8 +147,10 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
         let empty = |status: u16| format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
         let answer = match answers {
             Answers::Status(status) => empty(status),
-            Answers::RefusesSession(refused) if refused == sid => empty(400),
-            Answers::RefusesSession(_) => empty(200),
+            Answers::RefusesSessions(refused) => {
+                let refused = refused.iter().find(|(session, _)| *session == sid);
+                empty(refused.map_or(200, |(_, status)| *status))
+            }
             Answers::Redirect(to) => {
                 format!("HTTP/1.1 307 x\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n")
             }

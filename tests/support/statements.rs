@@ -10,7 +10,7 @@ use super::{Postgres, Program, eventually};
 ///
 /// How often they run depends on the time and not on the requests, so they do not count for an operation, even if an
 /// operation began to use one. `tests/costs.rs` compares this list with the statements of an idle node.
-const BACKGROUND: [&str; 37] = [
+const BACKGROUND: [&str; 38] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",

@@ -188,9 +188,11 @@ fn refused(api: &Api, refusal: LogoutRefusal) -> Response {
 /// The page about a request that is answered to the person alone. Nothing was changed.
 fn error_page(api: &Api, sentence: &str) -> Response {
     let frame = Frame::of(api).sharing_its_window();
-    let advice =
-        "You were not signed out here. To sign out, open the page Sign out of this service.";
-    trouble::page_with_advice(&frame, StatusCode::BAD_REQUEST, sentence, advice)
+    let advice = format!(
+        r#"You were not signed out here. To sign out, open the page <a href="{}{SIGN_OUT}">Sign out</a> of this service."#,
+        frame.base()
+    );
+    trouble::page_with_advice(&frame, StatusCode::BAD_REQUEST, sentence, &advice)
 }
 
 fn unavailable(api: &Api, refusal: Refusal) -> Response {

@@ -10,11 +10,13 @@ use super::StoreError;
 pub enum QueuedLogouts {
     /// The log has no event that was not read.
     Idle,
+    /// What was not read ends no session, and nothing was written.
+    Nothing,
     /// Another node is reading.
     Busy,
     /// No client gets logout tokens, so the ends of sessions were passed over.
     Unused,
-    /// Everything was read, or what was not read ends no session.
+    /// Everything was read.
     Done,
     /// There is more to read.
     More,
@@ -122,10 +124,10 @@ pub trait LogoutQueue: Send + Sync {
 /// Why a logout token was not delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum LogoutSendError {
-    /// The client answered that it does not accept this token.
-    #[error("it answered with the status 400")]
-    Refused,
-    /// The client could not be reached, did not answer in time, or answered with another status.
+    /// The client answered this token with a status that may be about this token alone.
+    #[error("it answered with the status {0}")]
+    Refused(u16),
+    /// The client could not be reached, did not answer in time, or answered that it does not work at the moment.
     #[error("{0}")]
     Failed(String),
 }

@@ -18,6 +18,10 @@ const BATCH: u32 = 500;
 /// How long a node leaves new events to the one that read the events before.
 const STANDBY: Duration = Duration::from_millis(400);
 
+/// How long to collect further events after a read, so that a busy log is read a few times each second. What ends a session after a
+/// while without events is read at once.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// How long to wait for another node that is reading.
 const BUSY: Duration = Duration::from_millis(50);
 
@@ -76,7 +80,15 @@ impl Worker for LogoutQueuer {
                 Ok(QueuedLogouts::Done) => {
                     self.queued.notify_one();
                     found_nothing = 0;
+                    tokio::time::sleep(PAUSE).await;
                     self.log_has_grown().await;
+                }
+                Ok(QueuedLogouts::Nothing) => {
+                    tokio::time::sleep(PAUSE).await;
+                    self.log_has_grown().await;
+                    if found_nothing > 0 {
+                        tokio::time::sleep(STANDBY).await;
+                    }
                 }
                 Ok(QueuedLogouts::Unused) => {
                     found_nothing = 0;

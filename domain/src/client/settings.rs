@@ -126,7 +126,7 @@ impl ClientSettings {
     /// Whether a logout request may name this redirect URI.
     pub fn has_post_logout_redirect_uri(&self, requested: &str) -> bool {
         let registered = &self.post_logout_redirect_uris;
-        registered.iter().any(|uri| uri.matches(requested))
+        registered.iter().any(|uri| uri.as_str() == requested)
     }
 }
 

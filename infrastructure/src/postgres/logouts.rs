@@ -101,6 +101,7 @@ impl LogoutQueue for PostgresStore {
             .await?;
         Ok(match state.as_str() {
             "idle" => QueuedLogouts::Idle,
+            "nothing" => QueuedLogouts::Nothing,
             "busy" => QueuedLogouts::Busy,
             "unused" => QueuedLogouts::Unused,
             "done" => QueuedLogouts::Done,

@@ -34,10 +34,17 @@ pub(super) struct Removed {
 }
 
 /// Deletes up to `limit` sessions of an account with their opaque tokens, and queues the logouts that this leads to.
+///
+/// Rows do not say whether a session ended with its parent or with an epoch. What ended with an earlier epoch than the last, or
+/// more than an hour ago with its parent, was queued then; later ends were perhaps not read yet.
 pub(super) fn remove_sessions(connection: &Connection, user: &str, limit: u32) -> Result<Removed> {
     const SELECT: &str = "
-        SELECT session_id, ended_at IS NULL AND expires_at > unixepoch('subsec') * 1000 FROM sessions
-        WHERE user_id = ? LIMIT ?";
+        SELECT s.session_id,
+               s.ended_at IS NULL AND s.expires_at > unixepoch('subsec') * 1000
+               AND s.epoch >= ifnull((SELECT a.session_epoch FROM accounts AS a WHERE a.user_id = ?1), 0) - 1
+               AND NOT EXISTS (SELECT 1 FROM sessions AS p
+                                WHERE p.session_id = s.parent AND p.ended_at < (unixepoch('subsec') - 3600) * 1000)
+        FROM sessions AS s WHERE s.user_id = ?1 LIMIT ?2";
     const DELETE: [&str; 2] = [
         "DELETE FROM opaque_tokens WHERE session_id = ?",
         "DELETE FROM sessions WHERE session_id = ?",

@@ -56,11 +56,14 @@ const CHILDREN: &str = "
      WHERE parent = ?1 AND session_id > ?2 AND ended_at IS NULL AND expires_at > ?3
      ORDER BY session_id LIMIT ?4";
 
-/// The live sessions of applications of the account `?1`, after the session `?2`, that started under an earlier epoch than `?5`.
+/// The live sessions of applications of the account `?1`, after the session `?2`, that ended when the epoch `?5` began. Those of older
+/// epochs were queued with theirs, and those that ended with their parent are queued with it, although their rows do not say so.
 const OF_ACCOUNT: &str = "
     SELECT session_id FROM sessions
      WHERE user_id = ?1 AND session_id > ?2 AND ended_at IS NULL AND expires_at > ?3
-       AND client_id IS NOT NULL AND epoch < ?5 AND session_id <> ?6
+       AND client_id IS NOT NULL AND epoch = ?5 - 1 AND session_id <> ?6
+       AND (parent IS NULL
+            OR EXISTS (SELECT 1 FROM sessions AS p WHERE p.session_id = sessions.parent AND p.ended_at IS NULL))
      ORDER BY session_id LIMIT ?4";
 
 /// `?2` is when the session ended; without it, that is now.
@@ -248,7 +251,7 @@ fn finds_nothing(connection: &Connection) -> Result<Option<QueuedLogouts>> {
     Ok(if reached >= end {
         Some(QueuedLogouts::Idle)
     } else if next_end(connection, reached, end)?.is_none() {
-        Some(QueuedLogouts::Done)
+        Some(QueuedLogouts::Nothing)
     } else {
         None
     })

@@ -58,7 +58,10 @@ async fn queue_all(world: &impl World, store: &dyn Store, at_most: u32) -> usize
         match store.queue_logouts(at_most).await.unwrap() {
             QueuedLogouts::More => {}
             QueuedLogouts::Busy => tokio::task::yield_now().await,
-            QueuedLogouts::Idle | QueuedLogouts::Done | QueuedLogouts::Unused => return calls,
+            QueuedLogouts::Idle
+            | QueuedLogouts::Nothing
+            | QueuedLogouts::Done
+            | QueuedLogouts::Unused => return calls,
         }
     }
     unreachable!()
@@ -163,6 +166,57 @@ pub async fn sessions_that_end_with_an_epoch_are_queued_without_the_kept_one(wor
     assert_eq!(sessions_due(&*store, &shop).await.last(), Some(&again));
 }
 
+pub async fn what_ended_before_is_not_queued_again(world: &impl World) {
+    let store = world.store();
+    let shop = shop_gets_logouts(&*store).await;
+    let ada = registered(&*store, "ada").await;
+    // It ends with its parent, and this one with an epoch.
+    let own = ada.signs_in(&*store).await;
+    let first = let_in(&*store, &ada, 0, own).await;
+    ada.signs_out(&*store, own).await;
+    let other = ada.signs_in(&*store).await;
+    let second = let_in(&*store, &ada, 0, other).await;
+    queue_all(world, &*store, 10).await;
+    assert_eq!(sessions_due(&*store, &shop).await, [first]);
+    store.complete_logout(first).await.unwrap();
+    raises_epoch(&*store, &ada).await;
+    queue_all(world, &*store, 10).await;
+    assert_eq!(sessions_due(&*store, &shop).await, [second]);
+    store.complete_logout(second).await.unwrap();
+    raises_epoch(&*store, &ada).await;
+    queue_all(world, &*store, 10).await;
+    assert_eq!(sessions_due(&*store, &shop).await, []);
+    ada.erases_account(&*store).await;
+    queue_all(world, &*store, 10).await;
+    assert_eq!(sessions_due(&*store, &shop).await, []);
+}
+
+async fn raises_epoch(store: &dyn Store, person: &Person) {
+    for command in [
+        UserCommand::Lock(Lock { at: now() }),
+        UserCommand::Unlock(Unlock { at: now() }),
+    ] {
+        person.does(store, command).await.unwrap();
+    }
+}
+
+pub async fn events_that_end_no_session_are_passed_over_without_a_write(world: &impl World) {
+    let store = world.store();
+    let shop = shop_gets_logouts(&*store).await;
+    let ada = registered(&*store, "ada").await;
+    queue_all(world, &*store, 10).await;
+    let own = ada.signs_in(&*store).await;
+    let session = let_in(&*store, &ada, 0, own).await;
+    world.settle().await;
+    for _ in 0..2 {
+        let outcome = store.queue_logouts(10).await.unwrap();
+        assert_eq!(outcome, QueuedLogouts::Nothing);
+    }
+    ada.signs_out(&*store, own).await;
+    queue_all(world, &*store, 10).await;
+    assert_eq!(sessions_due(&*store, &shop).await, [session]);
+}
+
 pub async fn very_many_sessions_that_end_at_once_are_queued_in_batches(world: &impl World) {
     let store = world.store();
     let shop = shop_gets_logouts(&*store).await;
@@ -214,7 +268,7 @@ pub async fn nodes_that_read_at_once_queue_each_session_once(world: &impl World)
         race.spawn(async move {
             loop {
                 match node.queue_logouts(3).await.unwrap() {
-                    QueuedLogouts::Idle | QueuedLogouts::Done => return,
+                    QueuedLogouts::Idle | QueuedLogouts::Nothing | QueuedLogouts::Done => return,
                     QueuedLogouts::Busy => tokio::task::yield_now().await,
                     QueuedLogouts::Unused | QueuedLogouts::More => {}
                 }

@@ -233,6 +233,8 @@ macro_rules! store_behaviour {
         store_behaviour!($open, logouts: [
             a_session_of_a_client_is_queued_when_it_or_its_parent_ends,
             sessions_that_end_with_an_epoch_are_queued_without_the_kept_one,
+            what_ended_before_is_not_queued_again,
+            events_that_end_no_session_are_passed_over_without_a_write,
             very_many_sessions_that_end_at_once_are_queued_in_batches,
             nodes_that_read_at_once_queue_each_session_once,
             an_erasure_queues_the_sessions_that_it_deletes,

@@ -145,8 +145,8 @@ impl Authlog {
 
     /// What has to be done about a logout request from this browser; `None` if nobody is signed in.
     ///
-    /// An ID token ends the session without a question if it is for a session of an application that began in this browser. One of
-    /// the same person is enough if its session ends by itself (`offline_access`), because it began in any browser of the person.
+    /// An ID token ends the session without a question if it is for a session of an application that ends with the session of this
+    /// browser. One for a session that ends by itself (`offline_access`, a device) says nothing about this browser.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
@@ -167,7 +167,7 @@ impl Authlog {
         let found = found.filter(|found| found.account.id == caller.user());
         let is_of_browser = found.is_some_and(|found| {
             let grant = found.session.grant;
-            grant.is_some_and(|it| it.parent.is_none_or(|parent| parent == caller.session()))
+            grant.is_some_and(|it| it.parent == Some(caller.session()))
         });
         Ok(if is_of_browser {
             LogoutDemand::End

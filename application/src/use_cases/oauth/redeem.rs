@@ -164,21 +164,24 @@ impl Authlog {
         }
     }
 
-    /// Looks at the consent once more, now that a withdrawal finds the session. One that was recorded between the first look and
-    /// the start of the session did not find it, so that the session is ended here.
+    /// Looks at the session and the consent once more, now that a withdrawal and a logout find the session. One that was recorded
+    /// between the first look and the start of the session did not find it, so that the session is ended here. Tokens of a session
+    /// that has ended are refused anyway, so it matters only for a consent, and for a client that is to get a logout token.
     async fn check_still_permitted(
         &self,
         by: &AuthenticatedClient,
         session: &ApprovedSession<'_>,
         context: &RequestContext,
     ) -> Result<(), GrantRefusal> {
-        if by.client().settings.first_party {
+        let settings = &by.client().settings;
+        if settings.first_party && settings.backchannel_logout_uri.is_none() {
             return Ok(());
         }
         let standing = self.parts.directory.session(session.id).await;
         let standing = standing.map_err(Refusal::from)?;
         let scopes = &session.grant.scopes;
-        if standing.is_some_and(|it| by.is_permitted(&it.account, scopes)) {
+        let now = self.parts.clock.now();
+        if standing.is_some_and(|it| it.is_live(now) && by.is_permitted(&it.account, scopes)) {
             return Ok(());
         }
         self.end_application(session.account.id, session.id, context)
