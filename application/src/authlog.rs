@@ -243,10 +243,7 @@ impl Authlog {
             client_cache: Arc::clone(&feed.client_cache),
             feed,
             challenge_serials: Arc::default(),
-<<<<<<< HEAD
             undelivered_logouts,
-=======
->>>>>>> machines
         };
         (authlog, Operator::new(), background)
     }

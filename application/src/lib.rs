@@ -37,14 +37,9 @@ mod workers;
 
 pub use access::{
     Actor, Admin, Auditor, AuthenticatedClient, Authorized, AuthorizedActor, BrowserSession,
-<<<<<<< HEAD
     Caller, CallerProof, ChangesAccounts, ClientCredentials, ClientProof, DpopProof, Entitlement,
     FreshAdmin, Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories,
     TokenInspector,
-=======
-    Caller, CallerProof, ChangesAccounts, ClientCredentials, ClientProof, Entitlement, FreshAdmin,
-    Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories, TokenInspector,
->>>>>>> machines
 };
 pub use authlog::{Authlog, Parts, RegistrationPolicy, Settings};
 pub use client_presence::{ClientPresence, ClientWaits};
@@ -65,7 +60,6 @@ pub use use_cases::{
     AccountState, ActiveToken, AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal,
     AuthorizationRequest, AuthorizationTarget, BegunPasskey, BegunTotp, Behind, CHALLENGE_LIFETIME,
     ClaimName, ClientForm, ClientHistoryPage, ClientState, ClientStateAt, CodeExchange,
-<<<<<<< HEAD
     ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal, DeviceAuthorization,
     DeviceRefusal, ENROLMENT_LIFETIME, ExpectedToken, GrantRefusal, ImportForm, Imported,
     Introspected, IssuedSecret, Lag, Link, LinkOffer, LinkProof, LiveSession, LogoutDemand,
@@ -74,13 +68,5 @@ pub use use_cases::{
     PushedRequest, RebuildProgress, RegistrationForm, SecondFactorProof, SecondStep, SessionPage,
     SignInForm, StateAt, SteppedUpSession, TargetRefusal, TermsOf, TotpForm, UserCode, UserInfo,
     UserInfoRefusal, WaitingDevice, identify, rebuild_read_models,
-=======
-    ConfirmedPasskey, ConfirmedTotp, ConsentDemand, ConsentRefusal, ENROLMENT_LIFETIME,
-    ExpectedToken, GrantRefusal, ImportForm, Imported, Introspected, IssuedSecret, Lag, Link,
-    LinkOffer, LinkProof, LiveSession, NewClient, NotIdentified, NotImported, OAuthTokens,
-    PasskeyChallenge, PendingSignIn, Prompt, RebuildProgress, RegistrationForm, SecondFactorProof,
-    SecondStep, SessionPage, SignInForm, StateAt, SteppedUpSession, TargetRefusal, TermsOf,
-    TotpForm, UserInfo, identify, rebuild_read_models,
->>>>>>> machines
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

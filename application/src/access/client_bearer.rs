@@ -5,10 +5,7 @@ use std::sync::Arc;
 use authlog_domain::Scopes;
 use authlog_domain::client::{GrantType, RegisteredClient, ServiceScope};
 
-<<<<<<< HEAD
 use super::TokenUse;
-=======
->>>>>>> machines
 use crate::ports::{ClientTokenClaims, VerifiedOAuthToken};
 use crate::{Authlog, Refusal};
 
@@ -27,14 +24,10 @@ impl Authlog {
     pub(super) fn bearer_claims(&self, token: &str) -> Result<Arc<ClientTokenClaims>, Refusal> {
         let (tokens, now) = (&self.parts.tokens, self.parts.clock.now());
         match tokens.verify_oauth(token, now) {
-<<<<<<< HEAD
             // A token that is bound to a key is useless to a bearer (RFC 9449 §7.2).
             Some(VerifiedOAuthToken::Client(claims))
                 if claims.is_for(tokens.issuer()) && TokenUse::Bearer.fits(claims.key.as_ref()) =>
             {
-=======
-            Some(VerifiedOAuthToken::Client(claims)) if claims.is_for(tokens.issuer()) => {
->>>>>>> machines
                 Ok(claims)
             }
             // What a person granted to an application is for the resource servers of the application.

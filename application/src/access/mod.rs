@@ -9,10 +9,7 @@
 //! - [`Entitlement`]: a permission that is checked repeatedly during a long request.
 //! - [`AuthenticatedClient`]: an application that authenticated, or a public one that names itself. The tokens of people's
 //!   applications are checked in `application.rs`, those of clients themselves in `client_bearer.rs`. None of them is a [`Caller`].
-<<<<<<< HEAD
 //! - [`DpopProof`]: the holder of a key sent the request. Tokens can be bound to that key.
-=======
->>>>>>> machines
 //! - [`Operator`]: the person at the command line. Only the composition root gets one, so that code that serves requests
 //!   cannot act as the operator.
 //! - `ProvedSession`, `ProvedPassword`, `ProvedOwner`: what a command about the caller's own account needs in addition.
@@ -25,10 +22,7 @@ mod authorize;
 mod browser;
 mod client;
 mod client_bearer;
-<<<<<<< HEAD
 mod dpop;
-=======
->>>>>>> machines
 mod entitlement;
 mod level;
 mod operator;
@@ -43,11 +37,7 @@ use authlog_domain::user::Authority;
 
 pub use acting::AuthorizedActor;
 pub use actor::Actor;
-<<<<<<< HEAD
 pub(crate) use application::{LiveApplication, TokenUse};
-=======
-pub(crate) use application::LiveApplication;
->>>>>>> machines
 pub(crate) use authenticate::LiveAccess;
 pub use authenticate::{Caller, CallerProof};
 pub use authorize::{Authorized, Identity};

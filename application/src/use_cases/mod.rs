@@ -42,15 +42,10 @@ pub use introspect::{ActiveToken, ExpectedToken};
 pub use lag::{Behind, Lag};
 pub use oauth::{
     AuthorizationForm, AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest,
-<<<<<<< HEAD
     AuthorizationTarget, ClaimName, CodeExchange, ConsentDemand, ConsentRefusal,
     DeviceAuthorization, DeviceRefusal, GrantRefusal, Introspected, LogoutDemand, LogoutForm,
     LogoutRedirect, LogoutRefusal, LogoutRequest, OAuthTokens, OpenedRequest, Prompt, PushRefusal,
     PushedRequest, TargetRefusal, UserCode, UserInfo, UserInfoRefusal, WaitingDevice,
-=======
-    AuthorizationTarget, ClaimName, CodeExchange, ConsentDemand, ConsentRefusal, GrantRefusal,
-    Introspected, OAuthTokens, Prompt, TargetRefusal, UserInfo,
->>>>>>> machines
 };
 pub(crate) use passkey_sign_in::ChallengeSerials;
 pub use passkey_sign_in::PasskeyChallenge;

@@ -58,11 +58,8 @@ pub struct LogFeed {
     log: Arc<dyn EventLog>,
     recent: RwLock<VecDeque<LoggedEvent>>,
     head: watch::Sender<Head>,
-<<<<<<< HEAD
     /// The last log index, for readers that do not follow the events.
     end: watch::Sender<u64>,
-=======
->>>>>>> machines
     watches: ActorWatches,
     pages: Arc<Semaphore>,
     /// The account cache. An account is removed from it when the log has a new event of the account.
@@ -97,10 +94,7 @@ impl LogFeed {
             client_cache: Arc::default(),
             recent: RwLock::default(),
             head: watch::Sender::new(Head::default()),
-<<<<<<< HEAD
             end: watch::Sender::new(0),
-=======
->>>>>>> machines
             watches: ActorWatches::default(),
             pages: Arc::new(Semaphore::new(pages_at_once(
                 available_parallelism().map_or(1, NonZeroUsize::get),
@@ -204,14 +198,11 @@ impl LogFeed {
         });
     }
 
-<<<<<<< HEAD
     /// The last log index, as this node knows it. Unlike a follower, its reader does not cause events to be read.
     pub(crate) fn log_end(&self) -> watch::Receiver<u64> {
         self.end.subscribe()
     }
 
-=======
->>>>>>> machines
     fn notify_watches(&self, changed: &HashSet<Actor>) {
         if changed.is_empty() {
             return;

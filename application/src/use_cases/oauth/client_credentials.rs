@@ -6,11 +6,7 @@ use authlog_domain::client::{ClientSettings, GrantType};
 
 use super::issue::ACCESS_LIFETIME;
 use super::{GrantRefusal, OAuthTokens, resources};
-<<<<<<< HEAD
 use crate::access::{AuthenticatedClient, DpopProof};
-=======
-use crate::access::AuthenticatedClient;
->>>>>>> machines
 use crate::ports::ClientTokenClaims;
 use crate::{Authlog, Refusal};
 
@@ -34,12 +30,10 @@ impl Authlog {
         if !by.is_confidential() || !settings.grants.contains(&GrantType::ClientCredentials) {
             return Err(GrantRefusal::UnauthorizedClient);
         }
-<<<<<<< HEAD
-        let key = self.key_of_tokens(by, proof, None)?;
-=======
->>>>>>> machines
         let issuer = self.parts.tokens.issuer();
         let terms = TokenTerms::of(settings, scope, texts, issuer)?;
+        // A request that is refused for another reason does not use its proof.
+        let key = self.key_of_tokens(by, proof, None)?;
         let now = self.parts.clock.now();
         let claims = ClientTokenClaims {
             token: self.parts.entropy.random_uuid(),
@@ -47,10 +41,7 @@ impl Authlog {
             secret: by.secret(),
             audience: terms.audience,
             scopes: terms.scopes.clone(),
-<<<<<<< HEAD
             key,
-=======
->>>>>>> machines
             issued_at: now,
             expires_at: now.plus(ACCESS_LIFETIME),
         };

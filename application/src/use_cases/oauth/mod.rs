@@ -29,14 +29,10 @@ mod user_info;
 
 pub use authorize::{AuthorizationOutcome, ConsentDemand};
 pub use consent::ConsentRefusal;
-<<<<<<< HEAD
 pub use device::{DeviceAuthorization, DeviceRefusal, UserCode, WaitingDevice};
 pub use end_session::{LogoutDemand, LogoutForm, LogoutRedirect, LogoutRefusal, LogoutRequest};
 pub use introspect::Introspected;
 pub use pushed::{OpenedRequest, PushRefusal, PushedRequest};
-=======
-pub use introspect::Introspected;
->>>>>>> machines
 pub use refusals::{AuthorizationRefusal, GrantRefusal, TargetRefusal};
 pub use request::{
     AuthorizationForm, AuthorizationRequest, AuthorizationTarget, ClaimName, Prompt,
