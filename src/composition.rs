@@ -112,6 +112,8 @@ pub(crate) async fn assemble(
         client_assertions: Arc::new(JwtClientAssertions::new([
             issuer(settings),
             format!("{}/oauth2/token", base_of(reachable_at)),
+            // RFC 9126 §2 demands it.
+            format!("{}/oauth2/par", base_of(reachable_at)),
         ])),
         dpop_proofs: Arc::new(JwtDpopProofs::default()),
         factor_secrets: Arc::new(KeyedFactorSecrets::new(&secret, Arc::clone(&entropy))?),

@@ -14,8 +14,8 @@ use authlog_domain::refused_logins::{
     LoginRefusalReason, MAX_PER_DAY, RecordRefusedLogin, RefusedLoginsEvent,
 };
 use authlog_domain::session::{
-    Limits, LogOut, RefreshSession, RevokeSession, SessionCommand, SessionEvent, SessionRefusal,
-    StartSession,
+    Limits, LogOut, RefreshSession, ReuseCode, RevokeSession, SessionCommand, SessionEvent,
+    SessionRefusal, StartSession,
 };
 use authlog_domain::user::{
     Authority, ChangePassword, ChangeRole, ConfirmEmail, Erase, Lock, MAX_RESET_REQUESTS,
@@ -398,6 +398,36 @@ fn a_reused_refresh_token_ends_the_session() {
         refresh(&mut session, 111, 1).unwrap_err(),
         SessionRefusal::Ended
     );
+}
+
+#[test]
+fn a_code_that_comes_back_raises_an_alarm_unless_a_device_may_have_repeated_its_request() {
+    for (is_polled, refreshed, is_alarm) in [
+        (false, false, true),
+        (false, true, true),
+        (true, false, false),
+        (true, true, true),
+    ] {
+        let mut session = started(Some(Rotation::Rotating));
+        if refreshed {
+            refresh(&mut session, 100, 0).unwrap();
+        }
+        let at = second(110);
+        let reuse = || SessionCommand::ReuseCode(ReuseCode { at, is_polled });
+        let events = execute(&mut session, reuse()).unwrap();
+        match events.as_slice() {
+            [SessionEvent::AuthorizationCodeReused(_)] => assert!(is_alarm),
+            [SessionEvent::SessionRevoked(event)] => {
+                assert!(!is_alarm);
+                assert_eq!(event.reason, RevocationReason::DeviceCodeRepeated);
+            }
+            other => panic!("{other:?}"),
+        }
+        // It has ended, once.
+        assert_eq!(execute(&mut session, reuse()).unwrap(), []);
+        let ended = refresh(&mut session, 111, u32::from(refreshed));
+        assert_eq!(ended.unwrap_err(), SessionRefusal::Ended);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ on_both_stores!(
     a_person_comes_back_to_the_code_after_signing_in_or_up,
     a_link_and_a_form_of_another_page_approve_nothing,
     a_person_who_may_not_sign_in_cannot_approve,
+    a_decision_that_is_repeated_is_confirmed_to_its_person_alone,
     a_browser_without_script_approves_a_device,
 );
 
@@ -235,6 +236,36 @@ async fn a_person_who_may_not_sign_in_cannot_approve(store: Store) {
     let answer = op.browser.post("/device/decision", &hidden, &fields).await;
     assert_eq!(answer.status, 403, "{answer}");
     is_grant_error(&op.app.poll(&codes).await, 400, "authorization_pending");
+}
+
+async fn a_decision_that_is_repeated_is_confirmed_to_its_person_alone(store: Store) {
+    let mut op = with_tv(store).await;
+    let (_, mut other) = registered(&op.http(), "eve").await;
+    for (decision, contrary) in [("allow", "deny"), ("deny", "allow")] {
+        let codes = op.app.begins_on_a_device("openid").await;
+        decides(&mut op.browser, &op.person, &codes, "perhaps").await;
+        let hidden = op.browser.form("/device/decision");
+        let first = [("decision", decision)];
+        for _ in 0..2 {
+            let answer = op.browser.post("/device/decision", &hidden, &first).await;
+            assert_eq!(answer.status, 303, "{answer}");
+            let location = answer.header("location").unwrap();
+            let is_allowed = location.ends_with("/device?done=allowed");
+            assert_eq!(is_allowed, decision == "allow", "{location}");
+        }
+        let second = [("decision", contrary)];
+        let answer = op.browser.post("/device/decision", &hidden, &second).await;
+        assert_eq!(answer.status, 400, "{answer}");
+        // Another person learns nothing, neither with the code nor with the decision.
+        other.open("/device").await;
+        let form = other.form("/device");
+        let code = ("user_code", codes.user_code.as_str());
+        for path in ["/device", "/device/decision"] {
+            let fields = [code, ("decision", decision)];
+            let answer = other.post(path, &form, &fields).await;
+            assert_eq!(answer.status, 400, "{answer}");
+        }
+    }
 }
 
 async fn a_browser_without_script_approves_a_device(store: Store) {

@@ -17,6 +17,7 @@ on_both_stores!(
     a_device_stays_signed_in_until_its_person_ends_that,
     a_device_code_is_for_the_client_that_got_it,
     an_approval_counts_only_while_the_account_and_the_client_permit_it,
+    a_withdrawal_takes_back_an_approval_of_an_own_application,
     an_auditor_sees_where_a_device_was_approved,
 );
 
@@ -217,11 +218,16 @@ async fn a_device_code_is_for_the_client_that_got_it(store: Store) {
 async fn an_approval_counts_only_while_the_account_and_the_client_permit_it(store: Store) {
     let mut op = with_tv(store).await;
     let withdrawn = op.approves_a_device("openid").await;
+    let other = op.approves_a_device("openid").await;
     op.browser.open("/security").await;
     op.browser
         .submit("/security/applications/tv/withdraw", &[])
         .await;
     is_grant_error(&op.app.poll(&withdrawn).await, 400, "invalid_grant");
+    // A later consent to the same does not bring it back.
+    let (_, granted) = op.signs_in_a_device("openid").await;
+    is_grant_error(&op.app.poll(&other).await, 400, "invalid_grant");
+    userinfo(&op.http(), &granted.access).await;
     // All other sessions are ended: what was approved before has no session yet.
     let ended = op.approves_a_device("openid").await;
     op.browser.open("/security").await;
@@ -270,6 +276,20 @@ async fn an_approval_counts_only_while_the_account_and_the_client_permit_it(stor
     assert_eq!(erased.status, 204, "{erased}");
     is_grant_error(&op.app.poll(&requested).await, 400, "invalid_grant");
     assert_eq!(op.service.settings.count("sessions"), 0);
+}
+
+async fn a_withdrawal_takes_back_an_approval_of_an_own_application(store: Store) {
+    let registration = Registration::device("tv").with("--first-party", "true");
+    let mut op = Provider::with(Settings::on(store), &registration).await;
+    let withdrawn = op.approves_a_device("openid").await;
+    op.browser.open("/security").await;
+    op.browser
+        .submit("/security/applications/tv/withdraw", &[])
+        .await;
+    is_grant_error(&op.app.poll(&withdrawn).await, 400, "invalid_grant");
+    let (_, granted) = op.signs_in_a_device("openid").await;
+    userinfo(&op.http(), &granted.access).await;
+    Granted::of(&op.app.refreshes(granted.refresh()).await);
 }
 
 async fn an_auditor_sees_where_a_device_was_approved(store: Store) {

@@ -125,7 +125,8 @@ async fn a_machine_signs_with_a_key_of_its_own(store: Store) {
             .collect();
         op.service.send(own::TOKEN).form(&form).await
     };
-    for audience in [issuer, endpoint] {
+    let pushed = metadata["pushed_authorization_request_endpoint"].as_str();
+    for audience in [issuer, endpoint, pushed.unwrap()] {
         let form = key.form("billing", audience);
         let granted = Granted::of(&ask(&form).await);
         assert_eq!(token::claims(&granted.access)["client_id"], "billing");

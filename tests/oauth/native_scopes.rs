@@ -4,6 +4,7 @@ use jsonwebtoken::EncodingKey;
 use serde_json::{Value, json};
 
 use super::provider::Provider;
+use crate::support::dpop::DpopKey;
 use crate::support::following::Reader;
 use crate::support::http::Request;
 use crate::support::oauth::{App, Granted, Registration, is_grant_error, userinfo};
@@ -14,6 +15,7 @@ use crate::support::{
 
 on_both_stores!(
     a_scope_opens_its_endpoints_and_nothing_else,
+    a_token_that_is_bound_to_a_key_is_no_bearer_token_here,
     a_client_that_may_no_longer_is_refused,
     a_follower_ends_with_the_permission_of_its_client,
     a_follower_ends_with_its_token,
@@ -171,6 +173,24 @@ async fn a_scope_opens_its_endpoints_and_nothing_else(store: Store) {
     assert_eq!(answer.json()["client_id"], "machine", "{answer}");
 }
 
+async fn a_token_that_is_bound_to_a_key_is_no_bearer_token_here(store: Store) {
+    let op = Provider::on(store).await;
+    let client = machine().at(&op.service);
+    let metadata = op.metadata().await;
+    let url = metadata["token_endpoint"].as_str().unwrap();
+    let form = [("grant_type", "client_credentials"), ("scope", ALL)];
+    let request = client.token_request(&form);
+    let proof = DpopKey::new().proof("POST", url);
+    let bound = Granted::bound(&request.clone().header("dpop", proof).await);
+    let unbound = Granted::of(&request.await);
+    for endpoint in [own::FEED, own::LOG_KEY, own::INTROSPECT] {
+        let answer = request_to(&op.service, endpoint, &bound.access).await;
+        assert_eq!(answer.status, 401, "{answer}");
+        let answer = request_to(&op.service, endpoint, &unbound.access).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_with_a_scope_at_this_service_is_for_no_other_resource() {
     let op = Provider::on(Store::Sqlite).await;
@@ -178,7 +198,16 @@ async fn a_token_with_a_scope_at_this_service_is_for_no_other_resource() {
     let metadata = op.metadata().await;
     let issuer = metadata["issuer"].as_str().unwrap();
     let events = ("scope", "events.read");
-    for form in [&[events][..], &[events, ("resource", issuer)]] {
+    // A token that was not asked for this service by name is used at other servers.
+    let granted = Granted::of(&token_for(&client, &[]).await);
+    assert_eq!(granted.answer["scope"], "notes.read");
+    let answer = op.service.send(own::FEED).bearer(&granted.access).await;
+    assert_eq!(answer.status, 403, "{answer}");
+    for form in [
+        &[events][..],
+        &[events, ("resource", issuer)],
+        &[("resource", issuer)],
+    ] {
         let granted = Granted::of(&token_for(&client, form).await);
         assert_eq!(token::claims(&granted.access)["aud"], json!([issuer]));
         let answer = op.service.send(own::FEED).bearer(&granted.access).await;

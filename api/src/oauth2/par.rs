@@ -80,8 +80,8 @@ pub(super) async fn push(
     Ok((StatusCode::CREATED, Json(out)).into_response())
 }
 
-/// The parameters of the request, with the key of its proof as `dpop_jkt` (RFC 9449 §10.1). The proof is not remembered as used: all
-/// that can be done with it is to push the same request again.
+/// The parameters of the request, with the key of its proof as `dpop_jkt` (RFC 9449 §10.1). The proof is not remembered as used: a
+/// thief could push any request with it, but the code would be bound to a key that the thief does not have.
 fn kept(api: &Api, headers: &HeaderMap, form: &Parameters) -> Result<Parameters, Response> {
     let named = form.optional(DPOP_JKT).map_err(unreadable)?;
     let proof = proof_of_post(api, headers, PAR);

@@ -86,21 +86,57 @@ pub(super) async fn decide(
     headers: HeaderMap,
     OwnForm(form): OwnForm,
 ) -> Response {
-    let (browser, device) = match waiting(&api, &headers, &form, &context).await {
-        Ok(waiting) => waiting,
+    let typed = form.text(USER_CODE);
+    let browser = match person_with_form(&api, &headers, &form).await {
+        Ok(browser) => browser,
         Err(response) => return response,
     };
-    let (decided, done) = match form.text("decision") {
-        "allow" => {
+    let allows = match form.text("decision") {
+        "allow" => Some(true),
+        "deny" => Some(false),
+        _ => None,
+    };
+    let device = api.authlog.waiting_device(&browser, typed, &context).await;
+    let decided = match (device, allows) {
+        (Ok(device), None) => return decision_page(&api, &browser, &device),
+        (Ok(device), Some(true)) => {
             let approved = api.authlog.approve_device(device, &browser, &context);
-            (approved.await, "allowed")
+            approved.await.map(|()| true)
         }
-        "deny" => (api.authlog.deny_device(device).await, "denied"),
-        _ => return decision_page(&api, &browser, &device),
+        (Ok(device), Some(false)) => {
+            let denied = api.authlog.deny_device(device, &browser).await;
+            denied.map(|()| false)
+        }
+        (Err(refusal), _) => Err(refusal),
     };
     match decided {
-        Ok(()) => see_other(&api, &format!("{DEVICE}?done={done}")),
-        Err(refusal) => refused(&api, &browser, refusal, form.text(USER_CODE)),
+        Ok(allowed) => done(&api, allowed),
+        // The person pressed the button twice, or the browser repeated the request.
+        Err(DeviceRefusal::Decided { allowed }) if allows == Some(allowed) => done(&api, allowed),
+        Err(refusal) => refused(&api, &browser, refusal, typed),
+    }
+}
+
+fn done(api: &Api, allowed: bool) -> Response {
+    let done = if allowed { "allowed" } else { "denied" };
+    see_other(api, &format!("{DEVICE}?done={done}"))
+}
+
+/// The person who submitted a form of this page.
+///
+/// # Errors
+/// The page that is shown instead.
+async fn person_with_form(
+    api: &Api,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<BrowserSession, Response> {
+    let browser = person(api, headers, form.text(USER_CODE)).await?;
+    // Another account may have signed in meanwhile.
+    if browser.has_made(form.text(FORM_TOKEN)) {
+        Ok(browser)
+    } else {
+        Err(outdated(&Frame::of_person(api, browser.account())))
     }
 }
 
@@ -115,11 +151,7 @@ async fn waiting(
     context: &RequestContext,
 ) -> Result<(BrowserSession, WaitingDevice), Response> {
     let typed = form.text(USER_CODE);
-    let browser = person(api, headers, typed).await?;
-    // Another account may have signed in meanwhile.
-    if !browser.has_made(form.text(FORM_TOKEN)) {
-        return Err(outdated(&Frame::of_person(api, browser.account())));
-    }
+    let browser = person_with_form(api, headers, form).await?;
     match api.authlog.waiting_device(&browser, typed, context).await {
         Ok(device) => Ok((browser, device)),
         Err(refusal) => Err(refused(api, &browser, refusal, typed)),
@@ -152,7 +184,9 @@ fn with_code(typed: &str) -> String {
 fn refused(api: &Api, browser: &BrowserSession, refusal: DeviceRefusal, typed: &str) -> Response {
     let again = |status, trouble: &str| code_page(api, browser, status, Some(trouble), typed);
     match refusal {
-        DeviceRefusal::UnknownCode => again(StatusCode::BAD_REQUEST, UNKNOWN_CODE),
+        DeviceRefusal::UnknownCode | DeviceRefusal::Decided { .. } => {
+            again(StatusCode::BAD_REQUEST, UNKNOWN_CODE)
+        }
         DeviceRefusal::TooManyConsents => {
             too_many_consents(&Frame::of_person(api, browser.account()))
         }

@@ -526,7 +526,12 @@ impl DpopProofs for NullPorts {
         unreachable!()
     }
 
-    fn mark_used(&self, _: &str, _: &VerifiedProof, _: Timestamp) -> Result<(), ProofRefusal> {
+    fn mark_used(
+        &self,
+        _: ProofHolder<'_>,
+        _: &VerifiedProof,
+        _: Timestamp,
+    ) -> Result<(), ProofRefusal> {
         unreachable!()
     }
 }

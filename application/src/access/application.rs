@@ -43,6 +43,22 @@ impl AuthenticatedClient {
     pub(crate) fn is_permitted(&self, account: &Account, scopes: &Scopes) -> bool {
         self.client().settings.first_party || account.consents.cover(self.id(), scopes)
     }
+
+    /// Whether the consent that was given at `given_at` still permits all of this. Without `given_at`, no consent is needed.
+    pub(crate) fn has_consent_of(
+        &self,
+        account: &Account,
+        scopes: &Scopes,
+        given_at: Option<Timestamp>,
+    ) -> bool {
+        given_at.is_none_or(|given_at| {
+            let consents = &account.consents;
+            let is_same = consents
+                .of(self.id())
+                .is_some_and(|it| it.given_at == given_at);
+            is_same && consents.cover(self.id(), scopes)
+        })
+    }
 }
 
 impl Authlog {

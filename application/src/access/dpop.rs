@@ -2,11 +2,11 @@
 
 use std::sync::OnceLock;
 
-use authlog_domain::KeyThumbprint;
 use authlog_domain::client::{ClientAuthMethod, RegisteredClient};
+use authlog_domain::{KeyThumbprint, UserId};
 
 use super::AuthenticatedClient;
-use crate::ports::{ProofRefusal, ProvedRequest, VerifiedProof};
+use crate::ports::{ProofHolder, ProofRefusal, ProvedRequest, VerifiedProof};
 use crate::{Authlog, GrantRefusal};
 
 /// Proof that a request was sent by the holder of a key. Only [`Authlog::verify_proof`] creates it.
@@ -44,21 +44,22 @@ impl Authlog {
     /// Uses the proof of a request of `client`.
     ///
     /// Call it last: only what holds a valid grant or token may take memory. A confidential client has one share of the memory,
-    /// however many keys it makes. The program of a public client on each device has one, so that no person who uses the client
-    /// takes the memory of the others.
+    /// however many keys it makes. Of a public client, each account has a small one, so that no person who uses the client takes
+    /// the memory of the others. `account` is the one of the grant or the token; a client's own token has none.
     ///
     /// # Errors
     /// [`ProofRefusal::Used`] and [`ProofRefusal::TooMany`].
     pub(crate) fn use_proof(
         &self,
         client: &RegisteredClient,
+        account: Option<UserId>,
         proof: &DpopProof,
     ) -> Result<(), ProofRefusal> {
         let verified = &proof.proof;
-        let holder = if client.settings.auth_method == ClientAuthMethod::None {
-            verified.key.as_str()
-        } else {
-            client.id.as_str()
+        let is_public = client.settings.auth_method == ClientAuthMethod::None;
+        let holder = ProofHolder {
+            client: &client.id,
+            account: account.filter(|_| is_public),
         };
         let now = self.parts.clock.now();
         let mark = || self.parts.dpop_proofs.mark_used(holder, verified, now);
@@ -74,6 +75,7 @@ impl Authlog {
     pub(crate) fn key_of_tokens(
         &self,
         by: &AuthenticatedClient,
+        account: Option<UserId>,
         proof: Option<&DpopProof>,
         bound: Option<&KeyThumbprint>,
     ) -> Result<Option<KeyThumbprint>, GrantRefusal> {
@@ -85,7 +87,7 @@ impl Authlog {
             return Err(GrantRefusal::InvalidGrant);
         }
         if let Some(proof) = proof {
-            self.use_proof(by.client(), proof)?;
+            self.use_proof(by.client(), account, proof)?;
         }
         Ok(key.cloned())
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authlog_domain::{KeyThumbprint, Timestamp};
+use authlog_domain::{ClientId, KeyThumbprint, Timestamp, UserId};
 
 /// Verifies proofs, and remembers which were used.
 pub trait DpopProofs: Send + Sync {
@@ -20,18 +20,29 @@ pub trait DpopProofs: Send + Sync {
 
     /// Marks the proof as used by `holder`, until it expires.
     ///
-    /// Each node remembers the proofs that were used there. So a proof can be used once on each node within its two minutes. An
-    /// attacker who replays one has to have read a request inside its TLS connection, and needs the token of the request as
+    /// Each node remembers the proofs that were used there. So a proof can be used once on each node within its two minutes, or
+    /// three if the clock of the client is ahead. An attacker who replays one has to have read a request inside its TLS connection, and needs the token of the request as
     /// well.
     ///
     /// # Errors
-    /// [`ProofRefusal::Used`] and [`ProofRefusal::TooMany`].
+    /// [`ProofRefusal::Used`] and [`ProofRefusal::TooMany`]; [`ProofRefusal::Time`] if it has expired since it was verified,
+    /// because what has expired is not remembered.
     fn mark_used(
         &self,
-        holder: &str,
+        holder: ProofHolder<'_>,
         proof: &VerifiedProof,
         now: Timestamp,
     ) -> Result<(), ProofRefusal>;
+}
+
+/// Who takes memory for a proof.
+#[derive(Clone, Copy, Debug)]
+pub struct ProofHolder<'a> {
+    /// The client that sent it.
+    pub client: &'a ClientId,
+    /// The account in whose grant or token a public client acts. Every program can act as such a client, so each account has a
+    /// small share of its own.
+    pub account: Option<UserId>,
 }
 
 /// The request for which a proof has to be.
@@ -101,6 +112,6 @@ pub enum ProofRefusal {
 }
 
 impl ProofRefusal {
-    /// After which time a retry makes sense if too many proofs are remembered.
-    pub const RETRY_AFTER: Duration = Duration::from_secs(60);
+    /// After which time a retry makes sense if too many proofs are remembered. Some expire in every moment.
+    pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 }

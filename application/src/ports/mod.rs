@@ -52,7 +52,7 @@ pub use clock::{Clock, ClockReading, Entropy};
 pub use device_authorizations::{DeviceAuthorizations, StoredDeviceAuthorization, UserCodeDigest};
 pub use directory::{Directory, LiveSessions, SessionWithAccount, SignInRecord};
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
-pub use dpop_proofs::{DpopProofs, ProofRefusal, ProvedRequest, VerifiedProof};
+pub use dpop_proofs::{DpopProofs, ProofHolder, ProofRefusal, ProvedRequest, VerifiedProof};
 pub use event_log::{
     BlockingTransaction, ChangedAccounts, EventLog, LeafHash, LogCursor, LogFilter, LogHead,
     LogPage, LoggedEvent, ReadOnError, TransactionHolder,

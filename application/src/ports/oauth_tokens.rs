@@ -51,7 +51,7 @@ pub struct ClientTokenClaims {
     pub secret: Option<ClientSecretId>,
     /// What the client may do with it (`scope`).
     pub scopes: Scopes,
-    /// The resource servers that may accept it (`aud`): see [`OAuthClaims::audience_of`].
+    /// The resource servers that may accept it (`aud`), or the issuer alone.
     pub audience: Vec<String>,
     /// The key to which it is bound; `None` for a bearer token.
     pub key: Option<KeyThumbprint>,

@@ -299,7 +299,7 @@ pub struct SessionRevoked {
     /// The session.
     #[schemars(extend("format" = "uuid"))]
     pub session_id: String,
-    /// On whose wish: `owner` or `administrator`; `consent-withdrawn` if the owner withdrew the consent to the application.
+    /// On whose wish: `owner` or `administrator`; `consent-withdrawn` if the owner withdrew the consent to the application; `device-code-repeated` if its device asked for its tokens a second time.
     pub reason: String,
 }
 

@@ -151,7 +151,12 @@ impl LogFeed {
             return Ok((LogCursor::unproven(head), false));
         };
         if self.head.receiver_count() == 0 {
-            return self.poll_accounts(reached).await;
+            let polled = self.poll_accounts(reached).await;
+            // A follower that came meanwhile has to look again: events of clients were skipped.
+            if self.head.receiver_count() > 0 {
+                self.watches.notify_all();
+            }
+            return polled;
         }
         let everything = LogFilter::default();
         let LogPage { events, cursor } = self.log.read_on(reached, POLL_LIMIT, &everything).await?;

@@ -105,6 +105,8 @@ pub struct StepUp {
 pub struct ReuseCode {
     /// The current time.
     pub at: Timestamp,
+    /// Whether the program repeats the request until it has its tokens, so that a second use may follow a lost answer.
+    pub is_polled: bool,
 }
 
 /// Why a command to a session is refused.
@@ -245,9 +247,17 @@ fn revoke(session: &Started, command: RevokeSession) -> Result<Vec<SessionEvent>
 
 /// The second use of a code shows that it was copied, and it is not known which use was the person's. Once the session has
 /// ended, nothing is left to end.
+///
+/// A device repeats a request whose answer was lost. As long as no program has refreshed the session, this is more likely than a
+/// copy, so the session ends without an alarm.
 fn reuse_code(session: &Started, command: ReuseCode) -> Vec<SessionEvent> {
     if session.ended_at.is_some() {
         return vec![];
+    }
+    if command.is_polled && session.generation == 0 {
+        let reason = RevocationReason::DeviceCodeRepeated;
+        let at = command.at;
+        return vec![SessionEvent::SessionRevoked(SessionRevoked { at, reason })];
     }
     vec![SessionEvent::AuthorizationCodeReused(
         AuthorizationCodeReused { at: command.at },

@@ -43,6 +43,9 @@ pub enum RevocationReason {
     Operator,
     /// The owner, by withdrawing the consent to the application of the session.
     ConsentWithdrawn,
+    /// The device code of the session came back before the session was refreshed: the answer with its tokens was lost, or the code
+    /// was copied.
+    DeviceCodeRepeated,
 }
 
 impl RevocationReason {
@@ -53,6 +56,7 @@ impl RevocationReason {
             Self::Administrator => "administrator",
             Self::Operator => "operator",
             Self::ConsentWithdrawn => "consent-withdrawn",
+            Self::DeviceCodeRepeated => "device-code-repeated",
         }
     }
 }

@@ -6,17 +6,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use authlog_domain::Timestamp;
 use aws_lc_rs::digest;
 
-/// How many ids are remembered: 330 a second for five minutes, or 830 a second for two. They take 20 MB.
+/// A digest of the signer and the id of a token. So a long id takes no more memory than a short one.
+type Name = [u8; 16];
+
+/// The ids that were used on this node. Each takes about 80 bytes.
 ///
-/// An owner has room for as many as are free, which is half of all if it is alone. So there is always room for others.
-const CAPACITY: usize = 100_000;
+/// An owner has room for as many as are free, which is half of all if it is alone. So one owner leaves room for others. Owners of whom
+/// a person can have many need a limit of their own ([`Owner::most`]).
+pub(super) struct UsedIds {
+    capacity: usize,
+    memory: Mutex<Memory>,
+}
 
-/// A digest of the owner and the id of a token. So a long id takes no more memory than a short one.
-type Name = [u8; 32];
-
-/// The ids that were used on this node.
-#[derive(Default)]
-pub(super) struct UsedIds(Mutex<Memory>);
+/// Who takes memory for an id.
+#[derive(Clone, Copy)]
+pub(super) struct Owner<'a> {
+    pub(super) name: &'a str,
+    /// How many it has at most.
+    pub(super) most: usize,
+}
 
 /// Why an id is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,36 +45,45 @@ struct Memory {
 }
 
 impl UsedIds {
-    /// Notes that the id of `owner` is used, until it expires. The name of an owner has no NUL.
+    /// A memory of `capacity` ids.
+    pub(super) fn with_capacity(capacity: usize) -> Self {
+        Self {
+            capacity,
+            memory: Mutex::default(),
+        }
+    }
+
+    /// Notes that the id of a token of `signer` is used, until it expires. The name of a signer has no NUL.
     ///
     /// # Errors
     /// See [`IdRefusal`]. No id is forgotten before its time, because it could be used again.
     pub(super) fn note(
         &self,
-        owner: &str,
+        owner: Owner<'_>,
+        signer: &str,
         id: &str,
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<(), IdRefusal> {
-        let name = name(owner, id);
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = name(signer, id);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.forget_expired(now);
         if memory.names.contains(&name) {
             return Err(IdRefusal::Used);
         }
-        if !memory.has_room_for(owner) {
+        if !memory.has_room_for(owner, self.capacity) {
             return Err(IdRefusal::TooMany);
         }
-        memory.remember(owner, name, expires_at);
+        memory.remember(owner.name, name, expires_at);
         Ok(())
     }
 }
 
 impl Memory {
-    fn has_room_for(&self, owner: &str) -> bool {
-        let own = self.counts.get(owner).copied();
-        let free = CAPACITY.saturating_sub(self.names.len());
-        own.unwrap_or_default() < free
+    fn has_room_for(&self, owner: Owner<'_>, capacity: usize) -> bool {
+        let own = self.counts.get(owner.name).copied();
+        let free = capacity.saturating_sub(self.names.len());
+        own.unwrap_or_default() < free.min(owner.most)
     }
 
     fn remember(&mut self, owner: &str, name: Name, expires_at: Timestamp) {
@@ -99,14 +116,15 @@ impl Memory {
     }
 }
 
-/// An owner has no NUL, so no two pairs have one name.
-fn name(owner: &str, id: &str) -> Name {
+/// A signer has no NUL, so no two pairs have one name.
+fn name(signer: &str, id: &str) -> Name {
     let mut digest = digest::Context::new(&digest::SHA256);
-    for part in [owner, "\0", id] {
+    for part in [signer, "\0", id] {
         digest.update(part.as_bytes());
     }
-    let mut name = [0; 32];
-    name.copy_from_slice(digest.finish().as_ref());
+    let mut name = Name::default();
+    let length = name.len();
+    name.copy_from_slice(&digest.finish().as_ref()[..length]);
     name
 }
 
@@ -120,34 +138,45 @@ mod tests {
         Timestamp::from_unix_millis(1_700_000_000_000)
     }
 
+    const CAPACITY: usize = 1_000;
+
+    fn owner(name: &str) -> Owner<'_> {
+        Owner {
+            name,
+            most: usize::MAX,
+        }
+    }
+
     #[test]
     fn an_id_of_an_owner_is_used_once_until_it_expires() {
-        let used = UsedIds::default();
+        let used = UsedIds::with_capacity(CAPACITY);
+        let note = |name, id, end, now| used.note(owner(name), name, id, end, now);
         let now = now();
         let [ours, other] = ["web-app", "web-app-2"];
         let end = now.plus(Duration::from_secs(60));
-        assert_eq!(used.note(ours, "1", end, now), Ok(()));
-        assert_eq!(used.note(ours, "1", end, now), Err(IdRefusal::Used));
-        assert_eq!(used.note(ours, "2", end, now), Ok(()));
-        assert_eq!(used.note(other, "1", end, now), Ok(()));
+        assert_eq!(note(ours, "1", end, now), Ok(()));
+        assert_eq!(note(ours, "1", end, now), Err(IdRefusal::Used));
+        assert_eq!(note(ours, "2", end, now), Ok(()));
+        assert_eq!(note(other, "1", end, now), Ok(()));
         let last = end.minus(Duration::from_millis(1));
-        assert_eq!(used.note(ours, "1", end, last), Err(IdRefusal::Used));
+        assert_eq!(note(ours, "1", end, last), Err(IdRefusal::Used));
         let later = end.plus(Duration::from_secs(60));
-        assert_eq!(used.note(ours, "1", later, end), Ok(()));
-        let memory = used.0.lock().unwrap();
+        assert_eq!(note(ours, "1", later, end), Ok(()));
+        let memory = used.memory.lock().unwrap();
         assert_eq!((memory.names.len(), memory.by_end.len()), (1, 1));
         assert_eq!(memory.counts.len(), 1);
     }
 
     #[test]
     fn an_owner_that_uses_all_of_its_room_leaves_room_for_others() {
-        let used = UsedIds::default();
+        let used = UsedIds::with_capacity(CAPACITY);
+        let note = |name, id: &str, end, now| used.note(owner(name), name, id, end, now);
         let now = now();
         let end = now.plus(Duration::from_secs(60));
         let fill = |owner: &str| {
-            let noted = |id: &usize| used.note(owner, &id.to_string(), end, now) == Ok(());
+            let noted = |id: &usize| note(owner, &id.to_string(), end, now) == Ok(());
             let room = (0..CAPACITY).take_while(noted).count();
-            let full = used.note(owner, "one more", end, now);
+            let full = note(owner, "one more", end, now);
             assert_eq!(full, Err(IdRefusal::TooMany));
             room
         };
@@ -156,7 +185,7 @@ mod tests {
         assert_eq!(fill("third"), CAPACITY / 8);
         // What has expired counts no more.
         let later = end.plus(Duration::from_secs(60));
-        assert_eq!(used.note("greedy", "one more", later, end), Ok(()));
-        assert_eq!(used.0.lock().unwrap().counts.len(), 1);
+        assert_eq!(note("greedy", "one more", later, end), Ok(()));
+        assert_eq!(used.memory.lock().unwrap().counts.len(), 1);
     }
 }

@@ -131,6 +131,10 @@ impl Reading {
             };
             match events {
                 Some(events) => {
+                    // The right may have ended while the store was asked. Its end may be one of these events.
+                    if !self.is_still_authorized().await {
+                        return Err(CutShort("the reader is no longer authorized"));
+                    }
                     let text = self.write(&events);
                     // There may be no matching event in this range of the log.
                     if !text.is_empty() {

@@ -15,7 +15,8 @@ const OF_PEOPLE: &str = "openid profile email address phone offline_access";
 
 impl Authlog {
     /// An access token of the client itself. Without `scope`, it has all scopes of the client that are not about a person and can
-    /// be used there. Without `texts` (the resources), it is for this service.
+    /// be used there. Without `texts` (the resources), it is for this service, but has the scopes at this service only if the client
+    /// has no others: such a token is used at other servers, too, which could act here with it.
     ///
     /// # Errors
     /// See [`GrantRefusal`].
@@ -30,9 +31,10 @@ impl Authlog {
         if !by.is_confidential() || !settings.grants.contains(&GrantType::ClientCredentials) {
             return Err(GrantRefusal::UnauthorizedClient);
         }
-        let key = self.key_of_tokens(by, proof, None)?;
         let issuer = self.parts.tokens.issuer();
         let terms = TokenTerms::of(settings, scope, texts, issuer)?;
+        // A request that is refused for another reason does not use its proof.
+        let key = self.key_of_tokens(by, None, proof, None)?;
         let now = self.parts.clock.now();
         let claims = ClientTokenClaims {
             token: self.parts.entropy.random_uuid(),
@@ -91,10 +93,14 @@ impl TokenTerms {
             registered.without_service_scopes()
         };
         let Some(text) = scope else {
-            return Ok(Self {
-                audience,
-                scopes: usable,
-            });
+            let others = usable.without_service_scopes();
+            let names_service = is_for_service && !texts.is_empty();
+            let scopes = if names_service || others.is_empty() {
+                usable
+            } else {
+                others
+            };
+            return Ok(Self { audience, scopes });
         };
         let scopes = Scopes::parse(text).map_err(|_| GrantRefusal::InvalidScope)?;
         if !scopes.is_subset_of(&registered) {
@@ -145,7 +151,7 @@ mod tests {
             terms.map(|it| (it.audience.join(" "), it.scopes.to_string()))
         };
         for (scope, texts, audience, scopes) in [
-            (None, &[][..], ISSUER, "events.read notes.read"),
+            (None, &[][..], ISSUER, "notes.read"),
             (Some("events.read"), &[], ISSUER, "events.read"),
             (Some("events.read"), &[ISSUER], ISSUER, "events.read"),
             (None, &[ISSUER, ISSUER], ISSUER, "events.read notes.read"),
@@ -159,6 +165,12 @@ mod tests {
                 "{scope:?} {texts:?}"
             );
         }
+        let reader = ClientSettings {
+            scopes: Scopes::from_stored("email events.read"),
+            ..machine()
+        };
+        let terms = TokenTerms::of(&reader, None, &[], ISSUER).unwrap();
+        assert_eq!(terms.scopes.to_string(), "events.read");
         for (scope, texts, error) in [
             (Some("events.read"), &[API][..], "invalid_target"),
             (Some("events.read"), &[ISSUER, API], "invalid_target"),

@@ -2,7 +2,7 @@
 
 use authlog_domain::client::RegisteredClient;
 use authlog_domain::user::{GiveConsent, UserCommand, WithdrawConsent};
-use authlog_domain::{ClientId, RevocationReason, Scopes, SessionId};
+use authlog_domain::{ClientId, RevocationReason, Scopes, SessionId, Timestamp};
 
 use super::demand::Demand;
 use super::{AuthorizationOutcome, AuthorizationRefusal, AuthorizationRequest};
@@ -72,14 +72,15 @@ impl Authlog {
         ))
     }
 
-    /// Records that the person in this browser session consents to these scopes of a client.
+    /// Records that the person in this browser session consents to these scopes of a client. Returns when the consent was given,
+    /// which is earlier if it was given before.
     pub(super) async fn record_consent(
         &self,
         client: &RegisteredClient,
         scopes: &Scopes,
         browser: &BrowserSession,
         context: &RequestContext,
-    ) -> Result<(), NotRecorded> {
+    ) -> Result<Timestamp, NotRecorded> {
         let caller = browser.caller();
         let consents = &browser.account().consents;
         if !consents.has_room_for(&client.id) {
@@ -96,8 +97,10 @@ impl Authlog {
                 self.end_application_sessions(&client.id, browser.account(), caller, context);
             ended.await.map_err(NotRecorded::Refused)?;
         }
+        let before = consents.of(&client.id).map(|it| it.given_at);
+        let at = self.parts.clock.now();
         let command = UserCommand::GiveConsent(GiveConsent {
-            at: self.parts.clock.now(),
+            at,
             client: client.id.clone(),
             scopes: scopes.clone(),
             proved: browser.epoch(),
@@ -105,7 +108,9 @@ impl Authlog {
         let metadata = context.metadata_of(&caller);
         let decided = self.decide(caller.user(), command, AppendOptions::default(), metadata);
         match decided.await {
-            Ok(_) => Ok(()),
+            // If the same consent was given elsewhere at this moment, what rests on this one has to begin again.
+            Ok(events) if events.is_empty() => Ok(before.unwrap_or(at)),
+            Ok(_) => Ok(at),
             // Other consents were recorded meanwhile.
             Err(Refusal::Forbidden) => Err(NotRecorded::TooManyConsents),
             Err(Refusal::WrongCredentials { .. } | Refusal::UnknownAccount) => {

@@ -25,6 +25,10 @@ pub(super) struct ApprovedSession<'a> {
     pub(super) authentication: Authentication,
     /// The session in which the person approved, if the grant does not name it.
     pub(super) approved_in: Option<SessionId>,
+    /// When the consent was given that has to hold still, if a certain one has to.
+    pub(super) consent: Option<Timestamp>,
+    /// Whether its program asks until it has the tokens, so that it repeats the request if an answer is lost.
+    pub(super) is_polled: bool,
     pub(super) grant: &'a ClientGrant,
     /// When the session ends at the latest, if another session limits it.
     pub(super) ends_by: Option<Timestamp>,
@@ -69,13 +73,15 @@ impl Authlog {
         let resources = asked_resources(&code.resources, exchange.resources)?;
 
         let (account, ends_at) = self.account_of_code(by, &code).await?;
-        let key = self.key_of_tokens(by, proof, code.dpop_jkt.as_ref())?;
+        let key = self.key_of_tokens(by, Some(account.id), proof, code.dpop_jkt.as_ref())?;
         let grant = code.grant(code.resources.clone(), by.key_of_session(key.as_ref()));
         let session = ApprovedSession {
             id: code.session,
             account: &account,
             authentication: code.authentication,
             approved_in: None,
+            consent: None,
+            is_polled: false,
             grant: &grant,
             ends_by: grant.parent.map(|_| ends_at),
             resources: &resources,
@@ -174,14 +180,19 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<(), GrantRefusal> {
         let settings = &by.client().settings;
-        if settings.first_party && settings.backchannel_logout_uri.is_none() {
+        let needs_no_look = settings.first_party && settings.backchannel_logout_uri.is_none();
+        if needs_no_look && session.consent.is_none() {
             return Ok(());
         }
         let standing = self.parts.directory.session(session.id).await;
         let standing = standing.map_err(Refusal::from)?;
         let scopes = &session.grant.scopes;
         let now = self.parts.clock.now();
-        if standing.is_some_and(|it| it.is_live(now) && by.is_permitted(&it.account, scopes)) {
+        if standing.is_some_and(|it| {
+            it.is_live(now)
+                && by.is_permitted(&it.account, scopes)
+                && by.has_consent_of(&it.account, scopes, session.consent)
+        }) {
             return Ok(());
         }
         self.end_application(session.account.id, session.id, context)
@@ -299,7 +310,10 @@ async fn record_reuse(
         }
         return Ok(false);
     };
-    let command = SessionCommand::ReuseCode(ReuseCode { at });
+    let command = SessionCommand::ReuseCode(ReuseCode {
+        at,
+        is_polled: session.is_polled,
+    });
     let metadata = context.metadata(session.account.id);
     work.execute_on_session(standing.session, command, metadata)
         .await?;

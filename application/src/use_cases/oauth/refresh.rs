@@ -2,7 +2,7 @@
 
 use authlog_domain::client::{ClientSettings, GrantType};
 use authlog_domain::session::ClientGrant;
-use authlog_domain::{Audience, KeyThumbprint, Scopes};
+use authlog_domain::{Audience, KeyThumbprint, Scopes, UserId};
 
 use super::issue::{AccessTerms, ApplicationSession, REFRESH_LIFETIME};
 use super::resources::Registered;
@@ -41,7 +41,7 @@ impl Authlog {
         let check = |standing: &SessionWithAccount| -> Result<(), GrantRefusal> {
             let grant = self.permitted_grant(by, standing)?;
             access_terms(settings, grant, scopes.as_ref(), texts)?;
-            self.key_of_refresh(by, grant, proof)?;
+            self.key_of_refresh(by, standing.account.id, grant, proof)?;
             Ok(())
         };
         let exchange = Exchange {
@@ -57,7 +57,7 @@ impl Authlog {
         } = refreshed?;
         let grant = session.grant.as_ref().ok_or(GrantRefusal::InvalidGrant)?;
         let (scopes, resources) = access_terms(settings, grant, scopes.as_ref(), texts)?;
-        let key = self.key_of_refresh(by, grant, proof)?;
+        let key = self.key_of_refresh(by, account.id, grant, proof)?;
         let application = ApplicationSession {
             id: session.id,
             user: account.id,
@@ -87,13 +87,14 @@ impl Authlog {
     fn key_of_refresh(
         &self,
         by: &AuthenticatedClient,
+        account: UserId,
         grant: &ClientGrant,
         proof: Option<&DpopProof>,
     ) -> Result<Option<KeyThumbprint>, GrantRefusal> {
         if proof.is_some() && grant.dpop_jkt.is_none() && !by.is_confidential() {
             return Err(GrantRefusal::InvalidGrant);
         }
-        self.key_of_tokens(by, proof, grant.dpop_jkt.as_ref())
+        self.key_of_tokens(by, Some(account), proof, grant.dpop_jkt.as_ref())
     }
 
     /// What was granted to this client in the session, if the person still permits it.

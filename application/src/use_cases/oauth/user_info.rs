@@ -44,7 +44,7 @@ impl Authlog {
         if let Some(proof) = proof {
             let client = self.client(&live.oauth.client).await?;
             let client = client.ok_or(Refusal::InvalidAccessToken)?;
-            self.use_proof(&client, proof)?;
+            self.use_proof(&client, Some(live.account.id), proof)?;
         }
         let scopes = &live.oauth.scopes;
         if !scopes.contains("openid") {

@@ -6,7 +6,10 @@ use authlog_application::ports::{AssertionRefusal, ClientAssertions};
 use authlog_domain::client::ClientJwks;
 use authlog_domain::{ClientId, Timestamp};
 
-use super::used_ids::{IdRefusal, UsedIds};
+use super::used_ids::{IdRefusal, Owner, UsedIds};
+
+/// How many are remembered: 330 a second for five minutes.
+const CAPACITY: usize = 100_000;
 
 /// Assertions in the form of JSON Web Tokens. A node remembers in memory which were used.
 pub struct JwtClientAssertions {
@@ -15,11 +18,12 @@ pub struct JwtClientAssertions {
 }
 
 impl JwtClientAssertions {
-    /// Assertions for one of `audiences`: the URL of the token endpoint, and the issuer.
+    /// Assertions for one of `audiences`: the issuer, and the URLs of the token endpoint and
+    /// of the endpoint for pushed requests.
     pub fn new(audiences: impl Into<Vec<String>>) -> Self {
         Self {
             audiences: audiences.into(),
-            used: UsedIds::default(),
+            used: UsedIds::with_capacity(CAPACITY),
         }
     }
 }
@@ -37,9 +41,13 @@ impl ClientAssertions for JwtClientAssertions {
         now: Timestamp,
     ) -> Result<(), AssertionRefusal> {
         let verified = verify::verify(assertion, client, keys, &self.audiences, now)?;
-        let noted = self
-            .used
-            .note(client.as_str(), &verified.id, verified.expires_at, now);
+        let name = client.as_str();
+        let owner = Owner {
+            name,
+            most: CAPACITY,
+        };
+        let (id, end) = (&verified.id, verified.expires_at);
+        let noted = self.used.note(owner, name, id, end, now);
         noted.map_err(|refusal| match refusal {
             IdRefusal::Used => AssertionRefusal::Used,
             IdRefusal::TooMany => AssertionRefusal::TooMany,

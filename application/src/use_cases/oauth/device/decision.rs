@@ -1,12 +1,12 @@
 //! What a person decides about a device (RFC 8628 §3.3). The person has typed the code that the device shows.
 
-use authlog_domain::AuthenticationLevel;
-use authlog_domain::client::{ClientAuthMethod, GrantType, RegisteredClient};
+use authlog_domain::client::GrantType;
+use authlog_domain::{AuthenticationLevel, SessionId};
 
 use super::super::ConsentDemand;
 use super::super::consent::NotRecorded;
 use super::super::resources::Registered;
-use super::{DeviceApproval, DeviceDecision, DeviceRequest, UserCode};
+use super::{DeviceApproval, DeviceDecision, DeviceRequest, UserCode, keeps_consent};
 use crate::access::BrowserSession;
 use crate::ports::{Attempt, SealedFor};
 use crate::{Authlog, Refusal, RequestContext, SecondFactorRefusal};
@@ -26,6 +26,12 @@ pub enum DeviceRefusal {
     /// No device waits with this code: there never was one, the code has expired, or it was used. It is not said which.
     #[error("no device waits with this code")]
     UnknownCode,
+    /// The same person decided before, in the same browser. The browser may have repeated the request.
+    #[error("the person has decided before")]
+    Decided {
+        /// Whether the device was allowed.
+        allowed: bool,
+    },
     /// The account has consents to as many applications as it can have. The person can withdraw one.
     #[error("the account has too many consents")]
     TooManyConsents,
@@ -40,6 +46,18 @@ impl From<NotRecorded> for DeviceRefusal {
             NotRecorded::TooManyConsents => Self::TooManyConsents,
             NotRecorded::SessionEnded => Self::Refused(Refusal::InvalidAccessToken),
             NotRecorded::Refused(refusal) => Self::Refused(refusal),
+        }
+    }
+}
+
+impl DeviceDecision {
+    /// What a person in this session of a browser learns about a device of which this was decided. Other people learn nothing.
+    fn refusal_to(&self, session: SessionId) -> DeviceRefusal {
+        if self.by == session {
+            let allowed = self.approval.is_some();
+            DeviceRefusal::Decided { allowed }
+        } else {
+            DeviceRefusal::UnknownCode
         }
     }
 }
@@ -62,8 +80,11 @@ impl Authlog {
             address: context.address,
         })?;
         let found = self.device_request(code).await?;
-        let found = found.filter(|found| found.decision.is_none());
-        let mut request = found.ok_or(DeviceRefusal::UnknownCode)?.request;
+        let found = found.ok_or(DeviceRefusal::UnknownCode)?;
+        if let Some(decision) = &found.decision {
+            return Err(decision.refusal_to(browser.caller().session()));
+        }
+        let mut request = found.request;
         let client = self.client(&request.client).await?;
         let client = client
             .filter(|it| !it.locked && it.settings.grants.contains(&GrantType::DeviceCode))
@@ -101,21 +122,24 @@ impl Authlog {
             demand,
             request,
         } = device;
-        if keeps_consent(&demand.client) {
-            self.record_consent(&demand.client, &demand.scopes, browser, context)
-                .await?;
-        }
+        let consent = if keeps_consent(&demand.client) {
+            let recorded = self.record_consent(&demand.client, &demand.scopes, browser, context);
+            Some(recorded.await?)
+        } else {
+            None
+        };
         let caller = browser.caller();
         let approval = DeviceApproval {
             user: caller.user(),
             epoch: browser.account().session_epoch,
-            browser: caller.session(),
+            consent,
             authentication: caller.authentication(),
             scopes: request.scopes,
             resources: request.resources,
         };
         let decision = DeviceDecision {
             session: request.session,
+            by: caller.session(),
             approval: Some(approval),
         };
         self.store_decision(code, &decision).await
@@ -125,9 +149,14 @@ impl Authlog {
     ///
     /// # Errors
     /// See [`DeviceRefusal`].
-    pub async fn deny_device(&self, device: WaitingDevice) -> Result<(), DeviceRefusal> {
+    pub async fn deny_device(
+        &self,
+        device: WaitingDevice,
+        browser: &BrowserSession,
+    ) -> Result<(), DeviceRefusal> {
         let decision = DeviceDecision {
             session: device.request.session,
+            by: browser.caller().session(),
             approval: None,
         };
         self.store_decision(device.code, &decision).await
@@ -142,9 +171,15 @@ impl Authlog {
         let digest = self.parts.factor_secrets.user_code_digest(code.as_str());
         let store = &self.parts.device_authorizations;
         let decided = store.decide_device_authorization(digest, &sealed).await;
-        // Another decision was faster.
-        let is_decided = decided.map_err(Refusal::from)?;
-        is_decided.then_some(()).ok_or(DeviceRefusal::UnknownCode)
+        if decided.map_err(Refusal::from)? {
+            return Ok(());
+        }
+        // Another decision was faster. It may be the same one, if the person pressed the button twice.
+        let found = self.device_request(code).await?;
+        let first = found.and_then(|found| found.decision);
+        Err(first.map_or(DeviceRefusal::UnknownCode, |first| {
+            first.refusal_to(decision.by)
+        }))
     }
 
     /// Whether the account can be signed in to, at the level that the settings demand of its role.
@@ -160,10 +195,4 @@ impl Authlog {
         }
         Ok(())
     }
-}
-
-/// Whether an approval is recorded as a consent. A client of the operator's own that proves who it is needs none, as in the
-/// authorization code flow.
-fn keeps_consent(client: &RegisteredClient) -> bool {
-    !client.settings.first_party || client.settings.auth_method == ClientAuthMethod::None
 }

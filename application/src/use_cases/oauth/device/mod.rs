@@ -12,6 +12,7 @@ pub use decision::{DeviceRefusal, WaitingDevice};
 pub use request::DeviceAuthorization;
 pub use user_code::UserCode;
 
+use authlog_domain::client::{ClientAuthMethod, RegisteredClient};
 use authlog_domain::{Audience, Authentication, ClientId, Scopes, SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,8 @@ struct DeviceRequest {
 struct DeviceDecision {
     /// The session of the request, so that the decision counts for this request only.
     session: SessionId,
+    /// The session of the browser in which the person decided, to which a repeated decision is confirmed.
+    by: SessionId,
     /// `None` if the person denied the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     approval: Option<DeviceApproval>,
@@ -50,8 +53,9 @@ struct DeviceApproval {
     user: UserId,
     /// The account's session epoch, read with the session of the browser.
     epoch: u32,
-    /// The session of the browser.
-    browser: SessionId,
+    /// When the consent on which the approval rests was given, if one is needed. One that was given after a withdrawal is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    consent: Option<Timestamp>,
     authentication: Authentication,
     scopes: Scopes,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -62,6 +66,12 @@ struct DeviceApproval {
 struct CurrentRequest {
     request: DeviceRequest,
     decision: Option<DeviceDecision>,
+}
+
+/// Whether an approval is recorded as a consent. A client of the operator's own that proves who it is needs none, as in the
+/// authorization code flow.
+fn keeps_consent(client: &RegisteredClient) -> bool {
+    !client.settings.first_party || client.settings.auth_method == ClientAuthMethod::None
 }
 
 impl Authlog {

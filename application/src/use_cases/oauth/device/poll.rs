@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use authlog_domain::Scopes;
 use authlog_domain::client::GrantType;
 use authlog_domain::session::ClientGrant;
+use authlog_domain::{Scopes, SessionId};
 
 use super::super::id_token::IdTokenDemand;
 use super::super::redeem::{ApprovedSession, asked_resources};
@@ -21,7 +21,7 @@ impl Authlog {
     /// resources, some of those that were asked for.
     ///
     /// A device code works once, as an authorization code does: if it comes back, its session ends. A poll that is wrong, or that
-    /// comes too early, costs no query.
+    /// comes too early, costs no query once the client is known.
     ///
     /// # Errors
     /// See [`GrantRefusal`].
@@ -38,13 +38,13 @@ impl Authlog {
             return Err(GrantRefusal::UnauthorizedClient);
         }
         let code = self.open_device_code(by, text)?;
-        let approval = self.approval_of(&code).await?;
+        let (approval, browser) = self.approval_of(&code).await?;
         let registered = Registered::of(settings, &approval.scopes, &approval.resources)?;
         let resources = asked_resources(&registered.resources, texts)?;
         let account = self
             .account_of_approval(by, &approval, &registered.scopes)
             .await?;
-        let key = self.key_of_tokens(by, proof, None)?;
+        let key = self.key_of_tokens(by, Some(account.id), proof, None)?;
         let grant = ClientGrant {
             client: code.client.clone(),
             scopes: registered.scopes,
@@ -57,7 +57,9 @@ impl Authlog {
             id: code.session,
             account: &account,
             authentication: approval.authentication,
-            approved_in: Some(approval.browser),
+            approved_in: Some(browser),
+            consent: approval.consent,
+            is_polled: true,
             grant: &grant,
             ends_by: None,
             resources: &resources,
@@ -90,8 +92,11 @@ impl Authlog {
         Ok(code)
     }
 
-    /// What the person decided about the request of this device.
-    async fn approval_of(&self, code: &DeviceCode) -> Result<DeviceApproval, GrantRefusal> {
+    /// What the person approved of the request of this device, and in which session of a browser.
+    async fn approval_of(
+        &self,
+        code: &DeviceCode,
+    ) -> Result<(DeviceApproval, SessionId), GrantRefusal> {
         let polled = self.device_polls.admit(code.session);
         polled.map_err(|_| GrantRefusal::SlowDown)?;
         let user_code = UserCode::parse(&code.user_code).ok_or(GrantRefusal::InvalidGrant)?;
@@ -101,11 +106,12 @@ impl Authlog {
             .filter(|it| it.request.session == code.session && it.request.client == code.client)
             .ok_or(GrantRefusal::ExpiredToken)?;
         let decision = found.decision.ok_or(GrantRefusal::AuthorizationPending)?;
-        decision.approval.ok_or(GrantRefusal::AccessDenied)
+        let approval = decision.approval.ok_or(GrantRefusal::AccessDenied)?;
+        Ok((approval, decision.by))
     }
 
     /// The account of an approval. It has to be of the same epoch, because the owner may have taken it back since, and has to permit
-    /// the grant still.
+    /// the grant still, by the same consent: the owner may have withdrawn that one.
     async fn account_of_approval(
         &self,
         by: &AuthenticatedClient,
@@ -118,10 +124,16 @@ impl Authlog {
             .filter(|account| account.session_epoch == approval.epoch)
             .filter(|account| self.sign_in_block(account).is_none())
             .filter(|account| by.is_permitted(account, scopes))
+            .filter(|account| by.has_consent_of(account, scopes, approval.consent))
             .ok_or(GrantRefusal::InvalidGrant)?;
-        self.admit(Attempt::RedeemCode {
+        let admitted = self.admit(Attempt::RedeemCode {
             account: account.id,
             client: by.id(),
+        });
+        // A device gives up after any other error (RFC 8628 §3.5), although its approval would still be good.
+        admitted.map_err(|refusal| match refusal {
+            Refusal::TooManyAttempts { .. } => GrantRefusal::SlowDown,
+            other => other.into(),
         })?;
         Ok(account)
     }
