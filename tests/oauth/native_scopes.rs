@@ -302,7 +302,7 @@ async fn a_client_that_could_not_use_the_scope_is_not_registered_for_it() {
 /// What takes the permission of the client away. The client is new each time.
 const ENDS: [&[&str]; 5] = [
     &["client", "lock", "machine"],
-    &["client", "remove", "machine"],
+    &["client", "remove", "machine", "--yes"],
     &["client", "change", "machine", "--scope", "notes.read"],
     &["client", "retire-secret", "machine"],
     &["client", "change", "machine", "--grant", "", "--scope", ""],
