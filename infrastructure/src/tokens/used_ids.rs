@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn an_owner_that_uses_all_of_its_room_leaves_room_for_others() {
         let used = UsedIds::with_capacity(CAPACITY);
-        let note = |name, id: &str, end, now| used.note(owner(name), name, id, end, now);
+        let note = |name: &str, id: &str, end, now| used.note(owner(name), name, id, end, now);
         let now = now();
         let end = now.plus(Duration::from_secs(60));
         let fill = |owner: &str| {
