@@ -115,7 +115,7 @@ async fn a_client_takes_no_logout_token(
     let id = format!("gone-{}", random_text(8));
     let registration = Registration::public(&id)
         .of_first_party()
-        .with("--backchannel-logout-uri", "http://127.0.0.1:1/logout");
+        .with("--backchannel-logout-uri", "http://[::1]:1/logout");
     let app = registration.at(service);
     let mut browser = Browser::new(&service.http());
     let begun = app.begins("email");
