@@ -80,7 +80,13 @@ async fn a_code_with_which_no_device_waits_is_refused_with_one_message(store: St
         &"B".repeat(10_000),
         "' OR '1'='1",
     ] {
-        for (path, decision) in [("/device", ""), ("/device/decision", "allow")] {
+        // The same decision once more, as by a double click, is confirmed.
+        let decision = if code == approved.user_code {
+            "deny"
+        } else {
+            "allow"
+        };
+        for (path, decision) in [("/device", ""), ("/device/decision", decision)] {
             let fields = [("user_code", code), ("decision", decision)];
             let answer = op.browser.post(path, &hidden, &fields).await;
             assert_eq!(answer.status, 400, "{code}: {answer}");

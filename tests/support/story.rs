@@ -126,7 +126,8 @@ async fn a_client_takes_no_logout_token(
     browser.submit("/sign-out", &[]).await;
     let settings = &service.settings;
     eventually("the first attempt has failed", async || {
-        let failing = settings.count("logout_receivers WHERE failures > 0");
+        let failing = format!("logout_receivers WHERE client_id = '{id}' AND failures > 0");
+        let failing = settings.count(&failing);
         (failing > 0).then_some(())
     })
     .await;
