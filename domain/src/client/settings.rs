@@ -13,6 +13,10 @@ pub const MAX_URIS: usize = 20;
 
 /// What an operator decides about a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are members of the stored events, each with the name of its metadata"
+)]
 pub struct ClientSettings {
     /// The name that people see.
     pub name: ClientName,
