@@ -344,6 +344,11 @@ fn settings_have_to_fit_together() {
         assert_eq!(decide(&Client::default(), register(settings)), refusal);
         assert_eq!(decide(&registered(web.clone()), change), refusal);
     }
+}
+
+#[test]
+fn scopes_at_this_service_are_for_clients_that_act_for_themselves() {
+    let web = web_application();
     let resource_server = ClientSettings {
         redirect_uris: vec![],
         grants: BTreeSet::new(),

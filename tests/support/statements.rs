@@ -10,7 +10,7 @@ use super::{Postgres, Program, eventually};
 ///
 /// How often they run depends on the time and not on the requests, so they do not count for an operation, even if an
 /// operation began to use one. `tests/costs.rs` compares this list with the statements of an idle node.
-const BACKGROUND: [&str; 38] = [
+const BACKGROUND: [&str; 39] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
@@ -40,6 +40,7 @@ const BACKGROUND: [&str; 38] = [
     "WITH erased AS MATERIALIZED ",
     "SELECT continue_erasure(",
     "SELECT state FROM queue_logouts(",
+    "SELECT count(*) FROM logout_receivers r WHERE failures > ",
     "WITH page AS MATERIALIZED ( SELECT session_id FROM sessions ",
     "SELECT sealed FROM shared_secrets ",
     "UPDATE credentials SET password_hash = ",

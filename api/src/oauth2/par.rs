@@ -64,7 +64,7 @@ pub(super) async fn push(
             "The parameter request_uri is not allowed here.",
         ));
     }
-    let kept = kept(&api, &headers, &form)?;
+    let kept = kept(&api, &headers, &form).map_err(|answer| *answer)?;
     let request = checked(&api, &client, &kept, &form).await?;
     let pushed = api
         .authlog
@@ -82,16 +82,17 @@ pub(super) async fn push(
 
 /// The parameters of the request, with the key of its proof as `dpop_jkt` (RFC 9449 §10.1). The proof is not remembered as used: a
 /// thief could push any request with it, but the code would be bound to a key that the thief does not have.
-fn kept(api: &Api, headers: &HeaderMap, form: &Parameters) -> Result<Parameters, Response> {
-    let named = form.optional(DPOP_JKT).map_err(unreadable)?;
+fn kept(api: &Api, headers: &HeaderMap, form: &Parameters) -> Result<Parameters, Box<Response>> {
+    let named = form.optional(DPOP_JKT);
+    let named = named.map_err(|parameter| Box::new(unreadable(parameter)))?;
     let proof = proof_of_post(api, headers, PAR);
-    let proof = proof.map_err(|refusal| refused(headers, refusal.into()))?;
+    let proof = proof.map_err(|refusal| Box::new(refused(headers, refusal.into())))?;
     let key = proof.as_ref().map(|proof| proof.key().as_str());
     let mut kept = form.only(&KEPT);
     match (named, key) {
-        (Some(named), Some(key)) if named != key => Err(invalid_request(
+        (Some(named), Some(key)) if named != key => Err(Box::new(invalid_request(
             "The parameter dpop_jkt is not the thumbprint of the key in the DPoP proof.",
-        )),
+        ))),
         (None, Some(key)) => {
             kept.set(DPOP_JKT, key);
             Ok(kept)
