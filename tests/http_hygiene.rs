@@ -266,8 +266,8 @@ async fn every_answer_has_the_security_headers_for_browsers(store: Store) {
         assert!(header("content-security-policy").contains("default-src 'none'"));
         assert!(header("content-security-policy").contains("frame-ancestors 'none'"));
         assert!(header("content-security-policy").contains("base-uri 'none'"));
-        // An application may sign people in in a window of its own.
-        let opener = if endpoint == own::AUTHORIZE {
+        // An application may sign people in and out in a window of its own.
+        let opener = if [own::AUTHORIZE, own::END_SESSION].contains(&endpoint) {
             "unsafe-none"
         } else {
             "same-origin"
