@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -88,14 +87,12 @@ async fn apache_ends_its_session_when_the_person_signs_out(store: Store) {
     let mut apache = Apache::start(port, &configuration).await;
     apache.signs_in(&mut op).await;
     // The person signs out here.
-    let begun = Instant::now();
     op.browser.open("/sign-out").await;
     op.browser.submit("/sign-out", &[]).await;
     eventually("Apache's session ends", async || {
         (apache.request("/site/").await.status == 302).then_some(())
     })
     .await;
-    println!("Apache's session ended after {:?}", begun.elapsed());
     apache.forgets();
 
     // The person signs out there.
