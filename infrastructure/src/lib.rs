@@ -32,6 +32,7 @@ mod session_grant;
 pub mod sqlite;
 mod store;
 pub mod system;
+mod tls;
 pub mod tokens;
 pub mod transparency;
 mod upgrade;

@@ -4,7 +4,7 @@
 //! answer is read, and no redirect is followed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,13 +17,14 @@ use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use url::Url;
+
+use crate::tls::{self, TlsError};
 
 /// How long an exchange may take, with its connection.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -65,10 +66,8 @@ enum ExchangeError {
     Malformed(#[from] hyper::http::Error),
     #[error("its address cannot be used")]
     Address,
-    #[error("this machine has no root certificates")]
-    NoRoots,
     #[error("TLS cannot be used: {0}")]
-    Tls(#[from] rustls::Error),
+    Tls(#[from] TlsError),
     #[error("it did not answer within {} seconds", LIMIT.as_secs())]
     Late,
 }
@@ -218,19 +217,8 @@ async fn open(
 
 /// A connector that trusts the root certificates of this machine. They are read when the first one is needed.
 async fn tls_connector() -> Result<TlsConnector, ExchangeError> {
-    let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs);
-    let found = found.await.map_err(|_| ExchangeError::NoRoots)?;
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        return Err(ExchangeError::NoRoots);
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    let connector = tokio::task::spawn_blocking(tls::connector).await;
+    Ok(connector.map_err(|_| TlsError::NoRoots)??)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -2,7 +2,7 @@
 //!
 //! The interface is that of Pwned Passwords (<https://haveibeenpwned.com/API/v3#PwnedPasswords>).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +15,6 @@ use hyper::header::{HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -26,6 +25,7 @@ use zeroize::Zeroizing;
 
 use super::breaker::Breaker;
 use super::{answer, count, digest_of};
+use crate::tls;
 
 /// How long a lookup may take, with its connection. A registration waits for it.
 const LIMIT: Duration = Duration::from_millis(500);
@@ -110,7 +110,9 @@ impl RangeService {
             "https" => {
                 let name =
                     ServerName::try_from(host.clone()).map_err(|_| RangeServiceError::Url)?;
-                Some((tls_connector()?, name))
+                let tls = tls::connector();
+                let tls = tls.map_err(|error| RangeServiceError::Tls(error.to_string()))?;
+                Some((tls, name))
             }
             _ => return Err(RangeServiceError::Url),
         };
@@ -190,24 +192,6 @@ async fn open(
         }
     });
     Ok(sender)
-}
-
-/// A connector that trusts the root certificates of this machine.
-fn tls_connector() -> Result<TlsConnector, RangeServiceError> {
-    let unusable = |error: &dyn std::fmt::Display| RangeServiceError::Tls(error.to_string());
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        return Err(unusable(&"this machine has no root certificates"));
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| unusable(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Whether an answer has the hash with these last digits. Entries that the service added have the count 0.
