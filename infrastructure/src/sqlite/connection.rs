@@ -211,6 +211,18 @@ pub(super) fn expected_schema() -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// How SQLite executes a statement, for tests.
+#[cfg(test)]
+pub(super) fn plan(sql: &str) -> Vec<String> {
+    let schema = expected_schema().unwrap();
+    let mut explain = schema
+        .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+        .unwrap();
+    let parameters = vec![None::<i64>; explain.parameter_count()];
+    let steps = explain.query_map(rusqlite::params_from_iter(parameters), |row| row.get(3));
+    steps.unwrap().collect::<rusqlite::Result<_>>().unwrap()
+}
+
 /// Whether a newer program made the schema.
 pub(super) fn is_newer(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(schema_version(connection)? > KNOWN)

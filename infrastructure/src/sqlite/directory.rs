@@ -463,18 +463,7 @@ fn session_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::connection::expected_schema;
-
-    /// How SQLite executes a statement.
-    fn plan(sql: &str) -> Vec<String> {
-        let schema = expected_schema().unwrap();
-        let mut explain = schema
-            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
-            .unwrap();
-        let parameters = vec![None::<i64>; explain.parameter_count()];
-        let steps = explain.query_map(rusqlite::params_from_iter(parameters), |row| row.get(3));
-        steps.unwrap().collect::<rusqlite::Result<_>>().unwrap()
-    }
+    use crate::sqlite::connection::plan;
 
     #[test]
     fn a_page_reads_one_range_of_an_index_and_sorts_nothing() {

@@ -401,18 +401,7 @@ fn waiting(row: &Row<'_>) -> Result<Option<WaitingLogouts>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::connection::expected_schema;
-
-    /// How SQLite executes a statement.
-    fn plan(sql: &str) -> Vec<String> {
-        let schema = expected_schema().unwrap();
-        let mut explain = schema
-            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
-            .unwrap();
-        let parameters = vec![None::<i64>; explain.parameter_count()];
-        let steps = explain.query_map(params_from_iter(parameters), |row| row.get(3));
-        steps.unwrap().collect::<Result<_>>().unwrap()
-    }
+    use crate::sqlite::connection::plan;
 
     #[test]
     fn the_ends_of_sessions_are_queued_without_reading_whole_tables() {
