@@ -77,6 +77,18 @@ pub(crate) fn bad_credentials(headers: &HeaderMap, failure: CredentialsError) ->
     }
 }
 
+/// The sentence about an outage.
+const OUTAGE: &str = "The service is temporarily unavailable.";
+
+/// The answer while a dependency fails, without its `Retry-After`.
+pub(super) fn temporarily_unavailable() -> Response {
+    error(
+        StatusCode::SERVICE_UNAVAILABLE,
+        TEMPORARILY_UNAVAILABLE,
+        OUTAGE,
+    )
+}
+
 /// The answer to a refusal of the token endpoint and its neighbours.
 pub(crate) fn refused(headers: &HeaderMap, refusal: GrantRefusal) -> Response {
     let (code, description) = (refusal.code(), sentence(&refusal));
@@ -101,10 +113,7 @@ pub(crate) fn refused(headers: &HeaderMap, refusal: GrantRefusal) -> Response {
             let response = error(StatusCode::SERVICE_UNAVAILABLE, code, description);
             overloaded(response, retry_after)
         }
-        GrantRefusal::Unavailable(cause) => {
-            let response = error(StatusCode::SERVICE_UNAVAILABLE, code, description);
-            unavailable(response, &*cause)
-        }
+        GrantRefusal::Unavailable(cause) => unavailable(temporarily_unavailable(), &*cause),
     }
 }
 
@@ -140,7 +149,7 @@ const fn sentence(refusal: &GrantRefusal) -> &'static str {
             "Too many attempts. The Retry-After header says how many seconds to wait."
         }
         GrantRefusal::Overloaded { .. } => "The service is overloaded.",
-        GrantRefusal::Unavailable(_) => "The service is temporarily unavailable.",
+        GrantRefusal::Unavailable(_) => OUTAGE,
     }
 }
 

@@ -16,7 +16,7 @@ use super::PAR;
 use super::authorization_form::{Flaw, check_request};
 use super::client_request::{authenticated, read_form};
 use super::dpop::proof_of_post;
-use super::error::{error, invalid_request, refused, unreadable};
+use super::error::{error, invalid_request, refused, temporarily_unavailable, unreadable};
 use super::parameters::Parameters;
 use crate::Api;
 use crate::http::{retry_later, unavailable};
@@ -130,7 +130,7 @@ fn unknown_target(refusal: TargetRefusal) -> Response {
         TargetRefusal::UnknownRedirectUri => invalid_request(
             "The parameter redirect_uri is missing, or not registered for the client.",
         ),
-        TargetRefusal::Unavailable(cause) => unavailable(later(), &*cause),
+        TargetRefusal::Unavailable(cause) => unavailable(temporarily_unavailable(), &*cause),
     }
 }
 
@@ -139,8 +139,12 @@ fn not_authorized(refusal: AuthorizationRefusal) -> Response {
     let sentence = sentence_of(&refusal);
     let response = error(StatusCode::BAD_REQUEST, refusal.code(), &sentence);
     match refusal {
-        AuthorizationRefusal::TemporarilyUnavailable(cause) => unavailable(later(), &*cause),
-        AuthorizationRefusal::Busy { retry_after } => retry_later(later(), retry_after),
+        AuthorizationRefusal::TemporarilyUnavailable(cause) => {
+            unavailable(temporarily_unavailable(), &*cause)
+        }
+        AuthorizationRefusal::Busy { retry_after } => {
+            retry_later(temporarily_unavailable(), retry_after)
+        }
         _ => response,
     }
 }
@@ -152,16 +156,8 @@ fn not_pushed(refusal: PushRefusal) -> Response {
             "invalid_request",
             "The request is too long: the URL with which it is used would exceed what proxies accept.",
         ),
-        PushRefusal::Unavailable(cause) => unavailable(later(), &cause),
+        PushRefusal::Unavailable(cause) => unavailable(temporarily_unavailable(), &cause),
     }
-}
-
-fn later() -> Response {
-    error(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "temporarily_unavailable",
-        "The service is temporarily unavailable.",
-    )
 }
 
 /// The text of a refusal as a sentence.

@@ -11,13 +11,13 @@ use axum::response::Response;
 
 use super::application::on_the_way;
 use super::consent::consent_page;
-use super::frame::{Frame, see_other};
-use super::requested::{LONGEST_REQUEST, Requested, Unusable};
+use super::frame::Frame;
+use super::requested::{Requested, TOO_LONG, Unusable, query_of_post, redirect_to_get};
 use super::session::{session_of, to_sign_in};
 use super::trouble;
 use crate::Api;
-use crate::http::{read_body, retry_later, unavailable};
-use crate::oauth2::{Flaw, Parameters, ResponseTarget, check_request};
+use crate::http::{retry_later, unavailable};
+use crate::oauth2::{Flaw, ResponseTarget, check_request};
 
 /// The path of the endpoint.
 pub(crate) const AUTHORIZE: &str = "/oauth2/authorize";
@@ -59,31 +59,18 @@ pub(super) async fn submit(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
-    let form = match read_body(request, "application/x-www-form-urlencoded").await {
-        Ok(form) => form,
-        Err(failure) => return trouble::failed(failure, api.now()),
-    };
-    let query = query.unwrap_or_default();
-    let sent = [query.as_bytes(), form.as_ref()].join(&b'&');
-    match Parameters::parse(&sent) {
-        // The parameters are encoded again, because a form may hold bytes that no URL has.
-        Ok(parameters) => again(&api, &parameters.encoded()),
-        Err(unreadable) => error_page(&api, &unreadable.sentence()),
+    match query_of_post(&api, query, request, error_page).await {
+        Ok(query) => again(&api, &query),
+        Err(response) => response,
     }
 }
 
 /// The redirect to a request.
 pub(super) fn again(api: &Api, query: &str) -> Response {
-    // A client of HTTP may accept no longer header.
-    if query.len() > 2 * LONGEST_REQUEST {
-        return error_page(api, TOO_LONG);
-    }
-    on_the_way(see_other(api, &format!("{AUTHORIZE}?{query}")))
+    redirect_to_get(api, AUTHORIZE, query, error_page)
 }
 
 const EXPIRED: &str = "The request of the application has expired, or is not one of this service (invalid_request_uri).";
-
-const TOO_LONG: &str = "The request of the application is too long.";
 
 /// A request whose parameters are valid for its client.
 pub(super) struct CheckedRequest {

@@ -73,9 +73,14 @@ pub(super) async fn submit(
     headers: HeaderMap,
     OwnForm(form): OwnForm,
 ) -> Response {
-    match waiting(&api, &headers, &form, &context).await {
-        Ok((browser, device)) => decision_page(&api, &browser, &device),
-        Err(response) => response,
+    let typed = form.text(USER_CODE);
+    let browser = match person_with_form(&api, &headers, &form).await {
+        Ok(browser) => browser,
+        Err(response) => return response,
+    };
+    match api.authlog.waiting_device(&browser, typed, &context).await {
+        Ok(device) => decision_page(&api, &browser, &device),
+        Err(refusal) => refused(&api, &browser, refusal, typed),
     }
 }
 
@@ -137,24 +142,6 @@ async fn person_with_form(
         Ok(browser)
     } else {
         Err(outdated(&Frame::of_person(api, browser.account())))
-    }
-}
-
-/// The person who submitted a form of this page, and the device whose code is in it.
-///
-/// # Errors
-/// The page that is shown instead.
-async fn waiting(
-    api: &Api,
-    headers: &HeaderMap,
-    form: &Form,
-    context: &RequestContext,
-) -> Result<(BrowserSession, WaitingDevice), Response> {
-    let typed = form.text(USER_CODE);
-    let browser = person_with_form(api, headers, form).await?;
-    match api.authlog.waiting_device(&browser, typed, context).await {
-        Ok(device) => Ok((browser, device)),
-        Err(refusal) => Err(refused(api, &browser, refusal, typed)),
     }
 }
 

@@ -11,14 +11,14 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 
-use super::application::{Application, on_the_way};
-use super::frame::{Frame, see_other};
+use super::application::on_the_way;
+use super::frame::Frame;
 use super::html::{Escaped, hidden};
+use super::requested::{LONGEST_REQUEST, TOO_LONG, query_of_post, redirect_to_get};
 use super::session::{FORM_TOKEN, session_of};
-use super::sign_out::{SIGN_OUT, signed_out_page};
+use super::sign_out::{SIGN_OUT, sign_out, signed_out_page};
 use super::{cookie, trouble};
 use crate::Api;
-use crate::http::read_body;
 use crate::oauth2::{Parameters, ResponseTarget, Unreadable};
 
 /// The path of the endpoint.
@@ -26,9 +26,6 @@ pub(crate) const END_SESSION: &str = "/oauth2/end_session";
 
 /// The field of the sign-out form with the query of the request that it confirms.
 pub(super) const REQUEST: &str = "request";
-
-/// The longest request, in bytes. The longest that clients send have an ID token, and are half as long.
-const LONGEST_REQUEST: usize = 8 * 1024;
 
 /// Processes a request.
 pub(super) async fn show(
@@ -64,22 +61,10 @@ pub(super) async fn submit(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
-    let form = match read_body(request, "application/x-www-form-urlencoded").await {
-        Ok(form) => form,
-        Err(failure) => return trouble::failed(failure, api.now()),
-    };
-    let query = query.unwrap_or_default();
-    let sent = [query.as_bytes(), form.as_ref()].join(&b'&');
-    let parameters = match Parameters::parse(&sent) {
-        Ok(parameters) => parameters,
-        Err(unreadable) => return error_page(&api, &unreadable.sentence()),
-    };
-    let query = parameters.encoded();
-    // A client of HTTP may accept no longer header.
-    if query.len() > 2 * LONGEST_REQUEST {
-        return error_page(&api, TOO_LONG);
+    match query_of_post(&api, query, request, error_page).await {
+        Ok(query) => redirect_to_get(&api, END_SESSION, &query, error_page),
+        Err(response) => response,
     }
-    on_the_way(see_other(&api, &format!("{END_SESSION}?{query}")))
 }
 
 /// The request in `query`.
@@ -106,8 +91,6 @@ fn form(parameters: &Parameters) -> Result<LogoutForm<'_>, Unreadable> {
     })
 }
 
-const TOO_LONG: &str = "The request of the application is too long.";
-
 /// Ends the session of the browser, and answers the request.
 async fn ended(
     api: &Api,
@@ -115,9 +98,8 @@ async fn ended(
     browser: &BrowserSession,
     context: &RequestContext,
 ) -> Response {
-    match api.authlog.log_out(browser.caller(), context).await {
-        Ok(()) | Err(Refusal::InvalidAccessToken) => {}
-        Err(refusal) => return unavailable(api, refusal),
+    if let Err(refusal) = sign_out(api, browser, context).await {
+        return unavailable(api, refusal);
     }
     let mut response = finished(api, request);
     if let Ok(cookie) = HeaderValue::try_from(cookie::delete(&api.settings.cookies)) {
@@ -126,7 +108,7 @@ async fn ended(
     response
 }
 
-/// The answer once nobody is signed in.
+/// The answer when no person is signed in any more.
 pub(super) fn finished(api: &Api, request: &LogoutRequest) -> Response {
     match request.redirect() {
         Some(to) => ResponseTarget::new(&to.uri, to.state.as_deref()).signed_out(),
@@ -136,14 +118,10 @@ pub(super) fn finished(api: &Api, request: &LogoutRequest) -> Response {
 
 /// The page that asks the person whether to sign out.
 fn confirm(api: &Api, request: &LogoutRequest, browser: &BrowserSession, query: &str) -> Response {
-    let application = request.redirect().map(|to| Application {
-        name: String::new(),
-        form_action: ResponseTarget::new(&to.uri, None).form_action(),
-        login_hint: None,
-        asks_again: false,
-    });
+    let redirect = request.redirect();
+    let form_action = redirect.map(|to| ResponseTarget::new(&to.uri, None).form_action());
     let frame = Frame::of_person(api, browser.account())
-        .leading_to(application.as_ref())
+        .with_form_ending_at(form_action.as_deref())
         .sharing_its_window();
     let who = match request.client() {
         Some(client) => format!(

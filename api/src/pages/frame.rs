@@ -75,8 +75,15 @@ impl<'a> Frame<'a> {
     /// The same page on the way to an application: its form may end there.
     pub(super) fn leading_to(self, application: Option<&'a Application>) -> Self {
         Self {
-            form_action: application.map(|it| it.form_action.as_str()),
             keeps_opener: application.is_some(),
+            ..self.with_form_ending_at(application.map(|it| it.form_action.as_str()))
+        }
+    }
+
+    /// The same page with a form that may end at this source expression.
+    pub(super) fn with_form_ending_at(self, form_action: Option<&'a str>) -> Self {
+        Self {
+            form_action,
             ..self
         }
     }

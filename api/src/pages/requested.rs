@@ -1,13 +1,22 @@
-//! What an application asks for: parameters in the URL, or those that it pushed (RFC 9126 §4).
+//! What an application asks for: parameters in the URL, in a form, or those that it pushed (RFC 9126 §4).
 
 use authlog_application::{Authlog, OpenedRequest};
+use axum::extract::Request;
+use axum::response::Response;
 
+use super::application::on_the_way;
+use super::frame::see_other;
+use super::trouble;
 use crate::Api;
+use crate::http::read_body;
 use crate::oauth2::{ASKED, Parameters, Unreadable};
 
 /// The longest request, in bytes. The longest that clients send have an ID token hint and requested claims, and are half as
 /// long.
 pub(super) const LONGEST_REQUEST: usize = 8 * 1024;
+
+/// What is said of a longer one.
+pub(super) const TOO_LONG: &str = "The request of the application is too long.";
 
 /// A request as the browser sent it, and what it asks for.
 pub(super) struct Requested {
@@ -100,6 +109,40 @@ impl Requested {
     pub(super) fn query_with(&self, asked: &str) -> String {
         self.sent.encoded_with(ASKED, Some(asked))
     }
+}
+
+/// The query that says the same as a form and the query of its address. The parameters are encoded again, because a form may hold
+/// bytes that no URL has.
+///
+/// # Errors
+/// The page that says what is wrong. `error_page` makes it of a sentence.
+pub(super) async fn query_of_post(
+    api: &Api,
+    query: Option<String>,
+    request: Request,
+    error_page: fn(&Api, &str) -> Response,
+) -> Result<String, Response> {
+    let form = read_body(request, "application/x-www-form-urlencoded").await;
+    let form = form.map_err(|failure| trouble::failed(failure, api.now()))?;
+    let query = query.unwrap_or_default();
+    let sent = [query.as_bytes(), form.as_ref()].join(&b'&');
+    let parameters = Parameters::parse(&sent);
+    let parameters = parameters.map_err(|it| error_page(api, &it.sentence()))?;
+    Ok(parameters.encoded())
+}
+
+/// The redirect to a request with this query, or the page of `error_page` if it is too long.
+pub(super) fn redirect_to_get(
+    api: &Api,
+    path: &str,
+    query: &str,
+    error_page: fn(&Api, &str) -> Response,
+) -> Response {
+    // A client of HTTP may accept no longer header.
+    if query.len() > 2 * LONGEST_REQUEST {
+        return error_page(api, TOO_LONG);
+    }
+    on_the_way(see_other(api, &format!("{path}?{query}")))
 }
 
 /// The `request_uri`, if it has the form of this service. Any other one is a URL of the client's, which is not fetched.

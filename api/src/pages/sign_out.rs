@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authlog_application::{Refusal, RequestContext};
+use authlog_application::{BrowserSession, Refusal, RequestContext};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::header::SET_COOKIE;
@@ -72,9 +72,8 @@ pub(super) async fn submit(
         if !session.has_made(form.text(FORM_TOKEN)) {
             return outdated(&Frame::of_person(&api, session.account()));
         }
-        match api.authlog.log_out(session.caller(), &context).await {
-            Ok(()) | Err(Refusal::InvalidAccessToken) => {}
-            Err(refusal) => return unavailable(&api, refusal),
+        if let Err(refusal) = sign_out(&api, &session, &context).await {
+            return unavailable(&api, refusal);
         }
     }
     let cookie = cookie::delete(&api.settings.cookies);
@@ -83,6 +82,21 @@ pub(super) async fn submit(
         None => see_other(&api, SIGN_OUT),
     };
     ([(SET_COOKIE, cookie)], next).into_response()
+}
+
+/// Ends the session, unless it has ended already.
+///
+/// # Errors
+/// [`Refusal::Unavailable`].
+pub(super) async fn sign_out(
+    api: &Api,
+    browser: &BrowserSession,
+    context: &RequestContext,
+) -> Result<(), Refusal> {
+    match api.authlog.log_out(browser.caller(), context).await {
+        Err(Refusal::InvalidAccessToken) => Ok(()),
+        ended => ended,
+    }
 }
 
 fn unavailable(api: &Api, refusal: Refusal) -> Response {
