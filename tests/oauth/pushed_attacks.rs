@@ -140,7 +140,7 @@ async fn a_reference_opens_for_its_client_alone(store: Store) {
         sent.clone().with("request_uri", &format!("{uri}AAAA")),
         sent.clone()
             .with("request_uri", "urn:ietf:params:oauth:request_uri:"),
-        // Whatever else the browser sends names no target.
+        // Other parameters of the browser name no target.
         begun.clone().with("request_uri", &flipped),
     ] {
         strange.open_in(&mut op.browser).await;

@@ -72,7 +72,7 @@ impl Scene {
         assert_eq!(self.op.browser.path, expected);
     }
 
-    /// The application is asked for a code without a page, and gets none: nobody is signed in.
+    /// The application is asked for a code without a page, and gets none, because no person is signed in.
     async fn is_signed_out(&mut self) {
         let begun = self.op.app.begins("openid").with("prompt", "none");
         let callback = self.op.is_answered_at_once(&begun).await;
@@ -138,7 +138,7 @@ async fn oidcc_rp_initiated_logout(store: Store) {
     scene.leads_to(&after_with_state());
     assert!(scene.op.browser.cookies.is_empty());
     scene.is_signed_out().await;
-    // Once more, with nobody signed in.
+    // Once more, when no person is signed in.
     scene
         .asks(&[
             ("id_token_hint", &hint),

@@ -1,5 +1,5 @@
-//! Authentication of the tokens that people granted to applications. They are never accepted where a [`Caller`](super::Caller) is needed: an
-//! application has what was granted to it, and not what the person may do.
+//! Authentication of the tokens that people granted to applications. They are never accepted where a [`Caller`](super::Caller) is
+//! needed: an application has what was granted to it, and not what the person may do.
 
 use std::sync::Arc;
 

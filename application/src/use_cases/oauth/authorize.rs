@@ -43,7 +43,7 @@ pub struct ConsentDemand {
 }
 
 impl Authlog {
-    /// Decides about an authorization request of the person in this browser session; `None` if nobody is signed in. Nothing is
+    /// Decides about an authorization request of the person in this browser session; without `browser`, no person is signed in. Nothing is
     /// stored: a code is a sealed value, which starts a session once it is redeemed (`docs/adr/0033`).
     ///
     /// # Errors

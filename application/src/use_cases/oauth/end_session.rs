@@ -143,7 +143,7 @@ impl Authlog {
         })
     }
 
-    /// What has to be done about a logout request from this browser; `None` if nobody is signed in.
+    /// What has to be done about a logout request from this browser; without `browser`, no person is signed in.
     ///
     /// An ID token ends the session without a question if it is for a session of an application that ends with the session of this
     /// browser. One for a session that ends by itself (`offline_access`, a device) says nothing about this browser.
