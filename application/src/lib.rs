@@ -38,8 +38,8 @@ mod workers;
 pub use access::{
     Actor, Admin, Auditor, AuthenticatedClient, Authorized, AuthorizedActor, BrowserSession,
     Caller, CallerProof, ChangesAccounts, ClientCredentials, ClientProof, DpopProof, Entitlement,
-    FreshAdmin, Identity, LogReader, ManagesAccounts, Operator, OwnerProof, ReadsHistories,
-    TokenInspector,
+    FreshAdmin, Identity, LiveApplication, LogReader, ManagesAccounts, Operator, OwnerProof,
+    ReadsHistories, TokenInspector,
 };
 pub use authlog::{Authlog, Parts, RegistrationPolicy, Settings};
 pub use client_presence::{ClientPresence, ClientWaits};

@@ -19,6 +19,7 @@ on_both_stores!(
     a_person_who_does_not_allow_it_goes_back_with_an_error,
     a_withdrawn_consent_ends_the_tokens_and_asks_again,
     an_own_application_asks_nobody,
+    a_login_is_an_event_and_so_is_each_application,
     the_answer_is_added_to_the_query_of_the_redirect_uri,
     an_app_on_the_machine_uses_any_port,
     signing_out_of_the_browser_ends_the_applications,
@@ -234,6 +235,30 @@ async fn an_own_application_asks_nobody(store: Store) {
     op.app.redeems(&begun, &callback).await;
     let silent = op.app.begins("openid").with("prompt", "none");
     op.is_answered_at_once(&silent).await.code();
+}
+
+async fn a_login_is_an_event_and_so_is_each_application(store: Store) {
+    let registration = |id| Registration::public(id).of_first_party();
+    let mut op = Provider::with(Settings::on(store), &registration("app")).await;
+    let mut applications = vec![op.app.clone()];
+    applications.extend(["mail", "photos"].map(|id| registration(id).at(&op.service)));
+    let before = op.service.settings.count("events");
+    let mut counted = Vec::new();
+    for application in applications {
+        op.app = application;
+        let begun = op.app.begins("openid");
+        begun.open_in(&mut op.browser).await;
+        if op.browser.page().status == 200 {
+            op.browser
+                .submit("/sign-in", &credentials(&op.person))
+                .await;
+        }
+        let callback = callback_of(&op.browser);
+        op.app.redeems(&begun, &callback).await;
+        counted.push(op.service.settings.count("events") - before);
+    }
+    // The session of the browser and that of the first application, then one for each further application.
+    assert_eq!(counted, [2, 3, 4]);
 }
 
 async fn the_answer_is_added_to_the_query_of_the_redirect_uri(store: Store) {

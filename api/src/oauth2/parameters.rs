@@ -3,6 +3,8 @@
 use percent_encoding::percent_decode;
 use url::form_urlencoded;
 
+use crate::http::form_pairs;
+
 /// Decoded parameters. They hold codes and secrets, and have no `Debug`.
 pub(crate) struct Parameters(Vec<(String, String)>);
 
@@ -41,17 +43,19 @@ impl Parameters {
     /// # Errors
     /// [`Unreadable::NotUtf8`]: a parameter with replaced characters would mean something else. [`Unreadable::TooMany`].
     pub(crate) fn parse(encoded: &[u8]) -> Result<Self, Unreadable> {
-        if form_urlencoded::parse(encoded)
-            .nth(MAX_PARAMETERS)
-            .is_some()
-        {
+        let pairs = form_pairs(encoded).take(MAX_PARAMETERS + 1);
+        let pairs: Vec<_> = pairs
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        if pairs.len() > MAX_PARAMETERS {
             return Err(Unreadable::TooMany);
         }
-        let is_utf8 = percent_decode(encoded).decode_utf8().is_ok();
-        let pairs = form_urlencoded::parse(encoded).into_owned();
-        is_utf8
-            .then(|| Self(pairs.collect()))
-            .ok_or(Unreadable::NotUtf8)
+        let is_utf8 = if encoded.contains(&b'%') {
+            percent_decode(encoded).decode_utf8().is_ok()
+        } else {
+            str::from_utf8(encoded).is_ok()
+        };
+        is_utf8.then_some(Self(pairs)).ok_or(Unreadable::NotUtf8)
     }
 
     /// These parameters, which were decoded before.

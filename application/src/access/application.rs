@@ -12,10 +12,13 @@ use crate::ports::{
 use crate::{Authlog, Refusal, TokenStatus};
 
 /// A token of an application whose session is live.
-pub(crate) struct LiveApplication {
-    pub(crate) token: VerifiedToken,
-    pub(crate) oauth: Arc<OAuthClaims>,
-    pub(crate) account: Arc<Account>,
+pub struct LiveApplication {
+    /// The claims that the tokens of contracts have as well.
+    pub token: VerifiedToken,
+    /// Its other claims.
+    pub oauth: Arc<OAuthClaims>,
+    /// The person's account.
+    pub account: Arc<Account>,
 }
 
 /// How a token reached this service.

@@ -37,7 +37,8 @@ use authlog_domain::user::Authority;
 
 pub use acting::AuthorizedActor;
 pub use actor::Actor;
-pub(crate) use application::{LiveApplication, TokenUse};
+pub use application::LiveApplication;
+pub(crate) use application::TokenUse;
 pub(crate) use authenticate::LiveAccess;
 pub use authenticate::{Caller, CallerProof};
 pub use authorize::{Authorized, Identity};

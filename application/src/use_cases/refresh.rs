@@ -26,13 +26,23 @@ pub(super) struct Exchange {
 }
 
 /// A session that was refreshed, as it was read before.
-pub(super) struct Refreshed {
+pub(super) struct Refreshed<T> {
     pub(super) account: Account,
     pub(super) session: SessionRecord,
+    /// The outcome of the caller's check.
+    pub(super) checked: T,
     /// The current generation.
     pub(super) generation: u32,
     /// Until when the session continues.
     pub(super) expires_at: Timestamp,
+}
+
+/// What was decided and recorded about a session: as it was read before, and the outcome of the caller's check.
+struct Recorded<T> {
+    account: Account,
+    session: SessionRecord,
+    checked: T,
+    outcome: Outcome,
 }
 
 /// The outcome of a refresh.
@@ -85,6 +95,7 @@ impl Authlog {
         let Refreshed {
             account,
             session,
+            checked: (),
             generation,
             expires_at,
         } = refreshed.await??;
@@ -123,24 +134,24 @@ impl Authlog {
     ///
     /// # Errors
     /// As for [`Self::refresh`].
-    pub(super) async fn exchange<E: Send>(
+    pub(super) async fn exchange<T: Send, E: Send>(
         &self,
         token: &VerifiedToken,
         exchange: Exchange,
-        check: impl Fn(&SessionWithAccount) -> Result<(), E> + Sync,
+        check: impl Fn(&SessionWithAccount) -> Result<T, E> + Sync,
         context: &RequestContext,
-    ) -> Result<Result<Refreshed, E>, Refusal> {
+    ) -> Result<Result<Refreshed<T>, E>, Refusal> {
         let TokenKind::Refresh { generation } = token.kind else {
             return Err(Refusal::InvalidRefreshToken);
         };
         let recorded = self
             .record_refresh(token, generation, exchange, &check, context)
             .await?;
-        let (account, session, outcome) = match recorded {
+        let recorded = match recorded {
             Ok(recorded) => recorded,
             Err(refused) => return Ok(Err(refused)),
         };
-        match outcome {
+        match recorded.outcome {
             Outcome::Reused => {
                 let revocation = Revocation::Session(token.session);
                 self.revocation_list.add(revocation, exchange.at);
@@ -151,8 +162,9 @@ impl Authlog {
                 generation,
                 expires_at,
             } => Ok(Ok(Refreshed {
-                account,
-                session,
+                account: recorded.account,
+                session: recorded.session,
+                checked: recorded.checked,
                 generation,
                 expires_at,
             })),
@@ -204,14 +216,14 @@ impl Authlog {
     }
 
     /// Decides on the session and its account, which are read at the same moment, and records the outcome.
-    async fn record_refresh<E: Send>(
+    async fn record_refresh<T: Send, E: Send>(
         &self,
         token: &VerifiedToken,
         presented: u32,
         Exchange { at, lifetime }: Exchange,
-        check: &(impl Fn(&SessionWithAccount) -> Result<(), E> + Sync),
+        check: &(impl Fn(&SessionWithAccount) -> Result<T, E> + Sync),
         context: &RequestContext,
-    ) -> Result<Result<(Account, SessionRecord, Outcome), E>, Refusal> {
+    ) -> Result<Result<Recorded<T>, E>, Refusal> {
         let is_admitted = &AtomicBool::new(false);
         self.executor
             .execute(&token.session.to_string(), |work| async move {
@@ -224,9 +236,10 @@ impl Authlog {
                 {
                     return Err(Refusal::InvalidRefreshToken.into());
                 }
-                if let Err(refused) = check(&standing) {
-                    return Ok(Err(refused));
-                }
+                let checked = match check(&standing) {
+                    Ok(checked) => checked,
+                    Err(refused) => return Ok(Err(refused)),
+                };
                 let SessionWithAccount {
                     session,
                     account,
@@ -284,7 +297,12 @@ impl Authlog {
                     under_way.answered();
                 }
                 committed?;
-                Ok(Ok((account, session, outcome)))
+                Ok(Ok(Recorded {
+                    account,
+                    session,
+                    checked,
+                    outcome,
+                }))
             })
             .await
             .map_err(|refusal| match refusal {

@@ -1,9 +1,10 @@
 //! Introspection (RFC 7662) and revocation (RFC 7009) by clients.
 
+use std::sync::Arc;
+
 use authlog_domain::client::{RegisteredClient, ServiceScope};
 use authlog_domain::session::{LogOut, SessionCommand};
-use authlog_domain::{KeyThumbprint, SessionId, UserId};
-use serde_json::{Map, Value, json};
+use authlog_domain::{SessionId, UserId};
 
 use super::GrantRefusal;
 use crate::access::{AuthenticatedClient, LiveApplication};
@@ -14,8 +15,10 @@ use crate::{ActiveToken, Authlog, ExpectedToken, Refusal, RequestContext};
 pub enum Introspected {
     /// A token of a contract.
     Contract(ActiveToken),
-    /// A token of OAuth: the members of RFC 7662 §2.2 except `active`.
-    Application(Map<String, Value>),
+    /// A token that a person granted to an application.
+    Application(LiveApplication),
+    /// The access token of a client itself.
+    Client(Arc<ClientTokenClaims>),
 }
 
 impl Authlog {
@@ -56,66 +59,16 @@ impl Authlog {
         if !may_introspect(by, &verified, expected) {
             return Ok(None);
         }
-        let members = match &verified {
+        Ok(match verified {
             VerifiedOAuthToken::Client(claims) => {
-                let client = self.client_of_token(claims).await?;
-                client.map(|_| self.claims_of_client_token(claims))
+                let client = self.client_of_token(&claims).await?;
+                client.map(|_| Introspected::Client(claims))
             }
             VerifiedOAuthToken::Session { token, oauth } => {
-                let live = self.live_application(*token, oauth, now).await?;
-                live.map(|live| self.claims_of_session_token(&live))
+                let live = self.live_application(token, &oauth, now).await?;
+                live.map(Introspected::Application)
             }
-        };
-        Ok(members.map(Introspected::Application))
-    }
-
-    fn claims_of_client_token(&self, claims: &ClientTokenClaims) -> Map<String, Value> {
-        let mut members = members(json!({
-            "iss": self.parts.tokens.issuer(),
-            "sub": claims.client,
-            "client_id": claims.client,
-            "scope": claims.scopes,
-            "aud": claims.audience,
-            "jti": claims.token,
-            "iat": claims.issued_at.unix_seconds(),
-            "exp": claims.expires_at.unix_seconds(),
-        }));
-        add_type(&mut members, claims.key.as_ref());
-        members
-    }
-
-    fn claims_of_session_token(&self, live: &LiveApplication) -> Map<String, Value> {
-        let LiveApplication {
-            token,
-            oauth,
-            account,
-        } = live;
-        let mut claims = members(json!({
-            "iss": self.parts.tokens.issuer(),
-            "sub": token.user,
-            "client_id": oauth.client,
-            "scope": oauth.scopes,
-            "sid": token.session,
-            "jti": token.token,
-            "iat": token.issued_at.unix_seconds(),
-            "exp": token.expires_at.unix_seconds(),
-        }));
-        // The username is personal data, which the scope `profile` gives.
-        let username = account.username.as_ref();
-        if let Some(username) = username.filter(|_| oauth.scopes.contains("profile")) {
-            claims.insert("username".to_owned(), username.as_str().into());
-        }
-        if token.kind == TokenKind::Access {
-            claims.insert("aud".to_owned(), json!(oauth.audience));
-            add_type(&mut claims, oauth.key.as_ref());
-        }
-        if let Some(authentication) = token.authentication {
-            claims.insert("acr".to_owned(), json!(authentication.acr));
-            claims.insert("amr".to_owned(), json!(authentication.amr));
-            let auth_time = authentication.auth_time.unix_seconds();
-            claims.insert("auth_time".to_owned(), auth_time.into());
-        }
-        claims
+        })
     }
 
     /// Ends the session of a token that was issued to the client. Any other text changes nothing, and is no error
@@ -204,20 +157,4 @@ fn may_introspect(
     token.client() == &by.id
         || (inspects_all(by) && is_expected)
         || (!is_refresh && is_own_resource())
-}
-
-/// How an access token is presented, and the key to which it is bound (RFC 9449 §6.2).
-fn add_type(members: &mut Map<String, Value>, key: Option<&KeyThumbprint>) {
-    let scheme = if key.is_some() { "DPoP" } else { "Bearer" };
-    members.insert("token_type".to_owned(), scheme.into());
-    if let Some(key) = key {
-        members.insert("cnf".to_owned(), json!({ "jkt": key }));
-    }
-}
-
-fn members(object: Value) -> Map<String, Value> {
-    match object {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    }
 }

@@ -38,11 +38,11 @@ impl Authlog {
             Some(VerifiedOAuthToken::Session { token, .. }) => token,
             Some(VerifiedOAuthToken::Client(_)) | None => return Err(GrantRefusal::InvalidGrant),
         };
-        let check = |standing: &SessionWithAccount| -> Result<(), GrantRefusal> {
+        let check = |standing: &SessionWithAccount| -> Result<_, GrantRefusal> {
             let grant = self.permitted_grant(by, standing)?;
-            access_terms(settings, grant, scopes.as_ref(), texts)?;
-            self.key_of_refresh(by, standing.account.id, grant, proof)?;
-            Ok(())
+            let (scopes, resources) = access_terms(settings, grant, scopes.as_ref(), texts)?;
+            let key = self.key_of_refresh(by, standing.account.id, grant, proof)?;
+            Ok((scopes, resources, key))
         };
         let exchange = Exchange {
             at: now,
@@ -52,12 +52,11 @@ impl Authlog {
         let Refreshed {
             account,
             session,
+            checked: (scopes, resources, key),
             generation,
             expires_at,
         } = refreshed?;
         let grant = session.grant.as_ref().ok_or(GrantRefusal::InvalidGrant)?;
-        let (scopes, resources) = access_terms(settings, grant, scopes.as_ref(), texts)?;
-        let key = self.key_of_refresh(by, account.id, grant, proof)?;
         let application = ApplicationSession {
             id: session.id,
             user: account.id,
