@@ -64,7 +64,7 @@ mod tests {
     #[tokio::test]
     async fn the_last_event_counts_and_those_of_other_tasks_do_not() {
         assert!(!LastAppended::is_wanted());
-        let (_, none) = LastAppended::by(async {}).await;
+        let ((), none) = LastAppended::by(async {}).await;
         assert_eq!(none, None);
         let (wanted, last) = LastAppended::by(async {
             for (sequence, log_index) in [(1, 7), (2, 9)] {
