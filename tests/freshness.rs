@@ -1,5 +1,9 @@
 //! How current a reader of the log is: heartbeats of the feed and on NATS say so, and never claim what the reader does not have.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 use crate::support;
 

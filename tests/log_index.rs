@@ -1,5 +1,9 @@
 //! The log index of what a request has recorded, in the header `Authlog-Log-Index` of its answer.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 use crate::support;
 
