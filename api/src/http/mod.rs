@@ -10,6 +10,7 @@ mod date_format;
 mod fallbacks;
 mod form_pairs;
 mod json_field;
+mod log_index;
 mod outage;
 mod process_request;
 mod refusals;
