@@ -47,7 +47,11 @@ mod tests {
         let mut backoff = Backoff::default();
         let pauses: Vec<_> = (0..100).map(|_| backoff.next()).collect();
         assert!(pauses[0] >= SHORTEST / 2 && pauses[0] <= SHORTEST);
-        assert!(pauses[50..].iter().all(|it| *it >= LONGEST / 2 && *it <= LONGEST));
+        assert!(
+            pauses[50..]
+                .iter()
+                .all(|it| *it >= LONGEST / 2 && *it <= LONGEST)
+        );
         let different: std::collections::HashSet<_> = pauses[50..].iter().collect();
         assert!(different.len() > 10);
         backoff.reset();

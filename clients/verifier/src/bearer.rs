@@ -40,8 +40,18 @@ mod tests {
     fn a_request_has_one_bearer_token_or_is_refused() {
         assert_eq!(bearer(&headers(&["Bearer a.b.c"])), Ok("a.b.c"));
         assert_eq!(bearer(&headers(&["bEaReR  a.b.c"])), Ok("a.b.c"));
-        for values in [[].as_slice(), &["Bearer"], &["Basic YTpi"], &["DPoP a.b.c"], &[""]] {
-            assert_eq!(bearer(&headers(values)), Err(Refused::Missing), "{values:?}");
+        for values in [
+            [].as_slice(),
+            &["Bearer"],
+            &["Basic YTpi"],
+            &["DPoP a.b.c"],
+            &[""],
+        ] {
+            assert_eq!(
+                bearer(&headers(values)),
+                Err(Refused::Missing),
+                "{values:?}"
+            );
         }
         for values in [
             ["Bearer a b"].as_slice(),
@@ -50,7 +60,11 @@ mod tests {
             &["Bearer a", "Bearer a"],
             &["Bearer \u{e4}"],
         ] {
-            assert_eq!(bearer(&headers(values)), Err(Refused::Ambiguous), "{values:?}");
+            assert_eq!(
+                bearer(&headers(values)),
+                Err(Refused::Ambiguous),
+                "{values:?}"
+            );
         }
     }
 }

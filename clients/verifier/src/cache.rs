@@ -94,7 +94,8 @@ mod tests {
     use super::*;
 
     fn claims() -> Claims {
-        let payload = r#"{"iss":"i","aud":"a","sub":"c","client_id":"c","jti":"j","iat":1,"exp":2}"#;
+        let payload =
+            r#"{"iss":"i","aud":"a","sub":"c","client_id":"c","jti":"j","iat":1,"exp":2}"#;
         Claims::parse(payload.as_bytes().to_vec()).unwrap()
     }
 

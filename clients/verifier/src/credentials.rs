@@ -45,7 +45,10 @@ pub struct ProvidedToken {
 #[derive(Clone)]
 pub(crate) enum Credentials {
     /// By the grant `client_credentials` (RFC 6749 §4.4).
-    Client { id: String, secret: String },
+    Client {
+        id: String,
+        secret: String,
+    },
     Provider(Arc<dyn Fn() -> Providing + Send + Sync>),
 }
 

@@ -139,17 +139,15 @@ impl DenyList {
                 kept,
             } => self.raise(*account, u64::from(*epoch), *kept, expiry),
             Change::Erased(account) => self.raise(*account, u64::MAX, None, expiry),
-            Change::ClientLocked { client, locked } => self.change_client(client, expiry, |entry| {
-                entry.lock = entry.lock.max((log_index, *locked));
-            }),
+            Change::ClientLocked { client, locked } => {
+                self.change_client(client, expiry, |entry| {
+                    entry.lock = entry.lock.max((log_index, *locked));
+                })
+            }
             Change::ClientRemoved(client) => {
                 self.change_client(client, expiry, |entry| entry.removed = true)
             }
             Change::ClientGrants { client, own_tokens } => {
-                // Most changes of most clients forbid nothing.
-                if *own_tokens && !self.clients.contains_key(&**client) {
-                    return Ok(());
-                }
                 self.change_client(client, expiry, |entry| {
                     entry.lost_own_tokens = entry.lost_own_tokens.max((log_index, !*own_tokens));
                 })
@@ -257,7 +255,11 @@ impl DenyList {
         }
         self.make_room()?;
         self.secrets.insert(secret, expiry);
-        self.expiring.entry(expiry).or_default().secrets.push(secret);
+        self.expiring
+            .entry(expiry)
+            .or_default()
+            .secrets
+            .push(secret);
         Ok(())
     }
 
@@ -331,13 +333,21 @@ impl DenyList {
         let before = self.entries;
         for account in due.accounts {
             // It has a later expiry if its epoch was raised again.
-            if self.accounts.get(&account).is_some_and(|it| it.expiry <= expiry) {
+            if self
+                .accounts
+                .get(&account)
+                .is_some_and(|it| it.expiry <= expiry)
+            {
                 self.accounts.remove(&account);
                 self.entries -= 1;
             }
         }
         for client in due.clients {
-            if self.clients.get(&client).is_some_and(|it| it.expiry <= expiry) {
+            if self
+                .clients
+                .get(&client)
+                .is_some_and(|it| it.expiry <= expiry)
+            {
                 self.clients.remove(&client);
                 self.entries -= 1;
             }

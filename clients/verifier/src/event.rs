@@ -338,7 +338,11 @@ mod tests {
                 kept,
             })
         };
-        for kind in ["user.locked.v1", "user.password-reset.v1", "user.of-the-future.v7"] {
+        for kind in [
+            "user.locked.v1",
+            "user.password-reset.v1",
+            "user.of-the-future.v7",
+        ] {
             let change = parsed(kind, ACCOUNT, &json!({ "session_epoch": 3 }));
             assert_eq!(change, raised(None), "{kind}");
         }
@@ -359,7 +363,10 @@ mod tests {
         let data = json!({ "role": "user", "session_epoch": null });
         let change = parsed("user.role-changed.v1", ACCOUNT, &data);
         assert_eq!(change, Ok(Change::None));
-        assert_eq!(parsed("client.new.v1", "shop", &json!({})), Ok(Change::None));
+        assert_eq!(
+            parsed("client.new.v1", "shop", &json!({})),
+            Ok(Change::None)
+        );
     }
 
     #[test]
@@ -368,13 +375,29 @@ mod tests {
             ("user.locked.v1", "shop", json!({ "session_epoch": 1 })),
             ("user.locked.v1", ACCOUNT, json!({ "session_epoch": "1" })),
             ("user.locked.v1", ACCOUNT, json!({ "session_epoch": -1 })),
-            ("user.locked.v1", ACCOUNT, json!({ "session_epoch": 4_294_967_296_u64 })),
-            ("user.locked.v1", ACCOUNT, json!({ "session_epoch": 1, "kept_session_id": 7 })),
+            (
+                "user.locked.v1",
+                ACCOUNT,
+                json!({ "session_epoch": 4_294_967_296_u64 }),
+            ),
+            (
+                "user.locked.v1",
+                ACCOUNT,
+                json!({ "session_epoch": 1, "kept_session_id": 7 }),
+            ),
             ("user.erased.v1", "shop", json!({})),
             ("client.changed.v1", "shop", json!({})),
-            ("client.secret-retired.v1", "shop", json!({ "secret_id": "x" })),
+            (
+                "client.secret-retired.v1",
+                "shop",
+                json!({ "secret_id": "x" }),
+            ),
         ] {
-            assert_eq!(parsed(kind, subject, &data), Err(Unreadable), "{kind} {data}");
+            assert_eq!(
+                parsed(kind, subject, &data),
+                Err(Unreadable),
+                "{kind} {data}"
+            );
         }
     }
 

@@ -89,10 +89,16 @@ impl Freshness {
                 noted: arrived,
             },
         };
-        let drifted = base.at.saturating_add((arrived - base.noted).max(0) / DRIFT);
+        let drifted = base
+            .at
+            .saturating_add((arrived - base.noted).max(0) / DRIFT);
         let at = latest.min(drifted);
         // The part of a drift that is below a millisecond must not get lost.
-        let noted = if drifted == base.at { base.noted } else { arrived };
+        let noted = if drifted == base.at {
+            base.noted
+        } else {
+            arrived
+        };
         if self.bases.len() >= MOST_BASES {
             self.bases.remove(0);
         }
@@ -132,7 +138,10 @@ impl Freshness {
     }
 
     fn prove(&mut self, proved: Proved) {
-        if self.known.is_none_or(|known| known.monotonic <= proved.monotonic) {
+        if self
+            .known
+            .is_none_or(|known| known.monotonic <= proved.monotonic)
+        {
             self.known = Some(proved);
         }
     }
@@ -258,7 +267,10 @@ mod tests {
         freshness.heartbeat("", beat(1, 500), Some(1), at(500));
         let mut now = at(600);
         now.wall += 3_600_000;
-        assert_eq!(freshness.staleness(now), Some(Duration::from_millis(3_600_100)));
+        assert_eq!(
+            freshness.staleness(now),
+            Some(Duration::from_millis(3_600_100))
+        );
         // A clock that was set back proves nothing.
         now.wall -= 7_200_000;
         assert_eq!(freshness.staleness(now), Some(Duration::from_millis(100)));

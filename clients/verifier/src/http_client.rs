@@ -124,7 +124,9 @@ impl HttpClient {
     #[cfg(not(feature = "tls"))]
     pub(crate) fn new(needs_tls: bool, _certificates: Option<&[u8]>) -> Result<Self, NoClient> {
         if needs_tls {
-            return Err(NoClient::Tls("the crate is built without its feature `tls`"));
+            return Err(NoClient::Tls(
+                "the crate is built without its feature `tls`",
+            ));
         }
         Ok(Self {})
     }

@@ -147,7 +147,9 @@ impl KeySet {
         }
         let set: Value = serde_json::from_slice(body).map_err(|_| NotAKeySet)?;
         let list = set.get("keys").and_then(Value::as_array);
-        let list = list.filter(|list| list.len() <= MOST_KEYS).ok_or(NotAKeySet)?;
+        let list = list
+            .filter(|list| list.len() <= MOST_KEYS)
+            .ok_or(NotAKeySet)?;
         let mut names: HashMap<&str, usize> = HashMap::new();
         for kid in list.iter().filter_map(|jwk| jwk.get("kid")?.as_str()) {
             *names.entry(kid).or_default() += 1;
@@ -243,7 +245,11 @@ mod tests {
             with(ec("s"), "use", json!("enc")),
             with(ec("s"), "crv", json!("P-384")),
             with(ec("s"), "x", json!("AAAA")),
-            with(ec("s"), "y", json!("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU")),
+            with(
+                ec("s"),
+                "y",
+                json!("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"),
+            ),
             with(ec("s"), "x", json!("A".repeat(100_000))),
             with(ec("s"), "x", json!(null)),
             with(ec("s"), "kid", json!("")),

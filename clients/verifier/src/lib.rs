@@ -40,6 +40,8 @@ mod key_fetcher;
 mod keys;
 #[cfg(feature = "tower")]
 mod layer;
+#[cfg(test)]
+mod model_test;
 #[cfg(feature = "nats")]
 mod nats;
 mod news;

@@ -317,7 +317,10 @@ impl Reading {
     }
 
     fn check_time(&self) -> Result<(), Trouble> {
-        if self.gap_from.is_some_and(|from| from.elapsed() > LONGEST_GAP) {
+        if self
+            .gap_from
+            .is_some_and(|from| from.elapsed() > LONGEST_GAP)
+        {
             return Err(Trouble::Gap);
         }
         if self.silent_from.elapsed() > LONGEST_SILENCE {

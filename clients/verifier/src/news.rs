@@ -124,7 +124,8 @@ impl News {
         self.progress.begin_after(log_index);
     }
 
-    /// Applies an event.
+    /// Applies an event. The wall clock of `now` is the earliest time that any clock says, so that no entry is left out or forgotten
+    /// because a clock is ahead.
     pub(crate) fn apply(&mut self, event: &Event, now: Reading) -> Result<(), NotApplied> {
         if self.progress.step(&event.mark)? == Step::Skip {
             return Ok(());

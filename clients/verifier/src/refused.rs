@@ -153,9 +153,7 @@ impl Refused {
             Self::Issuer => "the access token is of another issuer",
             Self::Audience => "the access token is for another audience",
             Self::Expired => "the access token has expired",
-            Self::NotYetValid | Self::TooLongLived => {
-                "the access token is not valid at this time"
-            }
+            Self::NotYetValid | Self::TooLongLived => "the access token is not valid at this time",
             Self::BoundToKey => "the access token is bound to a key and needs a proof",
             Self::NotBoundToKey => "the access token is not bound to the key of the proof",
             Self::SessionEnded | Self::EpochRaised | Self::AccountErased => {
@@ -170,9 +168,7 @@ impl Refused {
             }
             Self::Role => "the account does not have the required role",
             Self::Scope { .. } => "the access token does not have the required scope",
-            Self::Authentication { .. } => {
-                "a stronger or more recent authentication is required"
-            }
+            Self::Authentication { .. } => "a stronger or more recent authentication is required",
         }
     }
 
@@ -277,7 +273,11 @@ mod tests {
         let scope = Refused::Scope {
             required: "orders.read \"x\"\n".to_owned(),
         };
-        assert!(challenge(&scope).unwrap().ends_with(r#", scope="orders.read x""#));
+        assert!(
+            challenge(&scope)
+                .unwrap()
+                .ends_with(r#", scope="orders.read x""#)
+        );
         let step_up = Refused::Authentication {
             acr: Some("urn:authlog:aal2".to_owned()),
             max_age: Some(Duration::from_secs(600)),

@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_level_and_an_age_are_required() {
-        let token = |acr: &str, auth_time: i64| claims(&json!({ "acr": acr, "auth_time": auth_time }));
+        let token =
+            |acr: &str, auth_time: i64| claims(&json!({ "acr": acr, "auth_time": auth_time }));
         let required = RequireAcr::two_factors().within(Duration::from_secs(600));
         assert_eq!(required.check(&token(AAL2, 1000), 1600), Ok(()));
         for (token, now) in [
@@ -177,7 +178,10 @@ mod tests {
     #[test]
     fn one_of_the_roles_is_required() {
         let required = RequireRole::any_of(["auditor", "admin"]);
-        assert_eq!(required.check(&claims(&json!({ "role": "admin" })), 0), Ok(()));
+        assert_eq!(
+            required.check(&claims(&json!({ "role": "admin" })), 0),
+            Ok(())
+        );
         for token in [json!({ "role": "user" }), json!({})] {
             assert_eq!(required.check(&claims(&token), 0), Err(Refused::Role));
         }

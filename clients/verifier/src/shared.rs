@@ -24,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) news: RwLock<Option<News>>,
     /// The last log index up to which every event was applied to the news.
     pub(crate) applied: watch::Sender<Option<u64>>,
+    started: Reading,
     server_time: Mutex<Option<ServerTime>>,
     pub(crate) counters: Counters,
     pub(crate) trouble: Mutex<Option<String>>,
@@ -63,6 +64,7 @@ pub(crate) struct Times {
 impl Shared {
     pub(crate) fn new(clock: Arc<dyn Clock>, keys: Keys) -> Self {
         Self {
+            started: Reading::of(&*clock),
             clock,
             keys,
             news: RwLock::new(None),
@@ -77,18 +79,20 @@ impl Shared {
         Reading::of(&*self.clock)
     }
 
-    /// The times of both clocks. If the clock of this machine is behind, a token has expired when the issuer says so.
+    /// The times of both clocks. If the clock of this machine is behind, a token has expired when the issuer says so. If it is set
+    /// ahead for a moment, nothing is forgotten: without a time of the issuer, the start and the monotonic clock say that.
     pub(crate) fn times(&self) -> Times {
         let local = self.now();
         let known = *lock(&self.server_time);
-        let remote = known.map_or(local.wall, |known| {
-            let elapsed = local.monotonic.saturating_sub(known.arrived);
-            known.wall.saturating_add(millis(elapsed))
-        });
+        let since = |wall: i64, at: Duration| {
+            wall.saturating_add(millis(local.monotonic.saturating_sub(at)))
+        };
+        let remote = known.map(|known| since(known.wall, known.arrived));
+        let steady = remote.unwrap_or_else(|| since(self.started.wall, self.started.monotonic));
         Times {
             local,
-            earliest: local.wall.min(remote),
-            latest: local.wall.max(remote),
+            earliest: local.wall.min(steady),
+            latest: local.wall.max(remote.unwrap_or(local.wall)),
         }
     }
 
@@ -200,7 +204,11 @@ impl NewsWriter {
         if let Some(other) = events.iter().find(|event| event.source != self.source) {
             return Err(Trouble::Source(other.source.clone()));
         }
-        let now = self.shared.now();
+        let times = self.shared.times();
+        let now = Reading {
+            wall: times.earliest,
+            ..times.local
+        };
         let counter = &self.shared.counters.events;
         counter.fetch_add(events.len() as u64, Relaxed);
         let applied = self.write(|news| events.iter().try_for_each(|event| news.apply(event, now)));

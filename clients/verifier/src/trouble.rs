@@ -12,7 +12,10 @@ pub(crate) enum Trouble {
     /// It did not answer in time, or fell silent.
     Silent,
     /// It answered with this status. With a `Retry-After`, it said when to try again.
-    Status { status: u16, retry_after: Option<u64> },
+    Status {
+        status: u16,
+        retry_after: Option<u64>,
+    },
     /// The answer is larger than permitted.
     TooLarge,
     /// The answer is not in the expected format.
@@ -42,10 +45,7 @@ impl Trouble {
 
     /// Whether the news have to be read from the beginning.
     pub(crate) fn needs_all_news(&self) -> bool {
-        matches!(
-            self,
-            Self::Gap | Self::HistoryChanged | Self::ClockWasAhead
-        )
+        matches!(self, Self::Gap | Self::HistoryChanged | Self::ClockWasAhead)
     }
 }
 

@@ -153,10 +153,7 @@ impl Verifier {
         };
         if is_unknown {
             let keys = &self.core.shared.keys;
-            if keys
-                .fetch_unknown(self.core.shared.clock.monotonic())
-                .await
-            {
+            if keys.fetch_unknown(self.core.shared.clock.monotonic()).await {
                 checked = self.core.check(token, key);
             }
         }
