@@ -30,9 +30,12 @@ mod tests {
     use http::HeaderValue;
 
     fn headers(values: &[&'static str]) -> HeaderMap {
-        let entries = values
-            .iter()
-            .map(|value| (AUTHORIZATION, HeaderValue::from_static(value)));
+        let entries = values.iter().map(|value| {
+            (
+                AUTHORIZATION,
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            )
+        });
         entries.collect()
     }
 

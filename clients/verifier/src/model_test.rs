@@ -313,6 +313,71 @@ impl Model {
                     &json!({ "session_epoch": null }),
                 );
             }
+            _ => self.take_of_client(step),
+        }
+    }
+
+    fn take_of_client(&mut self, step: &Step) {
+        match *step {
+            Step::IssueToClient { client, secret } => {
+                let Client {
+                    locked,
+                    removed,
+                    own_tokens,
+                } = self.clients[&client];
+                // Each secret belongs to the client of its number.
+                let secret = secret.map(|_| client);
+                let is_retired = secret.is_some_and(|it| self.retired.contains(&it));
+                if locked || removed || !own_tokens || is_retired {
+                    return;
+                }
+                let mut claims =
+                    json!({ "sub": client_id(client), "client_id": client_id(client) });
+                if let Some(secret) = secret {
+                    claims["secret_id"] = json!(secret_id(secret));
+                }
+                self.issue(Bearer::Client { client, secret }, claims);
+            }
+            Step::LockClient { client, locked } => {
+                let entry = self.clients.get_mut(&client).unwrap();
+                if !entry.removed && entry.locked != locked {
+                    entry.locked = locked;
+                    let kind = if locked {
+                        "client.locked"
+                    } else {
+                        "client.unlocked"
+                    };
+                    self.publish(kind, &client_id(client), &json!({}));
+                }
+            }
+            Step::RemoveClient { client } => {
+                let entry = self.clients.get_mut(&client).unwrap();
+                if !entry.removed {
+                    entry.removed = true;
+                    self.publish("client.removed", &client_id(client), &json!({}));
+                }
+            }
+            Step::ChangeClient { client, own_tokens } => {
+                let entry = self.clients.get_mut(&client).unwrap();
+                if !entry.removed {
+                    entry.own_tokens = own_tokens;
+                    let grants = if own_tokens {
+                        vec!["client_credentials"]
+                    } else {
+                        vec![]
+                    };
+                    let data = json!({ "grants": grants });
+                    self.publish("client.changed", &client_id(client), &data);
+                }
+            }
+            Step::RetireSecret { secret } => {
+                if !self.retired.contains(&secret) {
+                    self.retired.push(secret);
+                    let data = json!({ "secret_id": secret_id(secret) });
+                    self.publish("client.secret-retired", &client_id(secret), &data);
+                }
+            }
+            _ => unreachable!("{step:?}"),
         }
     }
 

@@ -767,6 +767,7 @@ async fn a_refused_access_token_for_the_feed_is_replaced() {
 #[tokio::test]
 async fn an_access_token_for_the_feed_is_renewed_before_it_expires() {
     let (issuer, key) = Issuer::start().await;
+    issuer.log_out(7);
     let given = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = Arc::clone(&given);
     let feed = Feed::with_tokens(move || {
