@@ -19,8 +19,11 @@ use crate::trouble::Trouble;
 /// The longest line of the feed, in bytes. Those of Authlog have at most some ten thousand.
 const LONGEST_LINE: usize = 256 * 1024;
 
-/// How long the feed may be without a heartbeat, or without an event while all news are read.
-const LONGEST_SILENCE: Duration = Duration::from_secs(15);
+/// How long the feed may take until the first heartbeat, or be without an event before it.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// How long the feed may then be without a heartbeat. A connection can be dead without an error.
+const LONGEST_SILENCE: Duration = Duration::from_secs(3);
 
 /// The longest pause that a `Retry-After` may ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -206,7 +209,7 @@ impl FeedReader {
                     let parsed = parsed.map_err(|_| Trouble::Format("not the feed of Authlog"))?;
                     reading.accept(parsed, writer)?;
                 }
-                () = tokio::time::sleep_until(reading.silent_from + LONGEST_SILENCE) => {
+                () = tokio::time::sleep_until(reading.silent_at()) => {
                     return Err(Trouble::Silent);
                 }
                 _ = every_second.tick() => {
@@ -243,6 +246,16 @@ async fn finished<F: Future>(future: &mut Option<Pin<Box<F>>>) -> F::Output {
 }
 
 impl Reading {
+    /// When the feed has been silent for too long.
+    fn silent_at(&self) -> Instant {
+        let limit = if self.has_heartbeat {
+            LONGEST_SILENCE
+        } else {
+            LONGEST_WAIT
+        };
+        self.silent_from + limit
+    }
+
     /// Applies what arrived, in its order.
     fn accept(&mut self, lines: Vec<Line>, writer: &mut NewsWriter) -> Result<(), Trouble> {
         let mut events: Vec<Event> = Vec::new();

@@ -33,7 +33,7 @@ const BATCH: usize = 256;
 const LONGEST_GAP: Duration = Duration::from_secs(5);
 
 /// How long there may be no heartbeat. There are two in a second, unless the publisher cannot know what it would say.
-const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+const LONGEST_SILENCE: Duration = Duration::from_secs(3);
 
 /// The number of messages at the end of the stream among which there is an event, also if others were published there.
 const END: u64 = 64;
@@ -123,7 +123,7 @@ impl NatsReader {
             let Err(trouble) = self.follow(&mut writer).await;
             writer.write(|news| news.end_connection());
             writer.shared().note_trouble("NATS", &trouble);
-            if began.elapsed() > 2 * LONGEST_SILENCE {
+            if began.elapsed() > 3 * LONGEST_SILENCE {
                 backoff.reset();
             }
             if trouble.needs_all_news() {

@@ -299,6 +299,42 @@ fn assert_refused(verifier: &Verifier, tokens: impl IntoIterator<Item = (String,
 }
 
 #[tokio::test]
+async fn a_clock_that_is_ahead_for_a_moment_revives_nothing() {
+    let (issuer, key) = Issuer::start().await;
+    let clock = SetClock::default();
+    let builder = issuer.builder().on_stale(OnStale::LocalOnly);
+    let verifier = builder.clock(clock.clone()).start().unwrap();
+    tokio::time::timeout(LIMIT, verifier.ready()).await.unwrap();
+    let [first, second] = [1, 2].map(|number| key.sign(&issuer.claims(number, 0)));
+    let index = issuer.log_out(1);
+    verifier.wait_for(index, LIMIT).await.unwrap();
+    clock.set_wall_ahead(Duration::from_secs(30 * 60 * 60));
+    let index = issuer.log_out(2);
+    verifier.wait_for(index, LIMIT).await.unwrap();
+    // Longer than the time between two occasions to forget.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    clock.set_wall_ahead(Duration::ZERO);
+    assert_eq!(refused(&verifier, &first), Refused::SessionEnded);
+    assert_eq!(refused(&verifier, &second), Refused::SessionEnded);
+    assert_eq!(verifier.stats().readings, 1);
+}
+
+#[tokio::test]
+async fn what_was_read_under_a_clock_that_was_ahead_is_read_again() {
+    let (issuer, key) = Issuer::start().await;
+    let clock = SetClock::default();
+    clock.set_wall_ahead(Duration::from_secs(30 * 60 * 60));
+    let builder = issuer.builder().on_stale(OnStale::LocalOnly);
+    let verifier = builder.clock(clock.clone()).start().unwrap();
+    tokio::time::timeout(LIMIT, verifier.ready()).await.unwrap();
+    clock.set_wall_ahead(Duration::ZERO);
+    let token = key.sign(&issuer.claims(1, 0));
+    assert_eq!(refused(&verifier, &token), Refused::NotReady);
+    eventually("all is read again", || verifier.verify_now(&token).is_ok()).await;
+    assert_eq!(verifier.stats().readings, 2);
+}
+
+#[tokio::test]
 async fn a_text_that_is_not_three_signed_parts_is_refused() {
     let (issuer, key, verifier) = ready().await;
     let claims = issuer.claims(1, 0);
