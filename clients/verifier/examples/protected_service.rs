@@ -18,12 +18,13 @@
 //! | `ON_STALE` | `fail-closed`, or `local-only` |
 //! | `KEYS_MAX_AGE_MS` | how long keys are used |
 //! | `ALGORITHMS` | such as `ES256,EdDSA` |
+//! | `READY_WITHIN_MS` | how long it waits for the news before it listens; 10000 without it |
 //!
-//! It prints `listening on <address>` once it listens, which is before it is ready.
+//! It prints `listening on <address>` once it listens.
 //!
 //! | route | answer |
 //! |---|---|
-//! | `GET /protected` | 200 with the subject, or the refusal |
+//! | `GET /protected` | 200 with the subject, or why the token is refused: `ended`, `invalid`, `stale` or `no token`. With the header `Authlog-Log-Index`, it first waits for that event |
 //! | `GET /ready` | 200 once all news were read, and 503 before |
 //! | `GET /stats` | `key value` lines |
 //! | `GET /wait?log_index=<n>` | 200 once the event was applied, and 504 after 5 seconds |
@@ -33,24 +34,33 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use authlog_verifier::{
-    Algorithm, Authenticated, Feed, Nats, OnStale, ProvidedToken, Revocations, Verifier,
+    Algorithm, Feed, Nats, OnStale, ProvidedToken, Refused, Revocations, Verifier,
 };
-use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let verifier = verifier()?;
+    let waiting = verifier.clone();
     let router = Router::new()
         .route("/protected", get(protected))
         .route("/ready", get(ready))
         .route("/stats", get(stats))
         .route("/wait", get(wait))
         .with_state(verifier);
+    let limit = milliseconds("READY_WITHIN_MS")?.unwrap_or(Duration::from_secs(10));
+    if tokio::time::timeout(limit, waiting.ready()).await.is_err() {
+        let trouble = waiting.stats().trouble;
+        writeln!(std::io::stderr(), "not ready: {trouble:?}")?;
+    }
     let address = setting("LISTEN").unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let listener = tokio::net::TcpListener::bind(address).await?;
     let mut output = std::io::stdout();
@@ -120,8 +130,37 @@ fn revocations() -> Result<Revocations, Failure> {
     Ok(feed.into())
 }
 
-async fn protected(token: Authenticated) -> String {
-    token.claims().subject().to_owned()
+async fn protected(State(verifier): State<Verifier>, headers: HeaderMap) -> Response {
+    let mut verified = verifier.verify_headers(&headers).await;
+    // Authlog answered the caller with this index. The caller wants to see what it changed. Only a caller with a valid token may wait.
+    let index = headers.get("authlog-log-index");
+    let index = index.and_then(|value| value.to_str().ok()?.parse().ok());
+    if let Some(index) = index.filter(|_| verified.is_ok()) {
+        // If the event does not come in time, the token is judged by what is known.
+        let _ = verifier.wait_for(index, Duration::from_secs(1)).await;
+        verified = verifier.verify_headers(&headers).await;
+    }
+    let refused = match verified {
+        Ok(claims) => return Json(json!({ "subject": claims.subject() })).into_response(),
+        Err(refused) => refused,
+    };
+    let error = match &refused {
+        Refused::Missing => "no token",
+        Refused::Stale | Refused::NotReady => "stale",
+        refused if refused.is_ended() => "ended",
+        _ => "invalid",
+    };
+    let mut response = Json(json!({ "error": error })).into_response();
+    // The status and the challenge of the refusal, with a body of this service.
+    let answer = refused.to_response();
+    *response.status_mut() = answer.status();
+    let challenge = answer.headers().get(WWW_AUTHENTICATE);
+    if let Some(challenge) = challenge {
+        response
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, challenge.clone());
+    }
+    response
 }
 
 async fn ready(State(verifier): State<Verifier>) -> StatusCode {

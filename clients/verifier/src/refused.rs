@@ -140,6 +140,20 @@ impl Refused {
         }
     }
 
+    /// Whether the token was good, and something has ended since: its session, its account, its client or the secret of that.
+    pub fn is_ended(&self) -> bool {
+        matches!(
+            self,
+            Self::SessionEnded
+                | Self::EpochRaised
+                | Self::AccountErased
+                | Self::ClientLocked
+                | Self::ClientRemoved
+                | Self::ClientGrantRemoved
+                | Self::SecretRetired
+        )
+    }
+
     /// What to tell the client. It contains nothing of the token.
     pub fn detail(&self) -> &'static str {
         match self {
