@@ -168,7 +168,7 @@ impl VerifierBuilder {
         self
     }
 
-    /// The largest number of entries of the deny list: 4 million by default, in about 300 MiB. When it is full, the news are stale,
+    /// The largest number of entries of the deny list: 4 million by default, in about 220 MiB. When it is full, the news are stale,
     /// because no entry is forgotten before its time.
     pub fn max_entries(mut self, entries: usize) -> Self {
         self.max_entries = entries;
