@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 /// The crates by their folders, and the other crates that each may depend on outside its tests.
-const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 8] = [
+const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 9] = [
     ("domain", &[]),
     ("projections", &["domain"]),
     ("application", &["domain", "projections"]),
@@ -25,6 +25,8 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 8] = [
     ("infrastructure/log-proof", &[]),
     ("api", &["domain", "application"]),
     ("bench", &["domain", "application", "infrastructure"]),
+    // It is published for others, and knows only what Authlog publishes.
+    ("clients/verifier", &[]),
 ];
 
 /// Dependencies that only adapters may have. `jsonwebtoken` is one of them, because other crates treat a token as text.
@@ -190,6 +192,47 @@ fn no_dependency_needs_a_newer_compiler_than_the_workspace_declares() {
         .map(|it| (&it["name"], &it["rust_version"]))
         .collect();
     assert!(newer.is_empty(), "{newer:?} need more than {declared:?}");
+}
+
+/// Services of others are compiled with the verifier. It promises an older compiler than the workspace.
+#[test]
+fn no_dependency_of_the_verifier_needs_a_newer_compiler_than_it_declares() {
+    let cargo = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO"));
+        let command = command.args(arguments).arg("--locked");
+        let asked = command.current_dir(root()).output().unwrap();
+        let errors = String::from_utf8_lossy(&asked.stderr);
+        assert!(asked.status.success(), "{errors}");
+        String::from_utf8(asked.stdout).unwrap()
+    };
+    let tree = cargo(&[
+        "tree",
+        "--package=authlog-verifier",
+        "--all-features",
+        "--edges=normal,build",
+        "--prefix=none",
+    ]);
+    // "name v1.2.3 (proc-macro)"
+    let used: BTreeSet<(String, String)> = tree
+        .lines()
+        .filter_map(|line| {
+            let (name, rest) = line.split_once(" v")?;
+            Some((name.to_owned(), rest.split(' ').next()?.to_owned()))
+        })
+        .collect();
+    assert!(used.len() > 50, "{tree}");
+    let metadata = cargo(&["metadata", "--format-version=1"]);
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
+    let minor = |version: &str| -> u32 { version.split('.').nth(1).unwrap().parse().unwrap() };
+    let needed = metadata["packages"].as_array().unwrap().iter();
+    let needed = needed.filter_map(|package| {
+        let text = |member: &str| Some(package[member].as_str()?.to_owned());
+        let is_other = text("name")? != "authlog-verifier";
+        (is_other && used.contains(&(text("name")?, text("version")?))).then_some(())?;
+        Some(minor(&text("rust_version")?))
+    });
+    let declared = &manifest("clients/verifier")["package"]["rust-version"];
+    assert_eq!(needed.max(), Some(minor(declared.as_str().unwrap())));
 }
 
 #[test]

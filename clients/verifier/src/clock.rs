@@ -1,0 +1,69 @@
+//! The clocks that the verifier reads.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The clocks of a machine. Programs use the [`SystemClock`]; tests give another one to
+/// [`VerifierBuilder::clock`](crate::VerifierBuilder::clock).
+pub trait Clock: Send + Sync + 'static {
+    /// The time of day, by which tokens expire.
+    fn now(&self) -> SystemTime;
+
+    /// The time since any fixed instant, by a clock that is never set. The age of news is measured by it.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The clocks of the operating system.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    started: Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> SystemTime {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the clock that the rest of the crate is given"
+        )]
+        SystemTime::now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// Both clocks at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Milliseconds since 1970.
+    pub(crate) wall: i64,
+    pub(crate) monotonic: Duration,
+}
+
+impl Reading {
+    pub(crate) fn of(clock: &dyn Clock) -> Self {
+        Self {
+            wall: unix_millis(clock.now()),
+            monotonic: clock.monotonic(),
+        }
+    }
+}
+
+pub(crate) fn unix_millis(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => millis(since),
+        Err(before) => millis(before.duration()).saturating_neg(),
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,289 @@
+//! How old the news are, without comparing the clocks of two machines.
+//!
+//! A heartbeat says: every event that was committed until `elapsed_ms` after its base has an index of at most `logindex`. The base of
+//! the feed is the arrival of the request, which was sent at a known local time. The base of a publisher on NATS is the begin of its
+//! leadership, which was at least `elapsed_ms` before each heartbeat arrives: the earliest of these times is the best estimate.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::clock::{Reading, millis};
+use crate::event::Heartbeat;
+
+/// The largest number of publishers whose bases are kept. There is one at a time.
+const MOST_BASES: usize = 8;
+
+/// The largest number of heartbeats that wait for the events before them. When there are more, each second one is dropped, so that
+/// some are reached also by a reader that is far behind.
+const MOST_PENDING: usize = 64;
+
+/// How much faster than the clock of the sender the local clock may be: 200 parts in a million. A base that could only become earlier
+/// would make the news appear older and older.
+const DRIFT: i64 = 5000;
+
+/// The longest text that names a publisher.
+const LONGEST_PUBLISHER: usize = 128;
+
+/// The age of the news of one source.
+#[derive(Default)]
+pub(crate) struct Freshness {
+    bases: Vec<Base>,
+    /// Heartbeats whose events have not been applied, with the time that they would prove.
+    pending: VecDeque<(u64, Proved)>,
+    known: Option<Proved>,
+}
+
+struct Base {
+    publisher: String,
+    /// In milliseconds by the local monotonic clock. It may be before the clock began.
+    at: i64,
+    noted: i64,
+}
+
+/// A time up to which every event is known, by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Proved {
+    monotonic: i64,
+    wall: i64,
+}
+
+impl Freshness {
+    /// Begins to read an answer of the feed, whose request was sent at `sent`.
+    pub(crate) fn begin(&mut self, sent: Duration) {
+        self.pending.clear();
+        self.bases.clear();
+        self.bases.push(Base {
+            publisher: String::new(),
+            at: millis(sent),
+            noted: millis(sent),
+        });
+    }
+
+    /// Forgets what the heartbeats of an ended connection refer to.
+    pub(crate) fn end(&mut self) {
+        self.pending.clear();
+        self.bases.clear();
+    }
+
+    /// Notes a heartbeat that arrived at `now`; `publisher` is empty for the feed. `applied` is the last index up to which
+    /// every event was applied.
+    pub(crate) fn heartbeat(
+        &mut self,
+        publisher: &str,
+        beat: Heartbeat,
+        applied: Option<u64>,
+        now: Reading,
+    ) {
+        if publisher.len() > LONGEST_PUBLISHER {
+            return;
+        }
+        let arrived = millis(now.monotonic);
+        let elapsed = i64::try_from(beat.elapsed_ms).unwrap_or(i64::MAX);
+        let latest = arrived.saturating_sub(elapsed);
+        let known = self.bases.iter().position(|it| it.publisher == publisher);
+        let base = match known {
+            Some(known) => self.bases.remove(known),
+            None => Base {
+                publisher: publisher.to_owned(),
+                at: latest,
+                noted: arrived,
+            },
+        };
+        let drifted = base
+            .at
+            .saturating_add((arrived - base.noted).max(0) / DRIFT);
+        let at = latest.min(drifted);
+        // The part of a drift that is below a millisecond must not get lost.
+        let noted = if drifted == base.at {
+            base.noted
+        } else {
+            arrived
+        };
+        if self.bases.len() >= MOST_BASES {
+            self.bases.remove(0);
+        }
+        self.bases.push(Base {
+            publisher: base.publisher,
+            at,
+            noted,
+        });
+        let monotonic = at.saturating_add(elapsed).min(arrived);
+        let proved = Proved {
+            monotonic,
+            wall: now.wall.saturating_sub(arrived.saturating_sub(monotonic)),
+        };
+        if applied.is_some_and(|applied| beat.log_index <= applied) {
+            self.prove(proved);
+        } else {
+            if self.pending.len() >= MOST_PENDING {
+                let mut is_odd = false;
+                self.pending.retain(|_| {
+                    is_odd = !is_odd;
+                    is_odd
+                });
+            }
+            self.pending.push_back((beat.log_index, proved));
+        }
+    }
+
+    /// Notes that every event up to this index was applied.
+    pub(crate) fn applied(&mut self, applied: u64) {
+        while let Some((log_index, proved)) = self.pending.front().copied() {
+            if log_index > applied {
+                return;
+            }
+            self.pending.pop_front();
+            self.prove(proved);
+        }
+    }
+
+    fn prove(&mut self, proved: Proved) {
+        if self
+            .known
+            .is_none_or(|known| known.monotonic <= proved.monotonic)
+        {
+            self.known = Some(proved);
+        }
+    }
+
+    /// How old the news are; `None` if that is not known. The monotonic clock may stand still while the machine is suspended, so the
+    /// wall clock counts as well if it says more.
+    pub(crate) fn staleness(&self, now: Reading) -> Option<Duration> {
+        let known = self.known?;
+        let age = millis(now.monotonic).saturating_sub(known.monotonic);
+        let by_wall = now.wall.saturating_sub(known.wall);
+        let age = u64::try_from(age.max(by_wall)).unwrap_or(0);
+        Some(Duration::from_millis(age))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(milliseconds: u64) -> Reading {
+        Reading {
+            wall: 1_700_000_000_000 + milliseconds as i64,
+            monotonic: Duration::from_millis(milliseconds),
+        }
+    }
+
+    fn beat(log_index: u64, elapsed_ms: u64) -> Heartbeat {
+        Heartbeat {
+            log_index,
+            elapsed_ms,
+        }
+    }
+
+    fn age(freshness: &Freshness, milliseconds: u64) -> Option<u64> {
+        let age = freshness.staleness(at(milliseconds))?;
+        Some(age.as_millis() as u64)
+    }
+
+    #[test]
+    fn the_news_of_a_feed_are_as_old_as_the_request_and_what_passed_since_at_the_server() {
+        let mut freshness = Freshness::default();
+        assert_eq!(age(&freshness, 0), None);
+        freshness.begin(Duration::from_millis(1000));
+        // The request took 100 ms, the answer 200 ms more.
+        freshness.heartbeat("", beat(7, 500), Some(7), at(1800));
+        assert_eq!(age(&freshness, 1800), Some(300));
+        assert_eq!(age(&freshness, 5000), Some(3500));
+    }
+
+    #[test]
+    fn a_heartbeat_counts_once_the_events_before_it_were_applied() {
+        let mut freshness = Freshness::default();
+        freshness.begin(Duration::ZERO);
+        freshness.heartbeat("", beat(7, 100), None, at(100));
+        freshness.heartbeat("", beat(9, 600), None, at(600));
+        assert_eq!(age(&freshness, 700), None);
+        freshness.applied(6);
+        assert_eq!(age(&freshness, 700), None);
+        freshness.applied(8);
+        assert_eq!(age(&freshness, 700), Some(600));
+        freshness.applied(9);
+        assert_eq!(age(&freshness, 700), Some(100));
+    }
+
+    #[test]
+    fn a_delayed_heartbeat_counts_for_when_it_was_sent() {
+        let mut freshness = Freshness::default();
+        freshness.heartbeat("a", beat(1, 5000), Some(1), at(10_000));
+        assert_eq!(age(&freshness, 10_000), Some(0));
+        // It should have come at 10,500.
+        freshness.heartbeat("a", beat(1, 5500), Some(1), at(14_500));
+        assert_eq!(age(&freshness, 14_500), Some(4000));
+        // An earlier one that comes later proves nothing more.
+        freshness.heartbeat("a", beat(1, 5200), Some(1), at(14_600));
+        assert_eq!(age(&freshness, 14_600), Some(4100));
+        // It comes faster than the first one, which was delayed itself.
+        freshness.heartbeat("a", beat(1, 9900), Some(1), at(14_700));
+        assert_eq!(age(&freshness, 14_700), Some(0));
+        freshness.heartbeat("a", beat(1, 10_000), Some(1), at(15_000));
+        // The base has drifted by a millisecond meanwhile.
+        assert_eq!(age(&freshness, 15_000), Some(199));
+    }
+
+    #[test]
+    fn each_publisher_has_a_base_of_its_own() {
+        let mut freshness = Freshness::default();
+        freshness.heartbeat("a", beat(1, 1_000_000), Some(1), at(1000));
+        freshness.heartbeat("b", beat(1, 3), Some(1), at(2000));
+        assert_eq!(age(&freshness, 2000), Some(0));
+        freshness.heartbeat("b", beat(1, 503), Some(1), at(2700));
+        assert_eq!(age(&freshness, 2700), Some(200));
+        for publisher in 0..1000 {
+            freshness.heartbeat(&publisher.to_string(), beat(9, 3), Some(1), at(2700));
+        }
+        assert!(freshness.bases.len() <= MOST_BASES && freshness.pending.len() <= MOST_PENDING);
+    }
+
+    #[test]
+    fn no_heartbeat_proves_the_future() {
+        let mut freshness = Freshness::default();
+        freshness.begin(Duration::from_millis(1000));
+        freshness.heartbeat("", beat(1, u64::MAX), Some(1), at(2000));
+        assert_eq!(age(&freshness, 2000), Some(0));
+        assert_eq!(age(&freshness, 3000), Some(1000));
+    }
+
+    #[test]
+    fn a_local_clock_that_is_faster_does_not_make_the_news_old() {
+        let mut freshness = Freshness::default();
+        freshness.begin(Duration::ZERO);
+        // Three hours, and the local clock gains 100 parts in a million.
+        for beats in 1..=20_000_u64 {
+            let elapsed = beats * 500;
+            let arrived = elapsed + elapsed / 10_000;
+            freshness.heartbeat("", beat(1, elapsed), Some(1), at(arrived));
+            assert!(age(&freshness, arrived).unwrap() < 5, "{beats}");
+        }
+    }
+
+    #[test]
+    fn news_grow_old_while_the_machine_is_suspended() {
+        let mut freshness = Freshness::default();
+        freshness.begin(Duration::ZERO);
+        freshness.heartbeat("", beat(1, 500), Some(1), at(500));
+        let mut now = at(600);
+        now.wall += 3_600_000;
+        assert_eq!(
+            freshness.staleness(now),
+            Some(Duration::from_millis(3_600_100))
+        );
+        // A clock that was set back proves nothing.
+        now.wall -= 7_200_000;
+        assert_eq!(freshness.staleness(now), Some(Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn a_new_connection_forgets_the_heartbeats_of_the_last_one() {
+        let mut freshness = Freshness::default();
+        freshness.begin(Duration::ZERO);
+        freshness.heartbeat("", beat(9, 100), Some(1), at(100));
+        freshness.begin(Duration::from_millis(5000));
+        freshness.applied(9);
+        assert_eq!(age(&freshness, 5000), None);
+    }
+}

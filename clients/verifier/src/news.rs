@@ -1,0 +1,173 @@
+//! The news of one log: what has ended, how far the log was read, and how old that is.
+
+use std::time::Duration;
+
+use crate::clock::{Reading, millis};
+use crate::deny_list::{DenyList, Full};
+use crate::event::{Change, Event, Heartbeat, Mark};
+use crate::freshness::Freshness;
+use crate::progress::{Broken, Progress, Step};
+
+/// How much longer than the longest access token an entry is remembered. It covers clocks that differ, and tokens that a node issued
+/// a moment before it knew of the end of their session.
+pub(crate) const MARGIN: Duration = Duration::from_secs(60 * 60);
+
+/// How far ahead the time of an event may be. A clock that was wrong by years must not fill the list for years.
+const FARTHEST_AHEAD: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// What the list of the news may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The longest lifetime of an access token.
+    pub(crate) longest_token: Duration,
+    /// The largest number of entries.
+    pub(crate) entries: usize,
+}
+
+/// Why an event cannot be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotApplied {
+    /// The log has another event at an index that was read.
+    OtherHistory,
+    /// Events are missing.
+    Gap,
+    /// The list is full. Nothing was noted, so the event can be applied later.
+    Full,
+}
+
+impl From<Full> for NotApplied {
+    fn from(_: Full) -> Self {
+        Self::Full
+    }
+}
+
+impl From<Broken> for NotApplied {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::OtherHistory => Self::OtherHistory,
+            Broken::Gap => Self::Gap,
+        }
+    }
+}
+
+/// The news of one log.
+pub(crate) struct News {
+    pub(crate) list: DenyList,
+    progress: Progress,
+    freshness: Freshness,
+    /// The instant from which on every event was read, in milliseconds since 1970.
+    since: i64,
+    keep: i64,
+    longest_token: i64,
+    is_complete: bool,
+}
+
+impl News {
+    /// No news, to be read from [`Self::since`] on. `now` is the earliest time that any clock says.
+    pub(crate) fn new(limits: Limits, now: i64) -> Self {
+        let keep = millis(limits.longest_token + MARGIN);
+        Self {
+            list: DenyList::new(limits.entries),
+            progress: Progress::default(),
+            freshness: Freshness::default(),
+            since: now.saturating_sub(keep),
+            keep,
+            longest_token: millis(limits.longest_token),
+            is_complete: false,
+        }
+    }
+
+    /// The instant from which on events have to be read, in milliseconds since 1970.
+    pub(crate) fn since(&self) -> i64 {
+        self.since
+    }
+
+    /// Whether the news reach back to the issue of every token that may be unexpired at `now` (milliseconds since 1970). They do not
+    /// if they were first read while the clock was ahead.
+    pub(crate) fn reach_back(&self, now: i64) -> bool {
+        self.since <= now.saturating_sub(self.longest_token)
+    }
+
+    /// Whether everything was read once.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    pub(crate) fn log_index(&self) -> Option<u64> {
+        self.progress.log_index()
+    }
+
+    pub(crate) fn last(&self) -> Option<&Mark> {
+        self.progress.last()
+    }
+
+    pub(crate) fn has_gap(&self) -> bool {
+        self.progress.has_gap()
+    }
+
+    pub(crate) fn staleness(&self, now: Reading) -> Option<Duration> {
+        self.freshness.staleness(now)
+    }
+
+    /// Begins to read an answer of the feed, whose request was sent at `sent`.
+    pub(crate) fn begin_answer(&mut self, sent: Duration) {
+        self.freshness.begin(sent);
+    }
+
+    /// Ends a connection: its heartbeats count no longer.
+    pub(crate) fn end_connection(&mut self) {
+        self.freshness.end();
+    }
+
+    /// Notes that the log up to this index has nothing that is needed. Without effect after the first event.
+    pub(crate) fn begin_after(&mut self, log_index: u64) {
+        self.progress.begin_after(log_index);
+    }
+
+    /// Applies an event. The wall clock of `now` is the earliest time that any clock says, so that no entry is left out or forgotten
+    /// because a clock is ahead.
+    pub(crate) fn apply(&mut self, event: &Event, now: Reading) -> Result<(), NotApplied> {
+        if self.progress.step(&event.mark)? == Step::Skip {
+            return Ok(());
+        }
+        if event.change != Change::None {
+            let until = self.happened(event, now).saturating_add(self.keep);
+            self.list
+                .add(&event.change, event.mark.log_index, until, now.wall)?;
+        }
+        self.progress.note(&event.mark);
+        if let Some(applied) = self.progress.log_index() {
+            self.freshness.applied(applied);
+            self.complete(now);
+        }
+        Ok(())
+    }
+
+    /// When an event happened, at the latest. What is read live happened just now, also if the clock that wrote it was behind.
+    fn happened(&self, event: &Event, now: Reading) -> i64 {
+        let written = event.mark.millis().unwrap_or(now.wall);
+        let written = written.min(now.wall.saturating_add(FARTHEST_AHEAD));
+        if self.is_complete {
+            written.max(now.wall)
+        } else {
+            written
+        }
+    }
+
+    /// Notes a heartbeat of a publisher.
+    pub(crate) fn heartbeat(&mut self, publisher: &str, beat: Heartbeat, now: Reading) {
+        let applied = self.progress.log_index();
+        self.freshness.heartbeat(publisher, beat, applied, now);
+        self.complete(now);
+    }
+
+    fn complete(&mut self, now: Reading) {
+        self.is_complete = self.is_complete || self.freshness.staleness(now).is_some();
+    }
+
+    /// Forgets what has expired by `now`, the earliest time that any clock says (milliseconds since 1970). Returns whether there is
+    /// more to forget.
+    pub(crate) fn forget(&mut self, now: i64, most: usize) -> bool {
+        self.list.forget(now, most)
+    }
+}

@@ -1,0 +1,86 @@
+//! Why keys or news cannot be read at the moment.
+
+use std::fmt;
+
+use crate::news::NotApplied;
+
+/// Why keys or news cannot be read at the moment. The verifier tries again by itself.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The server cannot be reached, or a connection broke.
+    Connection(Box<dyn std::error::Error + Send + Sync>),
+    /// It did not answer in time, or fell silent.
+    Silent,
+    /// It answered with this status. With a `Retry-After`, it said when to try again.
+    Status {
+        status: u16,
+        retry_after: Option<u64>,
+    },
+    /// The answer is larger than permitted.
+    TooLarge,
+    /// The answer is not in the expected format.
+    Format(&'static str),
+    /// An access token for the feed cannot be obtained.
+    Token(Box<dyn std::error::Error + Send + Sync>),
+    /// The events are of another service.
+    Source(String),
+    /// The answer ended. Feeds end when the service stops, or the access token expires.
+    Ended,
+    /// Another access token was obtained, with which the feed has to be read from now on.
+    Renewed,
+    /// The list has as many entries as it may have.
+    Full,
+    /// Events are missing, so all news have to be read again.
+    Gap,
+    /// The log lost events that were read, so all news have to be read again.
+    HistoryChanged,
+    /// The news were first read while the clock was ahead, so they have to be read again.
+    ClockWasAhead,
+}
+
+impl Trouble {
+    pub(crate) fn connection(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Connection(error.into())
+    }
+
+    /// Whether the news have to be read from the beginning.
+    pub(crate) fn needs_all_news(&self) -> bool {
+        matches!(self, Self::Gap | Self::HistoryChanged | Self::ClockWasAhead)
+    }
+}
+
+impl From<NotApplied> for Trouble {
+    fn from(reason: NotApplied) -> Self {
+        match reason {
+            NotApplied::OtherHistory => Self::HistoryChanged,
+            NotApplied::Gap => Self::Gap,
+            NotApplied::Full => Self::Full,
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connection(error) => write!(formatter, "the connection failed: {error}"),
+            Self::Silent => formatter.write_str("the server is silent"),
+            Self::Status { status, .. } => write!(formatter, "the server answered {status}"),
+            Self::TooLarge => formatter.write_str("the answer is larger than permitted"),
+            Self::Format(what) => write!(formatter, "the answer is {what}"),
+            Self::Token(error) => write!(formatter, "no access token for the feed: {error}"),
+            Self::Source(source) => write!(
+                formatter,
+                "the events are of the source {source:?} and not of the issuer"
+            ),
+            Self::Ended => formatter.write_str("the answer ended"),
+            Self::Renewed => formatter.write_str("the access token for the feed was renewed"),
+            Self::Full => formatter.write_str("the deny list is full; raise its largest size"),
+            Self::Gap => formatter.write_str("events are missing; all are read again"),
+            Self::HistoryChanged => {
+                formatter.write_str("the log has another history; all events are read again")
+            }
+            Self::ClockWasAhead => formatter
+                .write_str("the clock was ahead when the events were read; all are read again"),
+        }
+    }
+}
