@@ -1,0 +1,67 @@
+"""A service with one protected route, `GET /hello`, which knows what ended at Authlog without asking it.
+
+It reads the events over NATS if `AUTHLOG_NATS_URL` is set, and over HTTP otherwise.
+"""
+
+import json
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from authlog_verifier import Refused, Verifier, feed
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # each answer is written at once
+
+    def do_GET(self):
+        if self.path != "/hello":
+            return self.answer(404, {"error": "not found"})
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return self.answer(401, {"error": "no token"}, ("WWW-Authenticate", "Bearer"))
+        try:
+            claims = self.server.verifier.verify(token)
+        except Refused as refused:
+            # The token may be valid, so the client has to keep it.
+            if str(refused) == "stale":
+                return self.answer(503, {"error": "stale"}, ("Retry-After", "1"))
+            return self.answer(401, {"error": str(refused)}, ("WWW-Authenticate", 'Bearer error="invalid_token"'))
+        return self.answer(200, {"hello": claims["sub"]})
+
+    def answer(self, status, body, *headers):
+        body = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in (("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def main():
+    settings = os.environ
+    url = settings["AUTHLOG_URL"]
+    if "AUTHLOG_NATS_URL" in settings:
+        from nats_source import stream
+
+        source = stream(settings["AUTHLOG_NATS_URL"])
+    else:
+        source = feed(settings["AUTHLOG_CLIENT_ID"], settings["AUTHLOG_CLIENT_SECRET"])
+    issuer = settings.get("AUTHLOG_ISSUER", url)
+    verifier = Verifier(
+        url, issuer, settings.get("AUDIENCE", "authlog"), source,
+        max_staleness=float(settings.get("MAX_STALENESS", "2")), local_only=settings.get("ON_STALE") == "local-only",
+    )
+    verifier.start()
+    # Only now: before, the service would refuse every token as stale.
+    server = ThreadingHTTPServer(("127.0.0.1", int(settings.get("PORT", "8000"))), Handler)
+    server.verifier = verifier
+    print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
