@@ -33,9 +33,7 @@ async def read(url, verifier):
         # Each event is stored once, and this consumer starts again by itself after a message that it missed.
         events = await connection.jetstream().subscribe(EVENTS, stream=STREAM, ordered_consumer=True, config=start)
         reader = Reader(verifier, deny, not_events(info["config"].get("description", "")))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(reader.read_events(events))
-            tasks.create_task(reader.read_heartbeats(heartbeats))
+        await asyncio.gather(reader.read_events(events), reader.read_heartbeats(heartbeats))
     finally:
         await connection.close()
 

@@ -52,7 +52,7 @@ def main():
         source = feed(settings["AUTHLOG_CLIENT_ID"], settings["AUTHLOG_CLIENT_SECRET"])
     issuer = settings.get("AUTHLOG_ISSUER", url)
     verifier = Verifier(
-        url, issuer, settings.get("AUDIENCE", "authlog"), source,
+        url, issuer, settings.get("AUDIENCE", "authlog").split(","), source,
         max_staleness=float(settings.get("MAX_STALENESS", "2")), local_only=settings.get("ON_STALE") == "local-only",
     )
     verifier.start()

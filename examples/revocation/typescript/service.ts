@@ -16,7 +16,7 @@ const source = env.AUTHLOG_NATS_URL
 const verifier = new Verifier({
   url,
   issuer: env.AUTHLOG_ISSUER ?? url,
-  audience: env.AUDIENCE ?? 'authlog',
+  audience: (env.AUDIENCE ?? 'authlog').split(','),
   source,
   maxStaleness: Number(env.MAX_STALENESS ?? '2') * 1000,
   localOnly: env.ON_STALE === 'local-only',

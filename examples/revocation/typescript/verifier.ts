@@ -17,7 +17,7 @@ export class Refused extends Error {
 /** Reads events until it fails, and passes them to `take` and `noteCurrent`. */
 export type Source = (verifier: Verifier) => Promise<void>;
 
-export type Options = { url: string; issuer: string; audience: string; source: Source; maxStaleness?: number; localOnly?: boolean };
+export type Options = { url: string; issuer: string; audience: string[]; source: Source; maxStaleness?: number; localOnly?: boolean };
 
 export class Verifier {
   readonly url: string;
