@@ -26,7 +26,7 @@ const PYTHON: &str = "/usr/bin/python3";
 const API: &str = "https://api.example";
 
 /// Longer than a test takes.
-const PATIENT: (&str, &str) = ("MAX_STALENESS", "600");
+const PATIENT: (&str, &str) = ("MAX_STALENESS_MS", "600000");
 
 on_both_stores!(
     a_service_refuses_what_has_ended_without_asking,
@@ -64,7 +64,7 @@ async fn a_service_refuses_what_has_ended_without_asking(store: Store) {
     }
     patient.accepts(&live).await;
     eventually("the news are too old", async || {
-        let answer = strict.hello(&live).await;
+        let answer = strict.asked(&live).await;
         (answer.status == 503).then(|| assert_eq!(answer.json()["error"], "stale", "{answer}"))
     })
     .await;
@@ -226,11 +226,11 @@ impl Example {
             .arg("-B")
             .arg(script.join("service.py"))
             .env("no_proxy", "*")
-            .env("PORT", "0")
+            .env("LISTEN", "127.0.0.1:0")
             .env("AUTHLOG_URL", format!("http://{}", service.address()))
-            .env("AUTHLOG_ISSUER", "authlog")
-            .env("AUTHLOG_CLIENT_ID", &reader.id)
-            .env("AUTHLOG_CLIENT_SECRET", reader.secret.as_ref().unwrap())
+            .env("ISSUER", "authlog")
+            .env("CLIENT_ID", &reader.id)
+            .env("CLIENT_SECRET", reader.secret.as_ref().unwrap())
             .envs(settings.iter().copied())
             .stdout(Stdio::piped());
         let starting = tokio::task::spawn_blocking(move || {
@@ -238,25 +238,26 @@ impl Example {
             let mut line = String::new();
             let mut output = BufReader::new(python.stdout.take().unwrap());
             output.read_line(&mut line).unwrap();
-            let http = Http::to(line.trim_start_matches("listening on ").trim());
+            let address = line.trim_start_matches("listening on ").trim();
+            let http = Http::to(&format!("http://{address}"));
             Self { python, http }
         });
         starting.await.unwrap()
     }
 
-    async fn hello(&self, token: &str) -> Answer {
-        let request = self.http.send(Endpoint::at("GET", "/hello"));
+    async fn asked(&self, token: &str) -> Answer {
+        let request = self.http.send(Endpoint::at("GET", "/protected"));
         request.bearer(token).attempt().await.unwrap()
     }
 
     async fn accepts(&self, token: &str) {
-        let answer = self.hello(token).await;
+        let answer = self.asked(token).await;
         assert_eq!(answer.status, 200, "{answer}");
-        assert_eq!(answer.json()["hello"], token::claims(token)["sub"]);
+        assert_eq!(answer.json()["subject"], token::claims(token)["sub"]);
     }
 
     async fn refuses(&self, token: &str) {
-        let answer = self.hello(token).await;
+        let answer = self.asked(token).await;
         assert_eq!(answer.status, 401, "{answer}");
         assert_eq!(answer.json(), json!({"error": "ended"}));
         let challenge = answer.header("www-authenticate");
@@ -265,7 +266,7 @@ impl Example {
 
     async fn eventually_accepts(&self, token: &str) {
         eventually("the token is accepted", async || {
-            (self.hello(token).await.status == 200).then_some(())
+            (self.asked(token).await.status == 200).then_some(())
         })
         .await;
         self.accepts(token).await;
@@ -273,7 +274,7 @@ impl Example {
 
     async fn eventually_refuses(&self, token: &str) {
         eventually("the token is refused", async || {
-            (self.hello(token).await.status == 401).then_some(())
+            (self.asked(token).await.status == 401).then_some(())
         })
         .await;
         self.refuses(token).await;

@@ -1,6 +1,6 @@
-"""A service with one protected route, `GET /hello`, which knows what ended at Authlog without asking it.
+"""A service with one protected route, `GET /protected`, which knows what ended at Authlog without asking it.
 
-It reads the events over NATS if `AUTHLOG_NATS_URL` is set, and over HTTP otherwise.
+It reads the events over NATS if `NATS_URL` is set, and over HTTP otherwise.
 """
 
 import json
@@ -15,19 +15,24 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1  # each answer is written at once
 
     def do_GET(self):
-        if self.path != "/hello":
+        if self.path != "/protected":
             return self.answer(404, {"error": "not found"})
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return self.answer(401, {"error": "no token"}, ("WWW-Authenticate", "Bearer"))
+        verifier, index = self.server.verifier, self.headers.get("Authlog-Log-Index", "")
         try:
-            claims = self.server.verifier.verify(token)
+            claims = verifier.verify(token)
+            if index.isdecimal() and len(index) < 20:
+                # Authlog answered the caller with this index. The caller wants to see what it changed.
+                verifier.wait_for(int(index), timeout=1)
+                claims = verifier.verify(token)
         except Refused as refused:
             # The token may be valid, so the client has to keep it.
             if str(refused) == "stale":
                 return self.answer(503, {"error": "stale"}, ("Retry-After", "1"))
             return self.answer(401, {"error": str(refused)}, ("WWW-Authenticate", 'Bearer error="invalid_token"'))
-        return self.answer(200, {"hello": claims["sub"]})
+        return self.answer(200, {"subject": claims["sub"]})
 
     def answer(self, status, body, *headers):
         body = json.dumps(body).encode()
@@ -43,23 +48,24 @@ class Handler(BaseHTTPRequestHandler):
 
 def main():
     settings = os.environ
-    url = settings["AUTHLOG_URL"]
-    if "AUTHLOG_NATS_URL" in settings:
+    issuer = settings["ISSUER"]
+    url = settings.get("AUTHLOG_URL", issuer)
+    if "NATS_URL" in settings:
         from nats_source import stream
 
-        source = stream(settings["AUTHLOG_NATS_URL"])
+        source = stream(settings["NATS_URL"])
     else:
-        source = feed(settings["AUTHLOG_CLIENT_ID"], settings["AUTHLOG_CLIENT_SECRET"])
-    issuer = settings.get("AUTHLOG_ISSUER", url)
+        source = feed(settings["CLIENT_ID"], settings["CLIENT_SECRET"])
     verifier = Verifier(
         url, issuer, settings.get("AUDIENCE", "authlog").split(","), source,
-        max_staleness=float(settings.get("MAX_STALENESS", "2")), local_only=settings.get("ON_STALE") == "local-only",
+        max_staleness=int(settings.get("MAX_STALENESS_MS", "2000")) / 1000, local_only=settings.get("ON_STALE") == "local-only",
     )
     verifier.start()
     # Only now: before, the service would refuse every token as stale.
-    server = ThreadingHTTPServer(("127.0.0.1", int(settings.get("PORT", "8000"))), Handler)
+    host, _, port = settings.get("LISTEN", "127.0.0.1:8000").rpartition(":")
+    server = ThreadingHTTPServer((host, int(port)), Handler)
     server.verifier = verifier
-    print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
+    print(f"listening on {host}:{server.server_port}", flush=True)
     server.serve_forever()
 
 
