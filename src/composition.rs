@@ -195,6 +195,7 @@ pub(crate) fn publisher(
         access: nats.access.clone(),
         stream: nats.stream,
         source: event_source(settings),
+        entropy: entropy(),
     };
     Ok(Some(EventPublisher::new(store, settings, publishes)))
 }

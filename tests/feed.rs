@@ -210,6 +210,15 @@ async fn a_bad_query_is_refused_with_the_name_of_the_wrong_parameter(store: Stor
         "user=jo",
         "type=LoggedIn,Unheard",
         "type=",
+        "since=yesterday",
+        "since=",
+        "since=2026-11-30T06:00:00Z&after=1",
+        "heartbeat=1000",
+        "heartbeat=1000&follow=false",
+        "heartbeat=249&follow=true",
+        "heartbeat=15001&follow=true",
+        "heartbeat=often&follow=true",
+        "heartbeat=&follow=true",
     ] {
         let answer = read(&service, &reader.access, query).await;
         assert_eq!(answer.status, 400, "{answer}");

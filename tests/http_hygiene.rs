@@ -168,7 +168,14 @@ async fn an_allowed_site_can_read_every_answer(store: Store) {
     let answer = request.await;
     assert_eq!(answer.header("access-control-allow-origin"), Some(SITE));
     let exposed = answer.header("access-control-expose-headers").unwrap();
-    for name in ["retry-after", "www-authenticate", "allow", "x-request-id"] {
+    for name in [
+        "retry-after",
+        "www-authenticate",
+        "allow",
+        "x-request-id",
+        "authlog-log-index",
+        "preference-applied",
+    ] {
         assert!(exposed.contains(name), "{answer}");
     }
     // The page can also read errors that occur before any endpoint runs.

@@ -159,7 +159,7 @@ async fn the_documented_permissions_are_enough_and_let_a_reader_publish_nothing(
         .connect(nats.url())
         .await
         .expect("NATS");
-    let jetstream = jetstream::new(client);
+    let jetstream = jetstream::new(client.clone());
     let stream = jetstream
         .get_stream("AUTH_EVENTS")
         .await
@@ -186,6 +186,16 @@ async fn the_documented_permissions_are_enough_and_let_a_reader_publish_nothing(
         .await
         .expect("the reader's own consumer");
     stream.create_consumer(config).await.expect("a consumer");
+    let mut heartbeats = client
+        .subscribe("auth-heartbeat.v1")
+        .await
+        .expect("a subscription");
+    let forged = client.publish("auth-heartbeat.v1", "forged".into()).await;
+    forged.expect("the message is sent");
+    for _ in 0..2 {
+        let heartbeat = heartbeats.next().await.expect("a heartbeat");
+        assert_ne!(heartbeat.payload, "forged", "a reader published");
+    }
     for subject in ["auth.v1.user.evil.registered", "auth-checkpoint.v1"] {
         let sent = jetstream.publish(subject, "{}".into()).await;
         sent.expect("the message is sent")

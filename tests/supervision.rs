@@ -104,6 +104,8 @@ async fn the_state_of_every_worker_can_be_read(store: Store) {
         "claim_upgrader",
         "mail_sweeper",
         "log_feed",
+        "freshness_watch",
+        "log_index_finder",
         "logout_queuer",
         "logout_deliverer",
         "key_watch",

@@ -22,7 +22,7 @@ use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::CommandExecutor;
 use crate::use_cases::ChallengeSerials;
 use crate::workers::{
-    Background, BackgroundWorker, BreachChecker, EventMailer, Housekeeper, LogFeed,
+    Background, BackgroundWorker, BreachChecker, EventMailer, Housekeeper, LogFeed, LogIndexFinder,
     LogoutDeliverer, LogoutQueuer, MailSweeper, OutdatedPassword, PasswordRenewer, ProvedPassword,
     RefusedLogin, RefusedLoginRecorder, ResetMailer, RevocationTail,
 };
@@ -153,6 +153,7 @@ pub struct Authlog {
     /// Wakes the [`Housekeeper`], which deletes the remaining sessions of erased accounts.
     pub(crate) sessions_left: Arc<Notify>,
     pub(crate) feed: Arc<LogFeed>,
+    pub(crate) log_indexes: Arc<LogIndexFinder>,
     pub(crate) account_cache: Arc<AccountCache>,
     pub(crate) challenge_serials: Arc<ChallengeSerials>,
     pub(crate) client_cache: Arc<ClientCache>,
@@ -181,6 +182,7 @@ impl Authlog {
             BreachChecker::new(&parts, Arc::clone(&executor), Arc::clone(&mail_due));
         let (erased, mail_sweeper) = MailSweeper::new(&parts);
         let feed = Arc::new(LogFeed::new(Arc::clone(&parts.log)));
+        let log_indexes = Arc::new(LogIndexFinder::new(Arc::clone(&parts.log)));
         let reset_mailer = ResetMailer::new(
             &parts,
             Arc::clone(&executor),
@@ -222,6 +224,8 @@ impl Authlog {
             BackgroundWorker::new(housekeeper),
             BackgroundWorker::new(mail_sweeper),
             BackgroundWorker::new(Arc::clone(&feed)),
+            BackgroundWorker::new(feed.freshness_watch()),
+            BackgroundWorker::new(Arc::clone(&log_indexes)),
             BackgroundWorker::new(logout_queuer),
             BackgroundWorker::new(logout_deliverer),
             BackgroundWorker::new(recorder),
@@ -242,6 +246,7 @@ impl Authlog {
             account_cache: Arc::clone(&feed.account_cache),
             client_cache: Arc::clone(&feed.client_cache),
             feed,
+            log_indexes,
             challenge_serials: Arc::default(),
             undelivered_logouts,
         };

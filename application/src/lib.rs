@@ -21,7 +21,9 @@ mod client_presence;
 mod context;
 mod deadline;
 mod device_polls;
+mod freshness;
 pub mod history;
+mod last_appended;
 mod password;
 pub mod ports;
 pub mod published;
@@ -45,6 +47,8 @@ pub use authlog::{Authlog, Parts, RegistrationPolicy, Settings};
 pub use client_presence::{ClientPresence, ClientWaits};
 pub use context::RequestContext;
 pub use deadline::Deadline;
+pub use freshness::Freshness;
+pub use last_appended::LastAppended;
 pub use password::{NewPassword, Password, PasswordPolicy};
 pub use recent_outcomes::{Outcomes, RecentOutcomes};
 pub use refusal::{

@@ -23,6 +23,7 @@ use cqrs_es::{Aggregate, DomainEvent};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::deadline::Deadline;
+use crate::last_appended::LastAppended;
 use crate::ports::{
     Account, Append, AppendError, Base, ClientRecord, Clients, CredentialRecord, Directory,
     EventStore, FactorChange, OpaqueTokenRecord, RecordedEvent, SessionRecord, SessionWithAccount,
@@ -475,7 +476,14 @@ impl UnitOfWork {
             return Ok(());
         }
         append.not_after = Deadline::current();
-        Ok(self.store.append(append).await?)
+        let last = LastAppended::is_wanted()
+            .then(|| append.last_event())
+            .flatten();
+        let appended = self.store.append(append).await?;
+        if let Some(last) = last {
+            LastAppended::note(last, appended);
+        }
+        Ok(())
     }
 }
 

@@ -3,20 +3,21 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
-    ChangedAccounts, EventLog, LogCursor, LogFilter, LogHead, LogPage, LoggedEvent, ReadOnError,
-    StoreError,
+    ChangedAccounts, CommitPlace, EventId, EventLog, LogCoverage, LogCursor, LogFilter, LogHead,
+    LogPage, LoggedEvent, ReadOnError, StoreError,
 };
-use authlog_application::{Follower, LogFeed};
+use authlog_application::{Follower, Freshness, LogFeed};
 use authlog_domain::{Timestamp, UserId};
 use serde_json::json;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A log in memory that counts how often it is read, and can be made unavailable.
@@ -27,6 +28,10 @@ struct Log {
     events_read: AtomicUsize,
     /// The largest number of entries that one read scanned.
     longest_scan: AtomicUsize,
+    /// How often it was asked for the end of the committed events.
+    proofs: AtomicUsize,
+    /// The number of committed events that are not in the log.
+    unsequenced: AtomicU64,
     away: Mutex<bool>,
 }
 
@@ -216,13 +221,56 @@ impl EventLog for Log {
             ..LogHead::default()
         })
     }
+
+    async fn coverage(&self) -> Result<LogCoverage, StoreError> {
+        self.proofs.fetch_add(1, Ordering::SeqCst);
+        self.answer()?;
+        let events = self.events.lock().unwrap();
+        let place = |transaction| CommitPlace {
+            transaction,
+            position: 0,
+        };
+        let end = events.last().map(LoggedEvent::cursor).unwrap_or_default();
+        Ok(LogCoverage {
+            end,
+            sequenced: place(end.log_index),
+            committed: place(end.log_index + self.unsequenced.load(Ordering::SeqCst)),
+        })
+    }
+
+    async fn indexes_of(&self, _: &[EventId]) -> Result<Vec<Option<u64>>, StoreError> {
+        unreachable!()
+    }
 }
 
 /// A feed of the log that is kept up to date.
 fn running(log: &Arc<Log>) -> Arc<LogFeed> {
     let feed = Arc::new(LogFeed::new(log.clone()));
     tokio::spawn(Arc::clone(&feed).run());
+    let watching = Arc::clone(&feed);
+    tokio::spawn(async move { watching.watch_freshness().await });
     feed
+}
+
+/// A follower of all events after `after` that can say how current it is.
+async fn with_heartbeats(feed: &Arc<LogFeed>, after: u64) -> Follower {
+    let follower = feed.read(after, LogFilter::default(), true).await.unwrap();
+    follower.with_heartbeats(Instant::now())
+}
+
+/// Reads on until the follower knows how current it is. Also returns the number of events that it read.
+async fn becomes_current(follower: &mut Follower) -> Result<(Freshness, usize), ReadOnError> {
+    let mut read = 0;
+    loop {
+        follower.ask_how_current();
+        if let Some(current) = follower.how_current()? {
+            return Ok((current, read));
+        }
+        match follower.next().await? {
+            Some(events) => read += events.len(),
+            None => follower.wait().await,
+        }
+    }
 }
 
 fn of_type(kind: &str) -> LogFilter {
@@ -583,4 +631,103 @@ async fn a_log_that_was_away_and_comes_back_unchanged_disconnects_no_follower() 
     log.grow(4);
     log.goes_away(false);
     assert_eq!(up_to(&mut follower, 50).await, [47, 48, 49, 50]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_is_current_when_it_has_read_everything() {
+    let log = Log::of(450);
+    let feed = running(&log);
+    let mut follower = with_heartbeats(&feed, 0).await;
+    let (current, read) = becomes_current(&mut follower).await.unwrap();
+    assert_eq!((current.end.log_index, read), (450, 450));
+    log.grow(3);
+    let grown = Instant::now();
+    let (mut current, mut read) = becomes_current(&mut follower).await.unwrap();
+    // A finding of a moment ago may be shared; it does not speak of the new events.
+    while current.at < grown {
+        let (next, more) = becomes_current(&mut follower).await.unwrap();
+        (current, read) = (next, read + more);
+    }
+    assert_eq!((current.end.log_index, read), (453, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_known_of_the_time_before_a_follower_came() {
+    let feed = running(&Log::of(5));
+    let mut first = with_heartbeats(&feed, 5).await;
+    let (shared, _) = becomes_current(&mut first).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let came = Instant::now();
+    let mut second = with_heartbeats(&feed, 5).await;
+    let (current, _) = becomes_current(&mut second).await.unwrap();
+    assert!(shared.at < came && current.at >= came);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_is_not_current_while_committed_events_are_not_in_the_log() {
+    let log = Log::of(5);
+    let feed = running(&log);
+    let mut follower = with_heartbeats(&feed, 0).await;
+    log.unsequenced.store(1, Ordering::SeqCst);
+    let waiting = tokio::time::timeout(Duration::from_secs(60), becomes_current(&mut follower));
+    waiting.await.unwrap_err();
+    let committed = Instant::now();
+    log.unsequenced.store(0, Ordering::SeqCst);
+    log.grow(1);
+    let (current, _) = becomes_current(&mut follower).await.unwrap();
+    assert!(current.at >= committed || current.end.log_index == 6);
+    assert_eq!(current.end.log_index, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_of_a_lost_history_is_never_called_current() {
+    for (kept, new) in [(3, 2), (3, 1), (3, 4), (4, 1)] {
+        let log = Log::of(5);
+        // The feed does not run, as if its next poll were late.
+        let feed = Arc::new(LogFeed::new(log.clone()));
+        let watching = Arc::clone(&feed);
+        tokio::spawn(async move { watching.watch_freshness().await });
+        let mut follower = with_heartbeats(&feed, 0).await;
+        assert_eq!(rest(&mut follower).await, [1, 2, 3, 4, 5]);
+        log.fails_over(kept, new);
+        let found = tokio::time::timeout(Duration::from_secs(60), becomes_current(&mut follower));
+        // A shorter history does not have the follower's last event: nothing can be said.
+        if let Ok(found) = found.await {
+            let changed = matches!(found, Err(ReadOnError::HistoryChanged(5)));
+            assert!(changed, "{kept} {new}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn followers_share_what_is_found_out_and_nothing_is_without_them() {
+    let log = Log::of(5);
+    let feed = running(&log);
+    let mut without = feed.read(5, LogFilter::default(), true).await.unwrap();
+    assert!(without.next().await.unwrap().is_none());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(log.proofs.load(Ordering::SeqCst), 0);
+    let mut followers = Vec::new();
+    for _ in 0..50 {
+        followers.push(with_heartbeats(&feed, 5).await);
+    }
+    for _ in 0..10 {
+        for follower in &mut followers {
+            becomes_current(follower).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let proofs = log.proofs.load(Ordering::SeqCst);
+    assert!(proofs <= 20, "{proofs}");
+    // The store is away when the last followers leave.
+    log.goes_away(true);
+    for follower in &mut followers {
+        follower.ask_how_current();
+        follower.how_current().unwrap();
+    }
+    drop(followers);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let proofs = log.proofs.load(Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(log.proofs.load(Ordering::SeqCst), proofs);
 }

@@ -30,11 +30,12 @@ fn current() -> Formats {
     let channels = document["channels"].as_object().unwrap();
     let places: serde_json::Map<_, _> = channels
         .values()
-        .map(|channel| {
-            let message = channel["messages"]["event"]["$ref"].as_str().unwrap();
+        // The channel of heartbeats has no events.
+        .filter_map(|channel| {
+            let message = channel["messages"]["event"]["$ref"].as_str()?;
             let message = document.pointer(message.trim_start_matches('#')).unwrap();
             let name = message["name"].as_str().unwrap().to_owned();
-            (name, json!({ "const": channel["address"] }))
+            Some((name, json!({ "const": channel["address"] })))
         })
         .collect();
     formats.insert("subjects.json".to_owned(), json!({ "properties": places }));

@@ -11,8 +11,8 @@ use async_nats::jetstream::{self, stream::Config};
 use async_trait::async_trait;
 use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
-    ChangedAccounts, Check, Diagnosis, EventLog, LogCursor, LogFilter, LogHead, LogPage,
-    LoggedEvent, ReadOnError, StoreError,
+    ChangedAccounts, Check, Diagnosis, EventId, EventLog, LogCoverage, LogCursor, LogFilter,
+    LogHead, LogPage, LoggedEvent, ReadOnError, StoreError,
 };
 use authlog_application::published::{self, publish};
 use authlog_domain::{Timestamp, UserId};
@@ -228,6 +228,14 @@ impl EventLog for Log {
             log_index: self.0,
             ..LogHead::default()
         })
+    }
+
+    async fn coverage(&self) -> Result<LogCoverage, StoreError> {
+        unreachable!()
+    }
+
+    async fn indexes_of(&self, _: &[EventId]) -> Result<Vec<Option<u64>>, StoreError> {
+        unreachable!()
     }
 }
 

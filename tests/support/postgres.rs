@@ -6,9 +6,10 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -257,6 +258,38 @@ impl Postgres {
     /// Starts the server again, on the same port.
     pub fn start(&self) {
         assert!(start_on(&self.home, self.port), "{}", log(&self.home));
+    }
+}
+
+/// A transaction that has a number and stays open until this is dropped.
+pub struct OpenTransaction(Child);
+
+impl OpenTransaction {
+    /// Begins it in the database at `url`. It holds up the logs of the whole server.
+    pub fn begin(url: &str) -> Self {
+        let mut psql = Command::new(binary("psql"));
+        psql.arg(url)
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut psql = psql.spawn().expect("psql");
+        let input = psql.stdin.as_mut().expect("its input");
+        input
+            .write_all(b"BEGIN;\nSELECT pg_current_xact_id();\n")
+            .expect("a statement");
+        let mut number = String::new();
+        let mut output = BufReader::new(psql.stdout.as_mut().expect("its output"));
+        output.read_line(&mut number).expect("a number");
+        assert!(number.trim().parse::<u64>().is_ok(), "{number}");
+        Self(psql)
+    }
+}
+
+impl Drop for OpenTransaction {
+    fn drop(&mut self) {
+        // Without input psql ends, and the server rolls the transaction back.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 

@@ -16,18 +16,21 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use url::Url;
 
 use super::SECOND_FACTOR;
+use super::log_index::{LOG_INDEX, PREFERENCE_APPLIED};
 
 /// How long a browser may cache the answer to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// Response headers that scripts of these sites may read, in addition to those that every script may read.
-const EXPOSED: [HeaderName; 6] = [
+const EXPOSED: [HeaderName; 8] = [
     SECOND_FACTOR,
     RETRY_AFTER,
     WWW_AUTHENTICATE,
     ALLOW,
     ACCEPT_ENCODING,
     HeaderName::from_static("x-request-id"),
+    LOG_INDEX,
+    PREFERENCE_APPLIED,
 ];
 
 /// The allowed origins. None by default: then only pages of this service can call it from a browser.

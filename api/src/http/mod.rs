@@ -9,6 +9,7 @@ mod cross_origin;
 mod date_format;
 mod fallbacks;
 mod json_field;
+mod log_index;
 mod outage;
 mod process_request;
 mod refusals;

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::body::with_body_arrived;
 use super::cross_origin::with_cors_headers;
+use super::log_index::{prefers_log_index, with_log_index};
 use super::outage::{Outage, Overloaded};
 use super::request_context::request_context;
 use super::{Arrival, Endpoints, RequestError, StrictTransport};
@@ -152,7 +153,7 @@ fn delay_of(request: Uuid) -> Duration {
 /// Runs the handler within the time limit. Returns its response and the place of the request, which is occupied until
 /// the work is done, even if the client has gone.
 async fn run_handler(
-    api: &Api,
+    api: &Arc<Api>,
     request: Request,
     next: Next,
     span: &Span,
@@ -160,7 +161,10 @@ async fn run_handler(
     under_way: Option<UnderWay>,
 ) -> Result<(Response, Option<UnderWay>), RequestError> {
     let deadline = Deadline::of_request(api.settings.request_timeout);
-    let work = deadline.limit(next.run(request).instrument(span.clone()));
+    let is_preferred = prefers_log_index(request.headers());
+    let handled = deadline.limit(next.run(request).instrument(span.clone()));
+    let api_of_work = Arc::clone(api);
+    let work = async move { with_log_index(handled, &api_of_work.authlog, is_preferred).await };
     let work = DetachOnDrop::of(work.map(move |response| (response, under_way)), waits);
     match timeout(api.settings.request_timeout, work).await {
         Ok(Ok(answered)) => Ok(answered),

@@ -371,7 +371,7 @@ impl EventStore for NullPorts {
         unreachable!()
     }
 
-    async fn append(&self, _: Append) -> Result<(), AppendError> {
+    async fn append(&self, _: Append) -> Result<Appended, AppendError> {
         unreachable!()
     }
 }
@@ -740,6 +740,14 @@ impl EventLog for NullPorts {
     }
 
     async fn log_head(&self) -> Result<LogHead, StoreError> {
+        unreachable!()
+    }
+
+    async fn coverage(&self) -> Result<LogCoverage, StoreError> {
+        unreachable!()
+    }
+
+    async fn indexes_of(&self, _: &[EventId]) -> Result<Vec<Option<u64>>, StoreError> {
         unreachable!()
     }
 }

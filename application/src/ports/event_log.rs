@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_domain::{Timestamp, UserId};
+use tokio::sync::watch;
 
-use super::{RecordedEvent, StoreError};
+use super::{EventId, RecordedEvent, StoreError};
 
 /// An entry of the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -157,6 +158,50 @@ pub struct ChangedAccounts {
     pub has_more: bool,
 }
 
+/// A place in the order in which the log takes committed events: the log has an event if the place of its end is not before the
+/// place of the event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommitPlace {
+    /// The number of the transaction.
+    pub transaction: u64,
+    /// The position among the events of that transaction.
+    pub position: i64,
+}
+
+/// The end of the log and the end of the committed events, in one snapshot of the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogCoverage {
+    /// The last entry of the log; index 0 if it is empty.
+    pub end: LogCursor,
+    /// The place of its event.
+    pub sequenced: CommitPlace,
+    /// The last place of the events that are committed, whether the log has them or not.
+    pub committed: CommitPlace,
+}
+
+/// Tells when this node itself has added entries to the log. It does not see those that other nodes add, so a reader also looks
+/// for new entries at intervals.
+#[derive(Clone, Debug, Default)]
+pub struct LogGrowth(Option<watch::Receiver<()>>);
+
+impl LogGrowth {
+    /// The growth that is reported over this channel.
+    pub fn reported_by(growth: watch::Receiver<()>) -> Self {
+        Self(Some(growth))
+    }
+
+    /// Waits until this node has added entries since the last call. It never ends if the node adds none.
+    pub async fn wait(&mut self) {
+        let grown = match &mut self.0 {
+            Some(growth) => growth.changed().await.is_ok(),
+            None => false,
+        };
+        if !grown {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// Reads the log in order.
 #[async_trait]
 pub trait EventLog: Send + Sync {
@@ -188,6 +233,18 @@ pub trait EventLog: Send + Sync {
 
     /// The end of the log.
     async fn log_head(&self) -> Result<LogHead, StoreError>;
+
+    /// The end of the log and of the committed events. Every event whose append was answered before this was called is counted.
+    async fn coverage(&self) -> Result<LogCoverage, StoreError>;
+
+    /// The log indexes of these events, in the same order; `None` for an event that has none yet. The cost does not depend on
+    /// the length of the log.
+    async fn indexes_of(&self, events: &[EventId]) -> Result<Vec<Option<u64>>, StoreError>;
+
+    /// Tells when this node adds to the log.
+    fn growth(&self) -> LogGrowth {
+        LogGrowth::default()
+    }
 }
 
 impl LogFilter {

@@ -29,6 +29,15 @@ pub struct OpaqueTokenRecord {
     pub expires_at: Timestamp,
 }
 
+/// An event by its place in its stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventId {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its number in the stream, from 1.
+    pub sequence: u64,
+}
+
 /// Everything that one command writes, atomically.
 #[derive(Clone, Default)]
 pub struct Append {
@@ -44,6 +53,24 @@ pub struct Append {
     pub requires_other_admin_than: Option<UserId>,
     /// The deadline, after which the append must not take effect; `None` if it may wait for any time.
     pub not_after: Option<Instant>,
+}
+
+impl Append {
+    /// The last of the events, which gets the highest log index of them.
+    pub fn last_event(&self) -> Option<EventId> {
+        let staged = self.streams.last()?;
+        Some(EventId {
+            stream: staged.stream.clone(),
+            sequence: staged.new.last()?.sequence,
+        })
+    }
+}
+
+/// The outcome of an append.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// The log index of the last event; `None` if the store assigns it later.
+    pub log_index: Option<u64>,
 }
 
 /// The deadline of an append expired before the append began.
@@ -135,5 +162,5 @@ pub trait EventStore: Send + Sync {
     async fn is_erased(&self, user: UserId) -> Result<bool, StoreError>;
 
     /// Appends atomically. Once it has returned, the append survives a crash.
-    async fn append(&self, append: Append) -> Result<(), AppendError>;
+    async fn append(&self, append: Append) -> Result<Appended, AppendError>;
 }

@@ -54,11 +54,12 @@ pub use directory::{Directory, LiveSessions, SessionWithAccount, SignInRecord};
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
 pub use dpop_proofs::{DpopProofs, ProofHolder, ProofRefusal, ProvedRequest, VerifiedProof};
 pub use event_log::{
-    BlockingTransaction, ChangedAccounts, EventLog, LeafHash, LogCursor, LogFilter, LogHead,
-    LogPage, LoggedEvent, ReadOnError, TransactionHolder,
+    BlockingTransaction, ChangedAccounts, CommitPlace, EventLog, LeafHash, LogCoverage, LogCursor,
+    LogFilter, LogGrowth, LogHead, LogPage, LoggedEvent, ReadOnError, TransactionHolder,
 };
 pub use event_store::{
-    Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, StoreError, TooLate,
+    Append, AppendError, Appended, CredentialRecord, EventId, EventStore, OpaqueTokenRecord,
+    StoreError, TooLate,
 };
 pub use health::{Health, NotReady};
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};

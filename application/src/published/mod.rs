@@ -5,6 +5,7 @@
 
 mod client_data;
 mod data;
+mod heartbeat;
 mod schemas;
 
 use authlog_domain::client::ClientEvent;
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use crate::ports::LoggedEvent;
 pub use data::Data;
+pub use heartbeat::{HEARTBEAT_SUBJECT, Heartbeat};
 pub use schemas::{ANY_EVENT, ENVELOPE, any_event, async_api, envelope, schema, schema_names};
 
 /// The version of the data of every kind. It changes only if the change would break a reader of the previous version.

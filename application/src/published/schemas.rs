@@ -13,7 +13,7 @@ use super::data::{
     RefusedLogin, Registered, RoleChanged, SessionEnded, SessionRevoked, SessionsRevoked,
     SteppedUp, TokenRefreshed, TotpEnrolled,
 };
-use super::{cloud_event_type, subject};
+use super::{HEARTBEAT_SUBJECT, cloud_event_type, subject};
 
 /// The file name of [`envelope`].
 pub const ENVELOPE: &str = "cloudevent.json";
@@ -245,6 +245,7 @@ pub fn async_api() -> Value {
             }),
         );
     }
+    add_heartbeat(&mut channels, &mut operations, &mut messages);
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -260,6 +261,50 @@ pub fn async_api() -> Value {
             "messages": messages,
         },
     })
+}
+
+/// Adds the heartbeats, which are not part of the stream.
+fn add_heartbeat(
+    channels: &mut Map<String, Value>,
+    operations: &mut Map<String, Value>,
+    messages: &mut Map<String, Value>,
+) {
+    const NAME: &str = "heartbeat";
+    const SUMMARY: &str = "How current a reader of the stream is. It is sent every half second to the subject itself, not to the stream.";
+    let elapsed = "Every event that was committed up to so many milliseconds after the publisher began has an index of at most `logindex`, and is stored in the stream";
+    messages.insert(
+        NAME.to_owned(),
+        json!({
+            "name": NAME,
+            "summary": SUMMARY,
+            "contentType": JSON,
+            "payload": {
+                "type": "object",
+                "required": ["logindex", "publisher", "elapsed_ms"],
+                "properties": {
+                    "logindex": { "type": "string", "pattern": "^[0-9]+$", "description": "The log index of the last event on the stream, or 0" },
+                    "publisher": { "type": "string", "format": "uuid", "description": "A name for the instant from which `elapsed_ms` counts" },
+                    "elapsed_ms": { "type": "integer", "minimum": 0, "description": elapsed },
+                },
+            },
+        }),
+    );
+    channels.insert(
+        NAME.to_owned(),
+        json!({
+            "address": HEARTBEAT_SUBJECT,
+            "summary": SUMMARY,
+            "messages": { NAME: { "$ref": format!("#/components/messages/{NAME}") } },
+        }),
+    );
+    operations.insert(
+        NAME.to_owned(),
+        json!({
+            "action": "send",
+            "channel": { "$ref": format!("#/channels/{NAME}") },
+            "summary": SUMMARY,
+        }),
+    );
 }
 
 /// The schema of the data for use inside another document, without a dialect and an identifier of its own.

@@ -13,6 +13,7 @@ mod introspect;
 mod issue_tokens;
 mod lag;
 mod log_out;
+mod log_place;
 mod oauth;
 mod passkey_sign_in;
 mod passkey_step_up;

@@ -9,17 +9,25 @@ use std::time::Duration;
 
 use authlog_domain::{AggregateKind, ClientId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::actor_watch::{ActorWatch, ActorWatches};
+use super::freshness_watch::{FreshnessWatch, SHARED_FOR};
 use super::{Stop, Worker};
 use crate::access::Actor;
 use crate::account_cache::AccountCache;
 use crate::client_cache::ClientCache;
-use crate::ports::{EventLog, LogCursor, LogFilter, LogPage, LoggedEvent, ReadOnError, StoreError};
+use crate::freshness::Freshness;
+use crate::ports::{
+    EventLog, LogCursor, LogFilter, LogGrowth, LogPage, LoggedEvent, ReadOnError, StoreError,
+};
 use crate::{Authlog, LogReader};
 
 /// The interval between polls of the log, for all followers and for the account cache.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The shortest interval. While there are followers, a poll comes this early if the node itself has added to the log.
+const EARLIEST_POLL: Duration = Duration::from_millis(5);
 
 /// The pause after the store failed.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
@@ -62,6 +70,8 @@ pub struct LogFeed {
     end: watch::Sender<u64>,
     watches: ActorWatches,
     pages: Arc<Semaphore>,
+    /// For followers that send heartbeats.
+    freshness: Arc<FreshnessWatch>,
     /// The account cache. An account is removed from it when the log has a new event of the account.
     pub(crate) account_cache: Arc<AccountCache>,
     /// The client cache. While there are followers, a client is removed from it when the log has a new event of the client.
@@ -89,6 +99,7 @@ impl LogFeed {
     /// An empty feed of `log`; [`Self::run`] keeps it up to date.
     pub fn new(log: Arc<dyn EventLog>) -> Self {
         Self {
+            freshness: Arc::new(FreshnessWatch::new(Arc::clone(&log))),
             log,
             account_cache: Arc::default(),
             client_cache: Arc::default(),
@@ -102,17 +113,23 @@ impl LogFeed {
         }
     }
 
+    /// The worker that finds out how current the log is.
+    pub(crate) fn freshness_watch(&self) -> Arc<FreshnessWatch> {
+        Arc::clone(&self.freshness)
+    }
+
     /// Keeps the end of the log in memory, until it is dropped. Followers wait until this runs.
     pub async fn run(self: Arc<Self>) {
         // After a restart it continues where it was: skipped events would leave stale accounts in the cache.
         let so_far = self.head.borrow().log_index;
         let mut reached = (so_far > 0).then(|| LogCursor::unproven(so_far));
+        let mut growth = self.log.growth();
         loop {
             match self.poll(reached).await {
                 Ok((next, more)) => {
                     reached = Some(next);
                     if !more {
-                        tokio::time::sleep(POLL_INTERVAL).await;
+                        self.pause(&mut growth).await;
                     }
                 }
                 Err(ReadOnError::HistoryChanged(log_index)) => {
@@ -128,6 +145,21 @@ impl LogFeed {
                     tokio::time::sleep(AFTER_FAILURE).await;
                 }
             }
+        }
+    }
+
+    /// Finds out how current the log is, for followers that ask, until it is dropped.
+    pub async fn watch_freshness(&self) {
+        FreshnessWatch::run(&self.freshness).await;
+    }
+
+    /// Waits for the next poll.
+    async fn pause(&self, growth: &mut LogGrowth) {
+        let polled = Instant::now();
+        sleep_until(polled + EARLIEST_POLL).await;
+        tokio::select! {
+            () = growth.wait(), if self.head.receiver_count() > 0 => {}
+            () = sleep_until(polled + POLL_INTERVAL) => {}
         }
     }
 
@@ -248,6 +280,7 @@ impl LogFeed {
             reached: LogCursor::unproven(after),
             filter,
             follow,
+            heartbeats: None,
         })
     }
 
@@ -339,9 +372,89 @@ pub struct Follower {
     reached: LogCursor,
     filter: LogFilter,
     follow: bool,
+    heartbeats: Option<Heartbeats>,
+}
+
+/// What a follower needs to know how current it is.
+struct Heartbeats {
+    /// Nothing is claimed of the time before this instant.
+    from: Instant,
+    found: watch::Receiver<Option<Freshness>>,
+    /// When the follower asked, unless it has the answer.
+    asked: Option<Instant>,
+    /// What holds as soon as the follower has read to the entry that it names.
+    to_reach: Option<Freshness>,
+}
+
+impl Heartbeats {
+    /// Takes a finding that is new enough and whose entry the follower has not passed. Asks again if there is none.
+    fn aim(&mut self, reached: u64, watch: &FreshnessWatch) {
+        let Some(asked) = self.asked.filter(|_| self.to_reach.is_none()) else {
+            return;
+        };
+        let found = *self.found.borrow_and_update();
+        let is_new = |it: &Freshness| it.at + SHARED_FOR >= asked && it.at >= self.from;
+        self.to_reach = found.filter(|it| is_new(it) && it.end.log_index >= reached);
+        if self.to_reach.is_none() {
+            watch.ask();
+        }
+    }
+
+    /// Waits until there is a new finding, if the follower waits for one.
+    async fn news(&mut self) {
+        if self.asked.is_none() || self.to_reach.is_some() || self.found.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 impl Follower {
+    /// Finds out how current this follower is, when [`Self::ask_how_current`] asks. Nothing is found out of the time before
+    /// `from`.
+    #[must_use]
+    pub fn with_heartbeats(mut self, from: Instant) -> Self {
+        self.heartbeats = Some(Heartbeats {
+            from,
+            found: self.feed.freshness.subscribe(),
+            asked: None,
+            to_reach: None,
+        });
+        self
+    }
+
+    /// Asks how current this follower is. Has no effect while it waits for the answer.
+    pub fn ask_how_current(&mut self) {
+        if let Some(heartbeats) = &mut self.heartbeats {
+            heartbeats.asked.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// The answer, once: this follower has yielded every matching event that was committed up to that instant. `None` while it
+    /// is not known, or before the follower has got so far.
+    ///
+    /// # Errors
+    /// [`ReadOnError::HistoryChanged`], as for [`Self::next`].
+    pub fn how_current(&mut self) -> Result<Option<Freshness>, ReadOnError> {
+        let reached = self.reached;
+        let Some(heartbeats) = &mut self.heartbeats else {
+            return Ok(None);
+        };
+        heartbeats.aim(reached.log_index, &self.feed.freshness);
+        let Some(found) = heartbeats
+            .to_reach
+            .take_if(|found| found.end.log_index == reached.log_index)
+        else {
+            return Ok(None);
+        };
+        // An index says nothing of the history to which it belongs.
+        if reached.leaf_hash.is_some() && reached.leaf_hash != found.end.leaf_hash {
+            return Err(ReadOnError::HistoryChanged(reached.log_index));
+        }
+        self.reached = found.end;
+        heartbeats.asked = None;
+        Ok(Some(found))
+    }
+
     /// The last index of the log when the reader began. A client that asked for a later index has read another log.
     pub fn log_end(&self) -> u64 {
         self.log_end
@@ -385,12 +498,30 @@ impl Follower {
         }))
     }
 
-    /// Waits until there may be more events.
+    /// Waits until there may be more events, or an answer to [`Self::ask_how_current`].
     pub async fn wait(&mut self) {
-        let (history, reached) = (self.history, self.reached.log_index);
-        let more = |head: &Head| head.history != history || head.log_index > reached;
-        if self.head.wait_for(more).await.is_err() {
-            std::future::pending::<()>().await;
+        let Self {
+            head,
+            history,
+            reached,
+            heartbeats,
+            ..
+        } = self;
+        let more = async {
+            let has_more = |it: &Head| it.history != *history || it.log_index > reached.log_index;
+            if head.wait_for(has_more).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let news = async {
+            match heartbeats {
+                Some(heartbeats) => heartbeats.news().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = more => {}
+            () = news => {}
         }
     }
 
@@ -399,11 +530,14 @@ impl Follower {
     }
 
     fn end(&self) -> u64 {
-        if self.follow {
+        let end = if self.follow {
             self.log_end.max(self.head.borrow().log_index)
         } else {
             self.log_end
-        }
+        };
+        // The follower stops at the entry of a finding, to compare it.
+        let to_reach = self.heartbeats.as_ref().and_then(|it| it.to_reach);
+        to_reach.map_or(end, |found| end.min(found.end.log_index))
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_nats::Event;
 use async_nats::jetstream;
+use authlog_application::published::HEARTBEAT_SUBJECT;
 use tokio_util::sync::CancellationToken;
 
 use super::access::NatsAccess;
@@ -90,7 +91,16 @@ fn record_events(
         match event {
             Event::Disconnected | Event::Closed => broken.cancel(),
             Event::ServerError(error) => {
-                *complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                let words = error.to_string();
+                let mut complaint = complaint.lock().unwrap_or_else(PoisonError::into_inner);
+                // Nothing else fails without this permission.
+                if words.contains(HEARTBEAT_SUBJECT) && complaint.as_ref() != Some(&words) {
+                    tracing::warn!(
+                        trouble = %words,
+                        "heartbeats cannot be published: allow the service to publish on {HEARTBEAT_SUBJECT}"
+                    );
+                }
+                *complaint = Some(words);
             }
             _ => {}
         }

@@ -13,6 +13,7 @@ mod connection;
 mod copy_check;
 mod error;
 mod excluded;
+mod heartbeats;
 mod identity;
 mod message;
 mod order;

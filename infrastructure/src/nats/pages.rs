@@ -7,6 +7,7 @@ use authlog_application::ports::{
     EventLog, LogCursor, LogFilter, LogPage, LoggedEvent, ReadOnError,
 };
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Events in a page.
@@ -18,6 +19,9 @@ const AHEAD: usize = 2;
 /// The interval at which the log is read after its end was reached. It is part of the delay between the response to a client
 /// and the event on the stream.
 const IDLE: Duration = Duration::from_millis(10);
+
+/// The shortest of these intervals, if the node itself has added to the log.
+const EARLIEST: Duration = Duration::from_millis(2);
 
 /// The pages of the log. Reading stops when this is dropped.
 pub(super) struct Pages {
@@ -48,12 +52,18 @@ async fn read(
     pages: mpsc::Sender<Result<Vec<LoggedEvent>, ReadOnError>>,
 ) {
     let everything = LogFilter::default();
+    let mut growth = log.growth();
     loop {
         let page = match log.read_on(reached, PAGE, &everything).await {
             Ok(LogPage { events, cursor }) => {
                 reached = cursor;
                 if events.is_empty() {
-                    tokio::time::sleep(IDLE).await;
+                    let read = Instant::now();
+                    sleep_until(read + EARLIEST).await;
+                    tokio::select! {
+                        () = growth.wait() => {}
+                        () = sleep_until(read + IDLE) => {}
+                    }
                     continue;
                 }
                 Ok(events)

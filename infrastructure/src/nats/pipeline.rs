@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use async_nats::jetstream::context::{PublishAckFuture, PublishErrorKind};
 use async_nats::jetstream::{self, ErrorCode};
-use authlog_application::ports::LoggedEvent;
+use authlog_application::ports::{LogCursor, LoggedEvent};
 use authlog_application::published::{self, publish};
 
 use super::config::STREAM;
@@ -22,7 +22,7 @@ pub(super) struct Pipeline<'a> {
     sent: u64,
     /// The number of messages on the stream that are not events.
     surplus: u64,
-    under_way: VecDeque<(u64, Acknowledgement)>,
+    under_way: VecDeque<(LogCursor, Acknowledgement)>,
 }
 
 impl<'a> Pipeline<'a> {
@@ -68,24 +68,25 @@ impl<'a> Pipeline<'a> {
                 .await
                 .map_err(NatsError::unavailable)?;
             self.under_way
-                .push_back((expected, Box::pin(acknowledgement.into_future())));
+                .push_back((logged.cursor(), Box::pin(acknowledgement.into_future())));
             self.sent = expected;
         }
         Ok(())
     }
 
-    /// Waits until the oldest unacknowledged message is stored at its place, and returns its log index. If there is
+    /// Waits until the oldest unacknowledged message is stored at its place, and returns its entry in the log. If there is
     /// none, it waits for ever. It is cancel safe.
-    pub(super) async fn stored(&mut self) -> Result<u64, NatsError> {
-        let Some((log_index, acknowledgement)) = self.under_way.front_mut() else {
+    pub(super) async fn stored(&mut self) -> Result<LogCursor, NatsError> {
+        let Some((entry, acknowledgement)) = self.under_way.front_mut() else {
             return std::future::pending().await;
         };
-        let log_index = *log_index;
+        let entry = *entry;
+        let log_index = entry.log_index;
         let answer = acknowledgement.await;
         self.under_way.pop_front();
         let stored_at = answer.map_err(publish_error)?.sequence;
         if stored_at == log_index + self.surplus {
-            return Ok(log_index);
+            return Ok(entry);
         }
         Err(NatsError::Unavailable(format!(
             "the stream has event {log_index} at {stored_at}"

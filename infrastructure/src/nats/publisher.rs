@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_application::ports::{EventLog, Publication};
+use authlog_application::ports::{Entropy, EventLog, LogCursor, Publication};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use super::config::StreamOptions;
 use super::connection::NatsConnection;
 use super::copy_check::CopyCheck;
 use super::error::NatsError;
+use super::heartbeats::Heartbeats;
 use super::pages::{PAGE, Pages};
 use super::pipeline::Pipeline;
 use super::stream;
@@ -51,6 +52,8 @@ pub struct PublisherSettings {
     pub stream: StreamOptions,
     /// The CloudEvents attribute `source` of every event: a URI reference that names this service.
     pub source: String,
+    /// Makes the names of the publishers in heartbeats.
+    pub entropy: Arc<dyn Entropy>,
 }
 
 /// Publishes the log to JetStream while this node leads.
@@ -232,6 +235,8 @@ async fn publish_over(
     stream::note_choices(&opened.found, options);
     let reached = opened.reached.log_index;
     tracing::info!(reached, "publishing events");
+    let (client, entropy) = (jetstream.client(), Arc::clone(&settings.entropy));
+    let mut heartbeats = Heartbeats::over(client, Arc::clone(log), entropy);
     loop {
         check.turn_to(&opened);
         let reached = opened.reached;
@@ -257,21 +262,42 @@ async fn publish_over(
         let surplus = opened.surplus();
         let pipeline = Pipeline::after(reached.log_index, surplus, jetstream, source);
         let pages = Pages::after(reached, Arc::clone(log));
+        let copy = Copy {
+            pages,
+            pipeline,
+            stored: reached,
+            unproven,
+        };
         tokio::select! {
-            published = publish_for_a_while(pages, pipeline, publication, unproven) => published?,
+            published = publish_for_a_while(copy, publication, &mut heartbeats) => published?,
             trouble = check.run(&opened.found, &**log, publication) => return Err(trouble),
         }
         opened = stream::open(jetstream, &**log, options, true).await?;
     }
 }
 
-/// Publishes until the stream has to be checked again. The first stored message ends the error `unproven`.
+/// The log on its way to the stream.
+struct Copy<'a> {
+    pages: Pages,
+    pipeline: Pipeline<'a>,
+    /// The entry of the last event that is stored.
+    stored: LogCursor,
+    /// An error that the first stored message ends.
+    unproven: Option<String>,
+}
+
+/// Publishes until the stream has to be checked again.
 async fn publish_for_a_while(
-    mut pages: Pages,
-    mut pipeline: Pipeline<'_>,
+    copy: Copy<'_>,
     publication: &watch::Sender<Publication>,
-    mut unproven: Option<String>,
+    heartbeats: &mut Heartbeats,
 ) -> Result<(), NatsError> {
+    let Copy {
+        mut pages,
+        mut pipeline,
+        stored: mut last,
+        mut unproven,
+    } = copy;
     let check_at = Instant::now() + CHECK_EVERY;
     loop {
         let goes_on = Instant::now() < check_at;
@@ -288,15 +314,21 @@ async fn publish_for_a_while(
             stored = pipeline.stored() => {
                 let stored = stored?;
                 let ended = unproven.take();
+                last = stored;
                 publication.send_modify(|it| {
-                    it.log_index = stored;
+                    it.log_index = stored.log_index;
                     if ended.is_some() && it.trouble == ended {
                         it.trouble = None;
                         it.alarm = false;
                     }
                 });
             }
+            () = heartbeats.news() => {}
             () = tokio::time::sleep_until(check_at), if goes_on => {}
+        }
+        // A stream that is not the copy of the log makes no reader current.
+        if publication.borrow().trouble.is_none() {
+            heartbeats.send_at(last).await?;
         }
     }
 }

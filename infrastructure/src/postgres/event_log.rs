@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    ChangedAccounts, EventLog, LeafHash, LogCursor, LogFilter, LogHead, LogPage, LoggedEvent,
-    ReadOnError, StoreError,
+    ChangedAccounts, CommitPlace, EventId, EventLog, LeafHash, LogCoverage, LogCursor, LogFilter,
+    LogGrowth, LogHead, LogPage, LoggedEvent, ReadOnError, StoreError,
 };
 use authlog_domain::UserId;
 use serde_json::Value;
@@ -113,6 +113,30 @@ const HEAD: &str = r"
                              WHERE l.aggregate_type = newest.aggregate_type AND l.aggregate_id = newest.aggregate_id
                                AND l.sequence = newest.sequence) IS NULL) AS passed_over";
 
+/// The end of the log, and the last committed event after it, in one snapshot. The log takes events in the order of `(txid, position)`
+/// (see `sequence_batch`). So it has every event of the snapshot once the mark has reached that event.
+const COVERAGE: &str = r"
+    SELECT mark.last_index, mark.last_txid::text::bigint AS last_txid, mark.last_position,
+           (SELECT leaf_hash FROM event_log WHERE log_index = mark.last_index) AS leaf_hash,
+           newest.txid::text::bigint AS newest_txid, newest.position AS newest_position
+      FROM sequencer mark
+      LEFT JOIN LATERAL (SELECT e.txid, e.position
+                           FROM events e
+                          WHERE e.txid >= mark.last_txid AND e.txid < pg_snapshot_xmax(pg_current_snapshot())
+                            AND (e.txid, e.position) > (mark.last_txid, mark.last_position)
+                            AND e.position > mark.min_position
+                          ORDER BY e.txid DESC, e.position DESC
+                          LIMIT 1) AS newest ON true";
+
+/// The entries of some events. The subquery makes the planner look up each of them in the index, however long the log is.
+const INDEXES: &str = r"
+    SELECT (SELECT l.log_index FROM event_log l
+             WHERE l.aggregate_type = wanted.aggregate_type AND l.aggregate_id = wanted.aggregate_id
+               AND l.sequence = wanted.sequence) AS log_index
+      FROM unnest($1::text[], $2::text[], $3::bigint[])
+           WITH ORDINALITY AS wanted (aggregate_type, aggregate_id, sequence, nth)
+     ORDER BY wanted.nth";
+
 /// An entry of the log; the fields of its event are `None` if only the entry was read.
 #[derive(FromRow)]
 struct Row {
@@ -144,6 +168,17 @@ struct Head {
     count: i64,
     since: Option<StoredInstant>,
     is_held_up: Option<bool>,
+}
+
+#[derive(FromRow)]
+struct Coverage {
+    last_index: i64,
+    last_txid: i64,
+    last_position: i64,
+    leaf_hash: Option<Vec<u8>>,
+    /// `None` if the log has every event.
+    newest_txid: Option<i64>,
+    newest_position: Option<i64>,
 }
 
 /// The log ends before a reader's cursor, and events wait for their places in it.
@@ -329,6 +364,55 @@ impl EventLog for PostgresStore {
             unsequenced_since: head.since.and_then(StoredInstant::get),
             held_up,
         })
+    }
+
+    async fn coverage(&self) -> Result<LogCoverage, StoreError> {
+        let found: Coverage = self
+            .connections
+            .ask(|pool| sqlx::query_as(COVERAGE).fetch_one(pool))
+            .await?;
+        let place = |transaction: i64, position| {
+            let transaction = u64::try_from(transaction).map_err(unreadable)?;
+            Ok(CommitPlace {
+                transaction,
+                position,
+            })
+        };
+        let sequenced = place(found.last_txid, found.last_position)?;
+        let committed = match (found.newest_txid, found.newest_position) {
+            (Some(transaction), Some(position)) => place(transaction, position)?,
+            _ => sequenced,
+        };
+        Ok(LogCoverage {
+            end: LogCursor {
+                log_index: u64::try_from(found.last_index).map_err(unreadable)?,
+                leaf_hash: found.leaf_hash.map(leaf_hash).transpose()?,
+            },
+            sequenced,
+            committed,
+        })
+    }
+
+    async fn indexes_of(&self, events: &[EventId]) -> Result<Vec<Option<u64>>, StoreError> {
+        let kinds: Vec<_> = events.iter().map(|it| it.stream.kind.as_str()).collect();
+        let ids: Vec<_> = events.iter().map(|it| it.stream.id.as_str()).collect();
+        let sequences: Vec<_> = events.iter().map(|it| place(it.sequence)).collect();
+        let indexes: Vec<Option<i64>> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_scalar(INDEXES)
+                    .bind(&kinds)
+                    .bind(&ids)
+                    .bind(&sequences)
+                    .fetch_all(pool)
+            })
+            .await?;
+        let index = |it: Option<i64>| it.map(u64::try_from).transpose().map_err(unreadable);
+        indexes.into_iter().map(index).collect()
+    }
+
+    fn growth(&self) -> LogGrowth {
+        self.signals.growth()
     }
 }
 

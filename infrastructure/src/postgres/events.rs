@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Append, AppendError, EventStore, RecordedEvent, StoreError, StreamId,
+    Append, AppendError, Appended, EventStore, RecordedEvent, StoreError, StreamId,
 };
 use authlog_domain::{AggregateKind, Client, RefusedLogins, Session, User, UserId};
 use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
@@ -108,10 +108,12 @@ impl EventStore for PostgresStore {
             .await
     }
 
-    async fn append(&self, append: Append) -> Result<(), AppendError> {
+    /// The sequencer assigns the log index.
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let mut plan = AppendPlanner::plan(append, &self.vault, self).await?;
         if let Some(append) = SessionAppend::take_from(&mut plan) {
-            return self.monitor_append(self.session_appends.ask(append)).await;
+            let written = self.monitor_append(self.session_appends.ask(append)).await;
+            return written.map(|()| Appended::default());
         }
         if let Some(erasure) = &mut plan.erasure {
             erasure.resets = self.resets_about(erasure.user).await?;
@@ -125,7 +127,7 @@ impl EventStore for PostgresStore {
             }
             _ => {}
         }
-        written
+        written.map(|()| Appended::default())
     }
 }
 

@@ -17,7 +17,7 @@
 //! | `revocations`, `reset_requests`, `secrets`, `signing_keys`, `rotation`, `seals` | the other ports |
 //! | `leadership`, `election` | electing one node for work that only one may do |
 //! | `guesses` | exchange of counted attempts between nodes |
-//! | `sequencer`, `event_log` | the final order of all events, and reading it |
+//! | `sequencer`, `event_log`, `signals` | the final order of all events, reading it, and waking those who do |
 //! | `log_tree`, `log_end`, `log_records` | the tree, the end and the entries of the log, for its proof |
 //! | `write_health`, `hold_up` | whether writes work; which transaction holds up the log |
 //! | `history`, `doctor` | reading one account's events; examining everything |
@@ -64,6 +64,7 @@ mod sequencer;
 mod server_clock;
 mod session_appends;
 mod session_lookups;
+mod signals;
 mod signing_keys;
 
 mod write_health;
@@ -86,6 +87,7 @@ use self::leadership::LeaderRole;
 use self::pool::Pool;
 use self::session_appends::SessionAppends;
 use self::session_lookups::SessionLookups;
+use self::signals::Signals;
 
 use crate::sealing::MasterKeys;
 use crate::store::{
@@ -104,6 +106,7 @@ pub struct PostgresStore {
     vault: KeyVault,
     /// The outcomes of the latest writes.
     writes: Arc<WriteHealth>,
+    signals: Arc<Signals>,
 }
 
 impl PostgresStore {
@@ -146,6 +149,7 @@ impl PostgresStore {
             connections,
             vault: KeyVault::new(master, &secret, entropy).map_err(unreadable)?,
             writes: Arc::default(),
+            signals: Arc::default(),
         })
     }
 
@@ -160,7 +164,8 @@ impl PostgresStore {
     /// The worker that puts the events of this store into one order. Every node runs one, and one of them is elected to
     /// work.
     pub fn sequencer(&self) -> Sequencer {
-        Sequencer::new(Arc::clone(self.connections.hosts()))
+        let signals = Arc::clone(&self.signals);
+        Sequencer::new(Arc::clone(self.connections.hosts()), signals)
     }
 
     /// The exchange of guesses with the other nodes.

@@ -27,7 +27,10 @@ impl PostgresStore {
         let attempt = self.writes.begin();
         let appended = append.await;
         match &appended {
-            Ok(()) => attempt.succeeded(),
+            Ok(()) => {
+                self.signals.has_appended();
+                attempt.succeeded();
+            }
             Err(AppendError::Store(error)) => note_failure(attempt, error),
             // The database executed the statement, but that says little about its disk.
             Err(

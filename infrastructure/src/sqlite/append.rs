@@ -1,6 +1,6 @@
 //! What an append writes, in one savepoint.
 
-use authlog_application::ports::{AppendError, OpaqueTokenRecord, StoreError};
+use authlog_application::ports::{AppendError, Appended, OpaqueTokenRecord, StoreError};
 use authlog_domain::UserId;
 use rusqlite::{Connection, params};
 
@@ -59,7 +59,7 @@ impl Rows {
 /// Writes all of `plan`. If this fails, the caller rolls back what was written.
 ///
 /// Claims come first: a registration of a taken name is reported as that, even if it also conflicts otherwise.
-pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), AppendError> {
+pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<Appended, AppendError> {
     may_be_written(connection, plan)?;
     let before = connection.total_changes();
     let mut rows = Rows::default();
@@ -69,8 +69,10 @@ pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), Ap
     for claim in &plan.claims {
         rows.one(write_claim(connection, claim)?);
     }
+    let mut appended = Appended::default();
     for event in &plan.events {
-        write_event(connection, event, &mut rows)?;
+        let position = write_event(connection, event, &mut rows)?;
+        appended.log_index = u64::try_from(position).ok();
     }
     write_attachments(connection, plan, &mut rows).map_err(store_error)?;
     for change in &plan.factors {
@@ -78,7 +80,7 @@ pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), Ap
     }
     // What triggers change counts as well.
     rows.require_kept(connection.total_changes() - before)?;
-    Ok(())
+    Ok(appended)
 }
 
 /// Refuses a plan after its deadline, for an erased account, without a preceding event, without a required other
@@ -162,11 +164,12 @@ fn write_claim(connection: &Connection, claim: &ClaimDigest) -> Result<usize, Ap
     }
 }
 
+/// Writes an event with its entry in the log, and returns the index of the entry.
 fn write_event(
     connection: &Connection,
     event: &SealedEvent,
     rows: &mut Rows,
-) -> Result<(), AppendError> {
+) -> Result<i64, AppendError> {
     let (position, recorded_at) = match insert_event(connection, event) {
         Ok(inserted) => inserted,
         Err(error) if is_duplicate(&error) => return Err(AppendError::Conflict),
@@ -175,7 +178,7 @@ fn write_event(
     rows.one(1);
     let entry = write_log_entry(connection, event, position, recorded_at);
     rows.one(entry.map_err(store_error)?);
-    Ok(())
+    Ok(position)
 }
 
 /// Inserts the event at the first free position after the last entry of the log, and returns its position and the time

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    ChangedAccounts, EventLog, LogCursor, LogFilter, LogHead, LogPage, LoggedEvent, ReadOnError,
-    StoreError,
+    ChangedAccounts, CommitPlace, EventId, EventLog, LogCoverage, LogCursor, LogFilter, LogGrowth,
+    LogHead, LogPage, LoggedEvent, ReadOnError, StoreError,
 };
 use authlog_domain::{Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Value};
@@ -141,6 +141,51 @@ impl EventLog for SqliteStore {
                 ..LogHead::default()
             }),
         )
+    }
+
+    /// A transaction commits events together with their entries.
+    async fn coverage(&self) -> Result<LogCoverage, StoreError> {
+        const LAST: &str =
+            "SELECT log_index, leaf_hash FROM event_log ORDER BY log_index DESC LIMIT 1";
+        let last: Option<(i64, Vec<u8>)> = self
+            .readers
+            .read(|connection| {
+                connection
+                    .prepare_cached(LAST)?
+                    .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()
+            })
+            .await?;
+        let end = match last {
+            Some((log_index, leaf)) => cursor(log_index.unsigned_abs(), Some(leaf))?,
+            None => LogCursor::default(),
+        };
+        let everything = CommitPlace::default();
+        Ok(LogCoverage {
+            end,
+            sequenced: everything,
+            committed: everything,
+        })
+    }
+
+    async fn indexes_of(&self, events: &[EventId]) -> Result<Vec<Option<u64>>, StoreError> {
+        const INDEX: &str = "SELECT log_index FROM event_log
+            WHERE aggregate_type = ? AND aggregate_id = ? AND sequence = ?";
+        let events = events.to_vec();
+        let read = self.readers.read(move |connection| {
+            let mut find = connection.prepare_cached(INDEX)?;
+            let mut index = |it: &EventId| {
+                let (kind, sequence) = (it.stream.kind.as_str(), place(it.sequence));
+                let found = find.query_row((kind, &it.stream.id, sequence), |row| row.get(0));
+                found.optional().map(|it| it.map(i64::unsigned_abs))
+            };
+            events.iter().map(&mut index).collect()
+        });
+        read.await
+    }
+
+    fn growth(&self) -> LogGrowth {
+        LogGrowth::reported_by(self.grown.subscribe())
     }
 }
 

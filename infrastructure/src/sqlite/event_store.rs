@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::RecordedEvent;
-use authlog_application::ports::{Append, AppendError, EventStore, StoreError, StreamId};
+use authlog_application::ports::{Append, AppendError, Appended, EventStore, StoreError, StreamId};
 use authlog_domain::UserId;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
@@ -72,7 +72,7 @@ impl EventStore for SqliteStore {
             .await
     }
 
-    async fn append(&self, append: Append) -> Result<(), AppendError> {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let mut plan = AppendPlanner::plan(append, &self.vault, self).await?;
         let mut erased = None;
         if let Some(erasure) = &mut plan.erasure {
@@ -84,11 +84,14 @@ impl EventStore for SqliteStore {
             .writer
             .write(move |connection| append::write(connection, &plan))
             .await;
+        if written.is_ok() {
+            self.grown.send_replace(());
+        }
         match (written, erased) {
-            (Ok(()), Some((user, traces))) => {
+            (Ok(appended), Some((user, traces))) => {
                 self.vault.forget(user);
                 self.remove_traces(traces).await;
-                Ok(())
+                Ok(appended)
             }
             // The reason may be that another master key seals new secrets.
             (Err(AppendError::Conflict), _) if wraps => {

@@ -46,6 +46,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use authlog_application::ports::{Entropy, Health, NotReady, StoreError};
 use authlog_application::supervisor::WorkerState;
+use tokio::sync::watch;
 
 use crate::sealing::{Fingerprint, MasterKeys};
 use crate::store::{
@@ -77,6 +78,8 @@ pub struct SqliteStore {
     files: Arc<DatabaseFiles>,
     vault: KeyVault,
     path: PathBuf,
+    /// Tells the readers of the log that this node has added to it.
+    grown: watch::Sender<()>,
     /// Held while the file is searched for traces of an erased account: one search at a time.
     removing_traces: tokio::sync::Mutex<()>,
 }
@@ -147,6 +150,7 @@ impl SqliteStore {
             files,
             vault: KeyVault::new(master, &secret, entropy).map_err(unreadable)?,
             path: path.to_owned(),
+            grown: watch::Sender::new(()),
             removing_traces: tokio::sync::Mutex::default(),
         })
     }

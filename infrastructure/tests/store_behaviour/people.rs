@@ -349,6 +349,7 @@ pub async fn append(store: &dyn Store, streams: Vec<StagedStream>) -> Result<(),
             ..Append::default()
         })
         .await
+        .map(drop)
 }
 
 /// Decides `command` on the aggregate with the events `prior`.

@@ -6,6 +6,7 @@ mod stream;
 
 use std::sync::Arc;
 
+use authlog_application::ports::StoreError;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -14,7 +15,8 @@ use super::problem::{problem, refused, unauthenticated};
 use crate::Api;
 use crate::capacity::NoPlace;
 use crate::http::{presented_token, retry_later};
-use query::FeedQuery;
+use query::{FeedQuery, Start};
+use tokio::time::Instant;
 
 /// `Retry-After` of a reader that found no place.
 const AFTER_CROWDING: std::time::Duration = std::time::Duration::from_secs(5);
@@ -25,6 +27,8 @@ pub(super) async fn events(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
+    // The client has sent the request earlier, so what is known of this instant is known of that one.
+    let arrived = Instant::now();
     let token = presented_token(&headers);
     if token.is_empty() {
         return Err(unauthenticated());
@@ -34,15 +38,25 @@ pub(super) async fn events(
         .map_err(|detail| problem(StatusCode::BAD_REQUEST, &detail))?;
     let place = api.capacity.readers.take(right.actor());
     let place = place.map_err(crowded)?;
+    let unread = |error: StoreError| refused(error.into());
+    let after = match query.start {
+        Start::After(index) => index,
+        Start::Since(since) => {
+            let before = api.authlog.log_index_before(&reader, since).await;
+            before.map_err(unread)?
+        }
+    };
     let follower = api
         .authlog
-        .read_log(&reader, query.after, query.filter.clone(), query.follow)
+        .read_log(&reader, after, query.filter.clone(), query.follow)
         .await
-        .map_err(|error| refused(error.into()))?;
-    if query.after > follower.log_end() {
-        return Err(beyond_the_end(query.after, follower.log_end()));
+        .map_err(unread)?;
+    if after > follower.log_end() {
+        return Err(beyond_the_end(after, follower.log_end()));
     }
-    Ok(stream::respond(api, right, &query, follower, place))
+    Ok(stream::respond(
+        api, right, &query, arrived, follower, place,
+    ))
 }
 
 /// The response to a reader for which there is no place.

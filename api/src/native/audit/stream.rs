@@ -8,7 +8,7 @@ use std::time::Duration;
 use authlog_application::access::ReadLog;
 use authlog_application::history::known_level;
 use authlog_application::ports::{LoggedEvent, ReadOnError};
-use authlog_application::published::{PublishedEvent, cloud_event_type, publish};
+use authlog_application::published::{Heartbeat, PublishedEvent, cloud_event_type, publish};
 use authlog_application::{Entitlement, Follower};
 use authlog_domain::AuthenticationLevel;
 use axum::body::Body;
@@ -56,9 +56,19 @@ struct Reading {
     server_sent: bool,
     named: bool,
     below: Option<AuthenticationLevel>,
+    heartbeats: Option<Heartbeats>,
     /// Set by the last message of a response that cannot continue: the reason why it is cut short after that message.
     cut_short: Option<&'static str>,
     _place: ReaderPlace,
+}
+
+/// When a reader gets heartbeats.
+struct Heartbeats {
+    /// When the request arrived.
+    arrived: Instant,
+    every: Duration,
+    /// When the next one is due.
+    due: Instant,
 }
 
 /// The response with the events that `reader` yields. `place` is free again when the response ends.
@@ -66,7 +76,8 @@ pub(super) fn respond(
     api: Arc<Api>,
     right: Entitlement<ReadLog>,
     query: &FeedQuery,
-    reader: Follower,
+    arrived: Instant,
+    mut reader: Follower,
     place: ReaderPlace,
 ) -> Response {
     let media_type = if query.server_sent {
@@ -75,6 +86,14 @@ pub(super) fn respond(
         "application/x-ndjson"
     };
     let now = Instant::now();
+    let heartbeats = query.heartbeat.map(|every| Heartbeats {
+        arrived,
+        every,
+        due: now,
+    });
+    if heartbeats.is_some() {
+        reader = reader.with_heartbeats(arrived);
+    }
     let reading = Reading {
         api,
         right,
@@ -86,6 +105,7 @@ pub(super) fn respond(
         server_sent: query.server_sent,
         named: query.named,
         below: query.below,
+        heartbeats,
         cut_short: None,
         _place: place,
     };
@@ -117,17 +137,17 @@ impl Reading {
             if !self.is_still_authorized().await {
                 return Err(CutShort("the reader is no longer authorized"));
             }
+            match self.heartbeat() {
+                Ok(Some(text)) => {
+                    self.written_at = Instant::now();
+                    return Ok(Some(text));
+                }
+                Ok(None) => {}
+                Err(error) => return self.failed(error),
+            }
             let events = match self.reader.next().await {
                 Ok(events) => events,
-                Err(ReadOnError::HistoryChanged(_)) => {
-                    self.cut_short = Some("the history of the log has changed");
-                    return Ok(Some(self.history_changed()));
-                }
-                Err(ReadOnError::Store(error)) => {
-                    let cause = error.source().map(ToString::to_string);
-                    tracing::warn!(%error, cause, "the log could not be read; the reader was disconnected");
-                    return Err(CutShort("the log cannot be read now"));
-                }
+                Err(error) => return self.failed(error),
             };
             match events {
                 Some(events) => {
@@ -152,11 +172,58 @@ impl Reading {
         }
     }
 
-    /// Waits for new events, or for the next periodic check.
+    /// The end of a response after an error of the log.
+    fn failed(&mut self, error: ReadOnError) -> Result<Option<String>, CutShort> {
+        match error {
+            ReadOnError::HistoryChanged(_) => {
+                self.cut_short = Some("the history of the log has changed");
+                Ok(Some(self.history_changed()))
+            }
+            ReadOnError::Store(error) => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::warn!(%error, cause, "the log could not be read; the reader was disconnected");
+                Err(CutShort("the log cannot be read now"))
+            }
+        }
+    }
+
+    /// The heartbeat, if one is due and the reader has everything of which it speaks.
+    fn heartbeat(&mut self) -> Result<Option<String>, ReadOnError> {
+        let Some(heartbeats) = &mut self.heartbeats else {
+            return Ok(None);
+        };
+        let now = Instant::now();
+        if now < heartbeats.due {
+            return Ok(None);
+        }
+        self.reader.ask_how_current();
+        let Some(current) = self.reader.how_current()? else {
+            return Ok(None);
+        };
+        heartbeats.due = now + heartbeats.every;
+        let heartbeat = Heartbeat {
+            log_index: current.end.log_index,
+            elapsed: current.at.saturating_duration_since(heartbeats.arrived),
+        };
+        let json = heartbeat.to_json();
+        Ok(Some(if self.server_sent {
+            format!("{}data: {json}\n\n", self.event_type("heartbeat"))
+        } else {
+            format!("{json}\n")
+        }))
+    }
+
+    /// Waits for new events, or for the next heartbeat or periodic check.
     async fn wait(&mut self) {
+        let now = Instant::now();
+        let due = self.heartbeats.as_ref().map(|it| it.due);
+        let check = now + CHECK_EVERY;
+        let next = due
+            .filter(|due| *due > now)
+            .map_or(check, |due| due.min(check));
         tokio::select! {
             () = self.reader.wait() => {}
-            () = tokio::time::sleep(CHECK_EVERY) => {}
+            () = tokio::time::sleep_until(next) => {}
             () = self.api.stopping.cancelled() => {}
         }
     }
