@@ -135,7 +135,7 @@ struct Measuring {
 }
 
 impl Measuring {
-    /// Measures the requests of all services at once, as they are asked during the changes.
+    /// Waits until all services are ready, and measures their requests at once, as they are asked during the changes.
     async fn round_trips(&mut self, service: &Service) -> anyhow::Result<()> {
         let account = Account::sign_up(service, "waiting").await?;
         let asking = self

@@ -94,6 +94,16 @@ impl Observed {
         let connection = self.connection.as_mut().context("a connection")?;
         let mut times = Vec::with_capacity(count);
         let mut ticks = ticks();
+        // A service may listen before it has read the log.
+        let began = Instant::now();
+        while ask(connection, token).await? != StatusCode::OK {
+            ensure!(
+                began.elapsed() < super::PATIENCE,
+                "{}: not ready",
+                self.name
+            );
+            ticks.tick().await;
+        }
         for _ in 0..count {
             ticks.tick().await;
             let asked = Instant::now();
