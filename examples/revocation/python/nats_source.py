@@ -12,6 +12,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 from deny_list import clock
 
 STREAM, EVENTS, HEARTBEATS = "AUTH_EVENTS", "auth.v1.>", "auth-heartbeat.v1"
+INBOX = "_INBOX_verifier"  # of this client alone, so that its permissions let it read no answer to another
 TIMEOUT = 3  # seconds without a heartbeat, or without an event that a heartbeat names
 
 
@@ -19,8 +20,13 @@ def stream(url):
     return lambda verifier: asyncio.run(read(url, verifier))
 
 
+async def ignore(_error):
+    """The error is raised as well, and `Verifier.follow` logs it."""
+
+
 async def read(url, verifier):
-    connection = await nats.connect(url, allow_reconnect=False, connect_timeout=TIMEOUT)
+    options = {"allow_reconnect": False, "connect_timeout": TIMEOUT, "inbox_prefix": INBOX, "error_cb": ignore}
+    connection = await nats.connect(url, **options)
     try:
         # The heartbeats first: what they say is then about the events that follow.
         heartbeats = await connection.subscribe(HEARTBEATS)

@@ -8,11 +8,15 @@ import { sleep, type Source, TIMEOUT, type Verifier } from './verifier.js';
 
 const STREAM = 'AUTH_EVENTS';
 const HEARTBEATS = 'auth-heartbeat.v1';
+/** Of this client alone, so that its permissions let it read no answer to another. */
+const INBOX = '_INBOX_verifier';
 
 export const stream =
   (servers: string): Source =>
   async (verifier) => {
-    const connection = await connect({ servers, reconnect: false, timeout: TIMEOUT });
+    const { username, password } = new URL(servers);
+    const credentials = username ? { user: decodeURIComponent(username), pass: decodeURIComponent(password) } : {};
+    const connection = await connect({ servers, reconnect: false, timeout: TIMEOUT, inboxPrefix: INBOX, ...credentials });
     try {
       // The heartbeats first: what they say is then about the events that follow.
       const heartbeats = connection.subscribe(HEARTBEATS);
