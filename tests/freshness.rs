@@ -29,6 +29,7 @@ on_both_stores!(
     a_reader_of_some_events_has_the_heartbeats_of_all,
     heartbeats_on_nats_name_the_last_event_on_the_stream,
     heartbeats_on_nats_return_with_nats_and_count_from_a_new_instant,
+    how_long_a_logout_takes_to_reach_a_follower_and_a_subscriber,
 );
 
 async fn a_reader_from_an_instant_on_gets_every_event_since_then(store: Store) {
@@ -303,6 +304,60 @@ async fn heartbeats_on_nats_return_with_nats_and_count_from_a_new_instant(store:
     let mut heartbeats = OnNats::of(&nats).await;
     let after = heartbeats.reaches(1).await;
     assert_ne!(after["publisher"], before["publisher"]);
+}
+
+async fn how_long_a_logout_takes_to_reach_a_follower_and_a_subscriber(store: Store) {
+    const LOGOUTS: usize = 100;
+    let nats = Nats::start().await;
+    let service = Settings::on(store)
+        .with_cheap_hashing()
+        .with("AUTHLOG_NATS_URL", &nats.url())
+        .start()
+        .await;
+    let reader = signed_in(&service, "reader", "service").await;
+    let ann = Person::called("ann");
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let query = "follow=true&type=LoggedOut";
+    let mut follower = Reader::of(&service, &reader.access, query).await;
+    let followed = tokio::spawn(async move {
+        let mut arrivals = Vec::new();
+        while arrivals.len() < LOGOUTS {
+            follower.event().await.expect("an event");
+            arrivals.push(Instant::now());
+        }
+        arrivals
+    });
+    let client = async_nats::connect(nats.url()).await.expect("NATS");
+    let subject = "auth.v1.session.*.logged-out";
+    let subscriber = client.subscribe(subject).await.expect("a subscription");
+    client.flush().await.expect("NATS");
+    let subscribed = tokio::spawn(async move {
+        let arrivals = subscriber.take(LOGOUTS).map(|_| Instant::now());
+        arrivals.collect::<Vec<_>>().await
+    });
+    let mut answers = Vec::new();
+    for _ in 0..LOGOUTS {
+        let access = Contract::ApiAuth
+            .signs_in(&service.http(), &ann)
+            .await
+            .access;
+        let answer = service.send(api_auth::LOGOUT).bearer(&access).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        answers.push(Instant::now());
+    }
+    for (name, arrivals) in [("feed", followed), ("NATS", subscribed)] {
+        let arrivals = arrivals.await.expect("every logout arrives");
+        let delays = arrivals.iter().zip(&answers);
+        let mut delays: Vec<_> = delays
+            .map(|(arrived, answered)| arrived.saturating_duration_since(*answered))
+            .collect();
+        delays.sort();
+        eprintln!(
+            "{store:?}: a logout reaches a reader of {name} after {:?} in the middle of {LOGOUTS}, after {:?} at the latest",
+            delays[LOGOUTS / 2],
+            delays[LOGOUTS - 1],
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -124,3 +124,132 @@ impl Authlog {
         self.log_indexes.find(event).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use async_trait::async_trait;
+    use authlog_domain::AggregateKind;
+    use tokio::task::JoinSet;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::ports::{
+        ChangedAccounts, LogCoverage, LogCursor, LogFilter, LogHead, LogPage, LoggedEvent,
+        ReadOnError, StoreError, StreamId,
+    };
+
+    /// A log that has the events up to a sequence, each at the index ten times as high.
+    #[derive(Default)]
+    struct Log {
+        sequenced: AtomicU64,
+        queries: AtomicU64,
+    }
+
+    #[async_trait]
+    impl EventLog for Log {
+        async fn read_log(
+            &self,
+            _: u64,
+            _: u32,
+            _: &LogFilter,
+        ) -> Result<Vec<LoggedEvent>, StoreError> {
+            unreachable!()
+        }
+
+        async fn read_on(
+            &self,
+            _: LogCursor,
+            _: u32,
+            _: &LogFilter,
+        ) -> Result<LogPage, ReadOnError> {
+            unreachable!()
+        }
+
+        async fn changed_accounts(
+            &self,
+            _: LogCursor,
+            _: u32,
+        ) -> Result<ChangedAccounts, ReadOnError> {
+            unreachable!()
+        }
+
+        async fn log_head(&self) -> Result<LogHead, StoreError> {
+            unreachable!()
+        }
+
+        async fn coverage(&self) -> Result<LogCoverage, StoreError> {
+            unreachable!()
+        }
+
+        async fn indexes_of(&self, events: &[EventId]) -> Result<Vec<Option<u64>>, StoreError> {
+            self.queries.fetch_add(1, Ordering::SeqCst);
+            let end = self.sequenced.load(Ordering::SeqCst);
+            let index = |it: &EventId| (it.sequence <= end).then_some(it.sequence * 10);
+            Ok(events.iter().map(index).collect())
+        }
+    }
+
+    fn event(sequence: u64) -> EventId {
+        let stream = StreamId {
+            kind: AggregateKind::Session,
+            id: "session".to_owned(),
+        };
+        EventId { stream, sequence }
+    }
+
+    fn running(log: &Arc<Log>) -> Arc<LogIndexFinder> {
+        let finder = Arc::new(LogIndexFinder::new(log.clone()));
+        let mut worker = Arc::clone(&finder);
+        tokio::spawn(async move { worker.run().await });
+        finder
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_request_gets_the_index_of_its_own_event() {
+        let log = Arc::new(Log::default());
+        let finder = running(&log);
+        let mut requests = JoinSet::new();
+        for sequence in 1..=9 {
+            let finder = Arc::clone(&finder);
+            requests.spawn(async move { (sequence, finder.find(event(sequence)).await) });
+        }
+        for end in [3, 5, 8] {
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            log.sequenced.store(end, Ordering::SeqCst);
+        }
+        for (sequence, found) in requests.join_all().await {
+            let expected = (sequence <= 8).then_some(sequence * 10);
+            assert_eq!(found, expected, "{sequence}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_requests_wait_at_a_time_and_none_for_long() {
+        let log = Arc::new(Log::default());
+        let finder = running(&log);
+        let started = Instant::now();
+        let mut requests = JoinSet::new();
+        for sequence in 0..1000 {
+            let finder = Arc::clone(&finder);
+            requests.spawn(async move {
+                let found = finder.find(event(sequence + 1)).await;
+                assert_eq!(found, None);
+                started.elapsed()
+            });
+        }
+        let times = requests.join_all().await;
+        let waited = times.iter().filter(|time| **time >= PATIENCE).count();
+        assert_eq!(waited, MAX_WAITING);
+        assert!(times.iter().all(|it| *it < PATIENCE + SPACING), "{times:?}");
+        // All of them share the queries, and there are none without them.
+        let queries = log.queries.load(Ordering::SeqCst);
+        assert!(queries < 50, "{queries}");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(log.queries.load(Ordering::SeqCst), queries);
+        // Their places are free again.
+        log.sequenced.store(7, Ordering::SeqCst);
+        assert_eq!(finder.find(event(7)).await, Some(70));
+    }
+}

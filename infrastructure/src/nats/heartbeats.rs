@@ -8,7 +8,7 @@ use async_nats::connection::State;
 use authlog_application::Freshness;
 use authlog_application::ports::{Entropy, EventLog, LogCursor};
 use authlog_application::published::{HEARTBEAT_SUBJECT, Heartbeat};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -17,6 +17,9 @@ use super::error::NatsError;
 
 /// The time between two heartbeats.
 const EVERY: Duration = Duration::from_millis(500);
+
+/// The shortest time between two queries of the store.
+const SPACING: Duration = Duration::from_millis(20);
 
 /// How long one name of a publisher is used. A reader counts the time of a publisher by its own clock from the first heartbeat on.
 /// Clocks of machines without a time service differ by up to a second in three hours, so by less than a tenth of a second in
@@ -33,6 +36,8 @@ pub(super) struct Heartbeats {
     found: watch::Receiver<Option<Freshness>>,
     /// What holds as soon as the stream has the entry that it names.
     to_reach: Option<Freshness>,
+    /// Asks for something new before it is due.
+    again: Arc<Notify>,
     _finder: AbortOnDropHandle<()>,
 }
 
@@ -41,7 +46,8 @@ impl Heartbeats {
     pub(super) fn over(client: Client, log: Arc<dyn EventLog>, entropy: Arc<dyn Entropy>) -> Self {
         let began = Instant::now();
         let (sender, found) = watch::channel(None);
-        let finder = tokio::spawn(find(log, sender));
+        let again = Arc::new(Notify::new());
+        let finder = tokio::spawn(find(log, sender, Arc::clone(&again)));
         Self {
             publisher: entropy.random_uuid(),
             client,
@@ -49,6 +55,7 @@ impl Heartbeats {
             began,
             found,
             to_reach: None,
+            again,
             _finder: AbortOnDropHandle::new(finder),
         }
     }
@@ -71,7 +78,8 @@ impl Heartbeats {
             return Ok(());
         };
         if found.end.log_index < stored.log_index {
-            // The next finding is about a later entry.
+            // The stream was faster than the answer of the store. The next finding is about a later entry.
+            self.again.notify_one();
             return Ok(());
         }
         if found.end.leaf_hash != stored.leaf_hash {
@@ -100,11 +108,15 @@ impl Heartbeats {
     }
 }
 
-/// Finds out how current the log is, again and again.
-async fn find(log: Arc<dyn EventLog>, found: watch::Sender<Option<Freshness>>) {
+/// Finds out how current the log is, at intervals and when `again` asks for it.
+async fn find(log: Arc<dyn EventLog>, found: watch::Sender<Option<Freshness>>, again: Arc<Notify>) {
     loop {
-        let next = Instant::now() + EVERY;
+        let asked = Instant::now();
         found.send_replace(Some(Freshness::find(&*log).await));
-        sleep_until(next).await;
+        sleep_until(asked + SPACING).await;
+        tokio::select! {
+            () = sleep_until(asked + EVERY) => {}
+            () = again.notified() => {}
+        }
     }
 }

@@ -371,16 +371,13 @@ impl EventLog for PostgresStore {
             .connections
             .ask(|pool| sqlx::query_as(COVERAGE).fetch_one(pool))
             .await?;
-        let place = |transaction: i64, position| {
-            let transaction = u64::try_from(transaction).map_err(unreadable)?;
-            Ok(CommitPlace {
-                transaction,
-                position,
-            })
+        let place = |transaction: i64, position| CommitPlace {
+            transaction: transaction.unsigned_abs(),
+            position,
         };
-        let sequenced = place(found.last_txid, found.last_position)?;
+        let sequenced = place(found.last_txid, found.last_position);
         let committed = match (found.newest_txid, found.newest_position) {
-            (Some(transaction), Some(position)) => place(transaction, position)?,
+            (Some(transaction), Some(position)) => place(transaction, position),
             _ => sequenced,
         };
         Ok(LogCoverage {

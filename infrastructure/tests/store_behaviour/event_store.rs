@@ -209,7 +209,7 @@ pub async fn a_registration_that_races_itself_a_hundred_times_wins_once(world: &
     assert_eq!(won, 1);
     for outcome in outcomes {
         assert!(
-            matches!(outcome, Ok(()) | Err(AppendError::IdentifierTaken(_))),
+            matches!(outcome, Ok(_) | Err(AppendError::IdentifierTaken(_))),
             "{outcome:?}"
         );
     }

@@ -25,7 +25,7 @@ async fn registers(store: &dyn Store, name: &str, email: &str) -> Result<Person,
     let person = Person::called(name);
     let number = store.next_account_number().await.unwrap();
     let registration = person.registration_with(number.get(), address(email)).await;
-    store.append(registration).await.map(|()| person)
+    store.append(registration).await.map(|_| person)
 }
 
 /// The owner of the account that is found by this spelling of its address.

@@ -123,18 +123,17 @@ pub async fn an_append_whose_rows_do_not_stay_is_refused_and_leaves_nothing(worl
                     }),
                     ..Append::default()
                 };
-                store.append(append).await
+                store.append(append).await.map(drop)
             }
             ("accounts", "UPDATE") | ("mail_queue", _) => {
                 let lock = UserCommand::Lock(Lock { at: now() });
                 let staged = ada.decides(&*store, lock).await;
                 append(&*store, vec![staged.unwrap()]).await
             }
-            _ => {
-                store
-                    .append(Person::called("eve").registration(&*store).await)
-                    .await
-            }
+            _ => store
+                .append(Person::called("eve").registration(&*store).await)
+                .await
+                .map(drop),
         };
         assert!(refused.is_err(), "{operation} {table}");
         assert_eq!(footprint(world).await, before, "{operation} {table}");
