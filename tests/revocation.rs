@@ -84,9 +84,6 @@ async fn an_application_ends_with_its_parent_and_a_program_with_its_client(store
     let shop = registration.with("--audience", API).at(&service);
     let registration = Registration::machine("robot").with("--audience", API);
     let robot = registration.at(&service);
-    // Its id is the name of a contract.
-    let registration = Registration::machine("api-auth").with("--audience", API);
-    let namesake = registration.at(&service);
     let audience = ("AUDIENCE", "authlog,https://api.example");
     let example = Example::of(&service, &reader, &[audience, PATIENT]).await;
     let agrees = Agreeing {
@@ -113,12 +110,10 @@ async fn an_application_ends_with_its_parent_and_a_program_with_its_client(store
     agrees.refuse(&[&application]).await;
 
     let contract = Contract::ApiAuth.signs_in(&http, &ann).await.access;
-    let [of_namesake, of_robot] = [&namesake, &robot].map(own_token);
-    let [of_namesake, of_robot] = [of_namesake.await, of_robot.await];
-    agrees.accept(&[&contract, &of_namesake, &of_robot]).await;
-    succeeds(&service, &["client", "lock", "api-auth"]);
+    let of_robot = own_token(&robot).await;
+    agrees.accept(&[&contract, &of_robot]).await;
     succeeds(&service, &["client", "lock", "robot"]);
-    agrees.refuse(&[&of_namesake, &of_robot]).await;
+    agrees.refuse(&[&of_robot]).await;
     agrees.accept(&[&contract]).await;
     succeeds(&service, &["client", "unlock", "robot"]);
     agrees.accept(&[&of_robot]).await;

@@ -65,11 +65,9 @@ class DenyList:
 
     def has_ended(self, claims):
         session, client = claims.get("sid"), claims["client_id"]
-        keys = [("session", session), ("session", claims.get("psid"))]
-        # The audience of an application's token is a list. That of a contract's token is not, and its client is the contract.
-        if isinstance(claims["aud"], list):
-            keys += [("client", client), ("secret", claims.get("secret_id"))]
-            keys += [("grant", client)] if session is None else []
+        keys = [("session", session), ("session", claims.get("psid")), ("client", client), ("secret", claims.get("secret_id"))]
+        # A client's own token has no session.
+        keys += [("grant", client)] if session is None else []
         if any(key in self.ended for key in keys):
             return True
         _, epoch, kept = self.epochs.get(claims["sub"], (0, 0, None))

@@ -70,13 +70,11 @@ export class DenyList {
     this.ended.set(name, clock());
   }
 
-  hasEnded({ sub, sid, psid, epoch, aud, client_id, secret_id }: Claims): boolean {
-    if (this.ended.has(`session/${sid}`) || this.ended.has(`session/${psid}`)) return true;
-    // The audience of an application's token is a list. That of a contract's token is not, and its client is the contract.
-    if (Array.isArray(aud)) {
-      if (this.ended.has(`client/${client_id}`) || this.ended.has(`secret/${secret_id}`)) return true;
-      if (sid === undefined && this.ended.has(`grant/${client_id}`)) return true;
-    }
+  hasEnded({ sub, sid, psid, epoch, client_id, secret_id }: Claims): boolean {
+    const names = [`session/${sid}`, `session/${psid}`, `client/${client_id}`, `secret/${secret_id}`];
+    // A client's own token has no session.
+    if (sid === undefined) names.push(`grant/${client_id}`);
+    if (names.some((name) => this.ended.has(name))) return true;
     const live = this.epochs.get(sub);
     return live !== undefined && sid !== undefined && epoch! < live.epoch && sid !== live.kept;
   }
