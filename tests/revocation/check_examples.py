@@ -195,6 +195,14 @@ def refuses_malformed(authlog, _nats, _admin, example, name):
     expect(example.says(token), "accepted")
 
 
+def stays_current(authlog, _nats, _admin, example, name):
+    """the news stay current while nothing happens"""
+    token = authlog.sign_up(name)
+    for _ in range(400):
+        expect(example.says(token), "accepted")
+        time.sleep(0.02)
+
+
 def fails_closed(authlog, _nats, _admin, example, name):
     """Authlog does not answer: the news get too old, and come back"""
     live, ended = authlog.sign_up(name), authlog.sign_up(f"{name}-2")
@@ -240,7 +248,8 @@ def survives_a_wiped_stream(authlog, nats, _admin, example, name):
 
 
 CHECKS = [
-    ends_sessions, keeps_a_session, sees_own_logout, refuses_malformed, fails_closed, catches_up, survives_a_wiped_stream,
+    ends_sessions, keeps_a_session, sees_own_logout, refuses_malformed, stays_current, fails_closed, catches_up,
+    survives_a_wiped_stream,
 ]
 
 
@@ -267,6 +276,8 @@ def main():
         }
         before = authlog.sign_up("ended-before")
         authlog.call("POST", "/api/auth/logout", None, before)
+        # So the last event is another one.
+        authlog.sign_up("live")
         for language, command in commands.items():
             for source, settings in (("feed", feed), ("NATS", {"NATS_URL": nats.url})):
                 name = f"{language} over {source}" if source == "NATS" else f"{language}, feed"

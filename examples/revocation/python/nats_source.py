@@ -39,7 +39,12 @@ async def read(url, verifier):
         # Each event is stored once, and this consumer starts again by itself after a message that it missed.
         events = await connection.jetstream().subscribe(EVENTS, stream=STREAM, ordered_consumer=True, config=start)
         reader = Reader(verifier, deny, not_events(info["config"].get("description", "")))
-        await asyncio.gather(reader.read_events(events), reader.read_heartbeats(heartbeats))
+        tasks = [asyncio.create_task(it) for it in (reader.read_events(events), reader.read_heartbeats(heartbeats))]
+        ended, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in others:
+            task.cancel()
+        for task in ended:
+            task.result()
     finally:
         await connection.close()
 
