@@ -276,7 +276,8 @@ def main():
         }
         before = authlog.sign_up("ended-before")
         authlog.call("POST", "/api/auth/logout", None, before)
-        # So the last event is another one.
+        # So the last event is another one, and later by more than a second, to which the example over NATS rounds.
+        time.sleep(1.1)
         authlog.sign_up("live")
         for language, command in commands.items():
             for source, settings in (("feed", feed), ("NATS", {"NATS_URL": nats.url})):
