@@ -11,7 +11,6 @@
 mod changes;
 mod observers;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -64,7 +63,7 @@ const WANTED: f64 = 50.0;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The row of the limit by the feed.
-const FEED: &str = "the event at a reader of the feed";
+const FEED: &str = "a reader of the feed has the event";
 
 /// Measures and prints a table.
 pub(crate) async fn run(revocation: &Revocation) -> anyhow::Result<()> {
@@ -144,7 +143,7 @@ impl Measuring {
             .map(|it| it.round_trips(&account.token, self.changes));
         let all = futures_util::future::try_join_all(asking).await?;
         for (observed, micros) in self.observed.iter().zip(all) {
-            let name = format!("{}: one request", observed.name);
+            let name = format!("{} answers a request", observed.name);
             self.print("none", &name, micros, None);
         }
         Ok(())
@@ -154,7 +153,8 @@ impl Measuring {
     async fn times(&mut self, kind: Change, service: &Service) -> anyhow::Result<()> {
         let mut feed = FeedReader::open(service, self.operator.token()).await?;
         let mut connection = Connection::open(&service.address).await?;
-        let mut times = BTreeMap::<String, Vec<u32>>::new();
+        let mut of_services = vec![Vec::new(); self.observed.len()];
+        let mut of_feed = Vec::new();
         for number in 0..self.changes {
             let account = Account::sign_up(service, &format!("{kind:?}-{number}")).await?;
             let change = self.operator.prepare(kind, &account).await?;
@@ -167,33 +167,29 @@ impl Measuring {
             change.make(&mut connection).await?;
             let answered = Instant::now();
             let took = |at: Instant| micros(at.saturating_duration_since(answered));
-            for (observed, watching) in self.observed.iter_mut().zip(watching) {
+            let services = self.observed.iter_mut().zip(&mut of_services);
+            for ((observed, times), watching) in services.zip(watching) {
                 let refused = tokio::time::timeout(PATIENCE, watching).await;
                 let Ok(refused) = refused else {
                     bail!("{} does not notice a {kind:?}", observed.name);
                 };
                 let (connection, at) = refused??;
                 observed.take_back(connection);
-                times
-                    .entry(observed.name.clone())
-                    .or_default()
-                    .push(took(at));
+                times.push(took(at));
             }
             let arrived = feed.arrival(kind.event(), &account.id);
             let arrived = tokio::time::timeout(PATIENCE, arrived).await;
             let arrived = arrived.context("the feed has no event of the change")??;
-            times
-                .entry(FEED.to_owned())
-                .or_default()
-                .push(took(arrived));
+            of_feed.push(took(arrived));
         }
         let name = kind
             .to_possible_value()
             .map_or_else(String::new, |it| it.get_name().to_owned());
-        for (until, micros) in times {
-            let wanted = (until != FEED).then_some(WANTED);
-            self.print(&name, &until, micros, wanted);
+        for (observed, times) in self.observed.iter().zip(of_services) {
+            let until = format!("{} refuses the token", observed.name);
+            self.print(&name, &until, times, Some(WANTED));
         }
+        self.print(&name, FEED, of_feed, None);
         Ok(())
     }
 
