@@ -22,7 +22,7 @@ pub(super) enum Change {
     /// An administrator locks the account.
     Lock,
     /// An administrator gives the account another role.
-    RoleChange,
+    NewRole,
     /// The person resets the password with a mailed link.
     PasswordReset,
     /// An administrator erases the account.
@@ -35,7 +35,7 @@ impl Change {
         match self {
             Self::Logout => "dev.authlog.session.logged-out.v1",
             Self::Lock => "dev.authlog.user.locked.v1",
-            Self::RoleChange => "dev.authlog.user.role-changed.v1",
+            Self::NewRole => "dev.authlog.user.role-changed.v1",
             Self::PasswordReset => "dev.authlog.user.password-reset.v1",
             Self::Erasure => "dev.authlog.user.erased.v1",
         }
@@ -139,7 +139,7 @@ impl Operator {
                 body: None,
             },
             Change::Lock => by_administrator(Method::POST, "/lock", None),
-            Change::RoleChange => {
+            Change::NewRole => {
                 by_administrator(Method::PUT, "/role", Some(json!({"role": "auditor"})))
             }
             Change::PasswordReset => Prepared {
