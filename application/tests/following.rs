@@ -640,6 +640,7 @@ async fn a_follower_is_current_when_it_has_read_everything() {
     let mut follower = with_heartbeats(&feed, 0).await;
     let (current, read) = becomes_current(&mut follower).await.unwrap();
     assert_eq!((current.end.log_index, read), (450, 450));
+    tokio::time::sleep(Duration::from_millis(1)).await;
     log.grow(3);
     let grown = Instant::now();
     let (mut current, mut read) = becomes_current(&mut follower).await.unwrap();
