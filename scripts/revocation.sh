@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the examples of services that verify tokens by themselves, in Python and in TypeScript, over the feed and over NATS.
+# Checks the examples of services that verify tokens by themselves, in Python, TypeScript and Rust, over the feed and over NATS.
 #
 #   scripts/revocation.sh                  every example
 #   scripts/revocation.sh --only NATS      the examples whose name has this text
@@ -20,6 +20,7 @@ if [[ -z "${AUTHLOG_PROGRAM:-}" ]]; then
   AUTHLOG_PROGRAM="$(realpath "${CARGO_TARGET_DIR:-target}/release/authlog")"
 fi
 
+cargo build --release --locked --package authlog-verifier --example protected_service --features axum,nats
 install_examples "${CARGO_TARGET_DIR:-target}/revocation"
 python3 tests/revocation/check_examples.py --program "$AUTHLOG_PROGRAM" --python "$examples_python" \
-  --typescript "$examples_typescript" "$@"
+  --typescript "$examples_typescript" --rust "${CARGO_TARGET_DIR:-target}/release/examples/protected_service" "$@"

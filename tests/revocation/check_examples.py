@@ -1,4 +1,4 @@
-"""Checks the examples in Python and TypeScript against Authlog, over the feed and over NATS: `scripts/revocation.sh` starts this.
+"""Checks the examples in Python, TypeScript and Rust against Authlog, over the feed and over NATS: `scripts/revocation.sh` starts this.
 
 Prints one line for each check of each example, and ends with code 1 if one failed.
 """
@@ -258,6 +258,7 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("--python", required=True, help="with the packages of requirements.txt")
     parser.add_argument("--typescript", required=True, help="the folder with the compiled example")
+    parser.add_argument("--rust", help="the program `protected_service` of the crate; without it, it is left out")
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="authlog-revocation-")
@@ -274,6 +275,8 @@ def main():
             "Python": [options.python, "-B", "examples/revocation/python/service.py"],
             "TypeScript": ["node", f"{options.typescript}/service.js"],
         }
+        if options.rust:
+            commands["Rust"] = [options.rust]
         before = authlog.sign_up("ended-before")
         authlog.call("POST", "/api/auth/logout", None, before)
         # So the last event is another one, and later by more than a second, to which the example over NATS rounds.
