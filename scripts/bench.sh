@@ -7,12 +7,15 @@
 #   scripts/bench.sh memory       the program's memory under every load, with 32 and with 300 connections: `--seconds 60`
 #   scripts/bench.sh recovery     whether the program recovers from a disturbance: `--runs 20 --connections 32,300,3000`
 #   scripts/bench.sh isolation    how one abusive client affects the others: `--seconds 30 --abuses followers`
+#   scripts/bench.sh revocation   how long services accept a token that has ended: `--changes 1000 --only logout,lock`. The services are
+#                                 axum with the crate, Python and Node, so this needs npm, PyPI and their registries. With `--over-nats`
+#                                 they read the stream in place of the feed
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 what=run
 case "${1:-}" in
-  run | memory | recovery | isolation)
+  run | memory | recovery | isolation | revocation)
     what="$1"
     shift
     ;;
@@ -43,6 +46,21 @@ case "$what" in
       query postgres 'DROP DATABASE service' 'CREATE DATABASE service'
       bench memory --postgres "$postgres/service" --connections "$connections" "$@"
     done
+    ;;
+  revocation)
+    source scripts/examples.sh
+    cargo build --profile dist --locked --package authlog-verifier --example protected_service --features axum,nats
+    install_examples target/revocation
+    over=()
+    if [[ "${1:-}" == --over-nats ]]; then
+      shift
+      start_nats
+      over=(--nats "$nats")
+    fi
+    bench revocation --postgres "$postgres/service" "${over[@]}" \
+      --service axum=target/dist/examples/protected_service \
+      --service "Python=$examples_python examples/revocation/python/service.py" \
+      --service "Node=node $examples_typescript/service.js" "$@"
     ;;
   recovery | isolation) bench "$what" --postgres "$postgres/service" "$@" ;;
 esac

@@ -55,11 +55,12 @@ query() {
   done
 }
 
-# Sets $nats, such as nats://127.0.0.1:4222.
+# Sets $nats, such as nats://127.0.0.1:4222, once the server listens.
 start_nats() {
   local port
   port="$(free_port)"
   nats-server --addr 127.0.0.1 --port "$port" --jetstream --store_dir "$home/nats" >/dev/null 2>&1 &
   nats_process=$!
+  until (: >"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do sleep 0.1; done
   nats="nats://127.0.0.1:$port"
 }

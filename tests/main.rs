@@ -60,6 +60,7 @@ mod publishing;
 mod pyjwt;
 mod races;
 mod rate_limits;
+mod revocation;
 mod second_factors;
 mod sessions;
 mod several_hosts;

@@ -98,13 +98,17 @@ impl ApplicationClients {
 }
 
 /// A registered client with its secret.
-struct Registered {
-    id: String,
-    secret: String,
+pub(crate) struct Registered {
+    pub(crate) id: String,
+    pub(crate) secret: String,
 }
 
 impl Registered {
-    async fn with(setup: &Setup, name: &str, options: &[[&str; 2]]) -> anyhow::Result<Self> {
+    pub(crate) async fn with(
+        setup: &Setup,
+        name: &str,
+        options: &[[&str; 2]],
+    ) -> anyhow::Result<Self> {
         let id = format!("{name}-{}", std::process::id());
         let create = ["client", "create", "--json", "--id", &id, "--name", name];
         let arguments = [&create[..], options.as_flattened()].concat();

@@ -19,6 +19,7 @@ mod passkey;
 mod plan;
 mod recovery;
 mod report;
+mod revocation;
 mod service;
 mod storm;
 mod stream;
@@ -33,6 +34,7 @@ use crate::grown::Grown;
 use crate::isolation::{Abuser, Isolation};
 use crate::memory::Memory;
 use crate::recovery::Recovery;
+use crate::revocation::Revocation;
 
 /// Measures Authlog.
 #[derive(Parser)]
@@ -55,6 +57,8 @@ enum Command {
     Recovery(Recovery),
     /// Measure how one abusive client affects the others, and print a table
     Isolation(Isolation),
+    /// Measure how long services accept tokens that have ended, and print a table
+    Revocation(Revocation),
     /// Abuse the service at an address until the standard input is closed
     Abuse(Abuser),
     /// Keep a processor busy for a while, as a disturbance
@@ -136,6 +140,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Memory(memory) => memory::run(&memory).await,
         Command::Recovery(recovery) => recovery::run(&recovery).await,
         Command::Isolation(isolation) => isolation::run(&isolation).await,
+        Command::Revocation(revocation) => revocation::run(&revocation).await,
         Command::Abuse(abuser) => isolation::abuse(&abuser).await,
         Command::Busy { seconds } => {
             recovery::be_busy(seconds);
