@@ -1,7 +1,7 @@
 //! The last event that a request has appended, for the header of its answer.
 //!
 //! It is a task-local value of the request's future, like its [`Deadline`](crate::Deadline). So what a request leaves to the
-//! background, such as the record of a refused login, is not part of it: the header would reveal it.
+//! background, such as the record of a refused login, is not part of it: the header would show it in the answer to the login.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -4,6 +4,7 @@ use authlog_application::{Authlog, LastAppended};
 use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use tokio::time::{Instant, timeout_at};
 
 /// The header with the log index.
 pub(super) const LOG_INDEX: HeaderName = HeaderName::from_static("authlog-log-index");
@@ -42,11 +43,12 @@ fn preferences(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Runs the work of a request, and adds the log index to its answer. If the store assigns the index later, the answer waits for
-/// it only if the client prefers that, and only for a moment.
+/// it only if the client prefers that, only for a moment, and not after `until`: what has been done is answered in time.
 pub(super) async fn with_log_index(
     work: impl Future<Output = Response>,
     authlog: &Authlog,
     is_preferred: bool,
+    until: Instant,
 ) -> Response {
     let (mut response, last) = LastAppended::by(work).await;
     let Some(last) = last else {
@@ -54,7 +56,10 @@ pub(super) async fn with_log_index(
     };
     let index = match last.log_index {
         Some(index) => Some(index),
-        None if is_preferred => authlog.log_index_of(last.event).await,
+        None if is_preferred => {
+            let found = timeout_at(until, authlog.log_index_of(last.event)).await;
+            found.ok().flatten()
+        }
         None => None,
     };
     if let Some(index) = index {

@@ -44,6 +44,9 @@ const OVERLOAD_DELAY: Duration = Duration::from_secs(1);
 /// be refused each time although threads are idle in between.
 const JITTER: Duration = Duration::from_millis(500);
 
+/// How long before the time limit of a request its answer stops to wait for its log index.
+const TO_ANSWER: Duration = Duration::from_millis(200);
+
 /// The middleware around every route. A request that has begun is finished even if its client has gone or its time is
 /// up, because a session that was ended in the log must also be ended in memory. A panic affects no other request.
 ///
@@ -164,7 +167,9 @@ async fn run_handler(
     let is_preferred = prefers_log_index(request.headers());
     let handled = deadline.limit(next.run(request).instrument(span.clone()));
     let api_of_work = Arc::clone(api);
-    let work = async move { with_log_index(handled, &api_of_work.authlog, is_preferred).await };
+    let until = Instant::now() + api.settings.request_timeout.saturating_sub(TO_ANSWER);
+    let work =
+        async move { with_log_index(handled, &api_of_work.authlog, is_preferred, until).await };
     let work = DetachOnDrop::of(work.map(move |response| (response, under_way)), waits);
     match timeout(api.settings.request_timeout, work).await {
         Ok(Ok(answered)) => Ok(answered),

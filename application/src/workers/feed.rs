@@ -436,6 +436,9 @@ impl Follower {
     /// [`ReadOnError::HistoryChanged`], as for [`Self::next`].
     pub fn how_current(&mut self) -> Result<Option<Freshness>, ReadOnError> {
         let reached = self.reached;
+        if self.history_was_replaced() {
+            return Err(ReadOnError::HistoryChanged(reached.log_index));
+        }
         let Some(heartbeats) = &mut self.heartbeats else {
             return Ok(None);
         };

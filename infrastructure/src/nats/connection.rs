@@ -4,6 +4,7 @@
 //! are sent after a gap, possibly hours later. So this connection is abandoned as soon as it breaks, and the next one begins
 //! by asking the stream where to continue.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -87,20 +88,23 @@ fn record_events(
     broken: CancellationToken,
     complaint: Arc<Mutex<Option<String>>>,
 ) -> impl Fn(Event) -> std::future::Ready<()> + Send + Sync + 'static {
+    let warned = AtomicBool::new(false);
     move |event| {
         match event {
             Event::Disconnected | Event::Closed => broken.cancel(),
             Event::ServerError(error) => {
                 let words = error.to_string();
-                let mut complaint = complaint.lock().unwrap_or_else(PoisonError::into_inner);
-                // Nothing else fails without this permission.
-                if words.contains(HEARTBEAT_SUBJECT) && complaint.as_ref() != Some(&words) {
-                    tracing::warn!(
-                        trouble = %words,
-                        "heartbeats cannot be published: allow the service to publish on {HEARTBEAT_SUBJECT}"
-                    );
+                // Nothing else fails without this permission, so it explains no other error.
+                if words.contains(HEARTBEAT_SUBJECT) {
+                    if !warned.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(
+                            trouble = %words,
+                            "heartbeats cannot be published: allow the service to publish on {HEARTBEAT_SUBJECT}"
+                        );
+                    }
+                } else {
+                    *complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
                 }
-                *complaint = Some(words);
             }
             _ => {}
         }

@@ -65,7 +65,9 @@ impl Heartbeats {
         if self.found.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
-        self.to_reach = *self.found.borrow_and_update();
+        let found = *self.found.borrow_and_update();
+        // An earlier finding is kept: if the stream is always a little behind, it would never reach the newest one.
+        self.to_reach = self.to_reach.or(found);
     }
 
     /// Sends a heartbeat if the last event that is stored on the stream is the one that what is known names. Nothing is sent

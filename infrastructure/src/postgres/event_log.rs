@@ -115,8 +115,15 @@ const HEAD: &str = r"
 
 /// The end of the log, and the last committed event after it, in one snapshot. The log takes events in the order of `(txid, position)`
 /// (see `sequence_batch`). So it has every event of the snapshot once the mark has reached that event.
+///
+/// In a restored dump, numbers of transactions are those of another cluster until `take_over_sequencer` has replaced them. Numbers that
+/// this cluster has not reached show that.
 const COVERAGE: &str = r"
     SELECT mark.last_index, mark.last_txid::text::bigint AS last_txid, mark.last_position,
+           (mark.last_txid >= pg_snapshot_xmax(pg_current_snapshot())
+            OR EXISTS (SELECT FROM events e
+                        WHERE e.txid >= pg_snapshot_xmax(pg_current_snapshot())
+                          AND e.position > mark.min_position)) AS is_of_another_cluster,
            (SELECT leaf_hash FROM event_log WHERE log_index = mark.last_index) AS leaf_hash,
            newest.txid::text::bigint AS newest_txid, newest.position AS newest_position
       FROM sequencer mark
@@ -175,6 +182,7 @@ struct Coverage {
     last_index: i64,
     last_txid: i64,
     last_position: i64,
+    is_of_another_cluster: bool,
     leaf_hash: Option<Vec<u8>>,
     /// `None` if the log has every event.
     newest_txid: Option<i64>,
@@ -185,6 +193,13 @@ struct Coverage {
 #[derive(Debug, thiserror::Error)]
 #[error("the log is not in order up to {0} yet")]
 struct NotInOrderYet(u64);
+
+/// The database was restored from another cluster, and no sequencer has taken it over yet.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the order of the log is that of another database cluster until the sequencer has taken it over"
+)]
+struct RestoredElsewhere;
 
 /// The entries that were read: those with their events, and marks without.
 struct Entries {
@@ -371,6 +386,9 @@ impl EventLog for PostgresStore {
             .connections
             .ask(|pool| sqlx::query_as(COVERAGE).fetch_one(pool))
             .await?;
+        if found.is_of_another_cluster {
+            return Err(unreadable(RestoredElsewhere));
+        }
         let place = |transaction: i64, position| CommitPlace {
             transaction: transaction.unsigned_abs(),
             position,
