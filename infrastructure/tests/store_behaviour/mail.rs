@@ -227,8 +227,9 @@ pub async fn of_a_hundred_concurrent_mails_the_gate_admits_exactly_its_quota(wor
 pub async fn an_admission_belongs_to_its_entry(world: &impl World) {
     let store = world.store();
     let ada = registered(&*store, "ada").await;
-    let (to, kind, at) = (ada.email(), MailKind::AccountLocked, now());
+    let (to, kind) = (ada.email(), MailKind::AccountLocked);
     lock_times(&*store, &ada, 1).await;
+    let at = now();
     let due = take(&*store, at).await.remove(0);
     let asks = async |id| {
         let answer = store.admit(QueuedMail::Due(id), &to, kind, at).await;
