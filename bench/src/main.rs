@@ -21,6 +21,7 @@ mod recovery;
 mod report;
 mod revocation;
 mod service;
+mod stores;
 mod storm;
 mod stream;
 

@@ -3,7 +3,6 @@
 //! rate before.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,24 +16,15 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use crate::http::{Carried, Connection, JSON, address_of_client};
-use crate::limits::pgbench::fresh_database;
 use crate::operations::{LOGIN, PASSWORD, People, login, person, sign_up};
 use crate::report::{Store, print};
-use crate::service::Setup;
+use crate::stores::Stores;
 
 /// Options of `recovery`.
 #[derive(Args)]
 pub(crate) struct Recovery {
-    /// Release program
-    #[arg(long, default_value = "target/release/authlog")]
-    program: PathBuf,
-    /// Directory for the SQLite file
-    #[arg(long, default_value = "target/bench")]
-    directory: PathBuf,
-    /// URL of a database on a PostgreSQL server, where each measurement creates its own database; without one
-    /// PostgreSQL is left out
-    #[arg(long)]
-    postgres: Option<String>,
+    #[command(flatten)]
+    stores: Stores,
     /// Number of disturbances under each load
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -87,15 +77,10 @@ const PEOPLE: u64 = 32;
 
 /// Measures and prints a table.
 pub(crate) async fn run(recovery: &Recovery) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&recovery.directory)?;
     print(
         "| store | connections | clients | succeed a second, quiet | refused | of the quiet rate after 2 s: median (least) | recovered |\n|---|--:|---|--:|--:|--:|--:|\n",
     );
-    for store in [Store::Sqlite, Store::Postgres] {
-        let absent = store == Store::Postgres && recovery.postgres.is_none();
-        if absent || recovery.only.is_some_and(|only| only != store) {
-            continue;
-        }
+    for store in recovery.stores.wanted(recovery.only) {
         for &connections in &recovery.connections {
             for &clients in &recovery.clients {
                 measure(recovery, store, connections, clients).await?;
@@ -138,18 +123,8 @@ async fn measure(
     connections: usize,
     clients: Clients,
 ) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir_in(&recovery.directory)?;
-    let database = match (&recovery.postgres, store) {
-        (Some(server), Store::Postgres) => {
-            Some(fresh_database(server, &format!("recovery_{connections}_{clients}")).await?)
-        }
-        _ => None,
-    };
-    let setup = Setup {
-        program: recovery.program.clone(),
-        data: folder.path().join("data"),
-        database,
-    };
+    let database = format!("recovery_{connections}_{clients}");
+    let (_folder, setup) = recovery.stores.empty(store, &database).await?;
     let service = setup.start(&[]).await?;
     let mut connection = Connection::to(&service.address);
     for number in 0..PEOPLE {

@@ -8,7 +8,6 @@ mod abuse;
 mod h2;
 mod others;
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -20,23 +19,16 @@ pub(crate) use abuse::{Abuse, Abuser, run as abuse};
 use others::{Measured, Others};
 
 use crate::http::Connection;
-use crate::limits::pgbench::fresh_database;
 use crate::operations::{PASSWORD, sign_up};
 use crate::report::{Store, print};
-use crate::service::{Service, Setup};
+use crate::service::Service;
+use crate::stores::Stores;
 
 /// Options of `isolation`.
 #[derive(Args)]
 pub(crate) struct Isolation {
-    /// Release program
-    #[arg(long, default_value = "target/release/authlog")]
-    program: PathBuf,
-    /// Directory for the SQLite file
-    #[arg(long, default_value = "target/bench")]
-    directory: PathBuf,
-    /// URL of a database on a PostgreSQL server; without one PostgreSQL is left out
-    #[arg(long)]
-    postgres: Option<String>,
+    #[command(flatten)]
+    stores: Stores,
     /// Seconds for which the others are measured, without abuse and then under each abuse
     #[arg(long, default_value_t = 10.0, value_parser = crate::seconds)]
     seconds: f64,
@@ -65,29 +57,17 @@ const MEMORY: f64 = 150.0;
 
 /// Measures and prints a table.
 pub(crate) async fn run(isolation: &Isolation) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&isolation.directory)?;
     print(
         "| abuse | store | | p99 ms, quiet | under abuse | times (wanted 2) | of the rate (wanted 0.80) | peak MiB (wanted 150) |\n|---|---|---|--:|--:|--:|--:|--:|\n",
     );
-    for store in [Store::Sqlite, Store::Postgres] {
-        let absent = store == Store::Postgres && isolation.postgres.is_none();
-        if !absent && isolation.only.is_none_or(|only| only == store) {
-            measure(isolation, store).await?;
-        }
+    for store in isolation.stores.wanted(isolation.only) {
+        measure(isolation, store).await?;
     }
     Ok(())
 }
 
 async fn measure(isolation: &Isolation, store: Store) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir_in(&isolation.directory)?;
-    let setup = Setup {
-        program: isolation.program.clone(),
-        data: folder.path().join("data"),
-        database: match (&isolation.postgres, store) {
-            (Some(server), Store::Postgres) => Some(fresh_database(server, "isolation").await?),
-            _ => None,
-        },
-    };
+    let (_folder, setup) = isolation.stores.empty(store, "isolation").await?;
     // The settings of a careful operator.
     let settings = [
         ("AUTHLOG_RATE_LIMIT", "on"),

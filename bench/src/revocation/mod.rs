@@ -11,7 +11,6 @@
 mod changes;
 mod observers;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -21,24 +20,17 @@ use self::changes::{Account, Change, Operator};
 use self::observers::{Command, FeedReader, Observed};
 use crate::applications::Registered;
 use crate::http::Connection;
-use crate::limits::pgbench::fresh_database;
 use crate::load::Sample;
 use crate::report::{Store, print};
-use crate::service::{Service, Setup};
+use crate::service::Service;
+use crate::stores::Stores;
 use crate::stream;
 
 /// Options of `revocation`.
 #[derive(Args)]
 pub(crate) struct Revocation {
-    /// Release program
-    #[arg(long, default_value = "target/release/authlog")]
-    program: PathBuf,
-    /// Directory for the SQLite file
-    #[arg(long, default_value = "target/bench")]
-    directory: PathBuf,
-    /// URL of a database on a PostgreSQL server; without one PostgreSQL is left out
-    #[arg(long)]
-    postgres: Option<String>,
+    #[command(flatten)]
+    stores: Stores,
     /// NATS server with JetStream, which the services read in place of the feed
     #[arg(long)]
     nats: Option<String>,
@@ -67,27 +59,15 @@ const FEED: &str = "a reader of the feed has the event";
 
 /// Measures and prints a table.
 pub(crate) async fn run(revocation: &Revocation) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&revocation.directory)?;
     print("| store | change | until | p50 ms | p99 ms | max ms |\n|---|---|---|--:|--:|--:|\n");
-    for store in [Store::Sqlite, Store::Postgres] {
-        let absent = store == Store::Postgres && revocation.postgres.is_none();
-        if !absent && revocation.store.is_none_or(|only| only == store) {
-            measure(revocation, store).await?;
-        }
+    for store in revocation.stores.wanted(revocation.store) {
+        measure(revocation, store).await?;
     }
     Ok(())
 }
 
 async fn measure(revocation: &Revocation, store: Store) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir_in(&revocation.directory)?;
-    let setup = Setup {
-        program: revocation.program.clone(),
-        data: folder.path().join("data"),
-        database: match (&revocation.postgres, store) {
-            (Some(server), Store::Postgres) => Some(fresh_database(server, "revocation").await?),
-            _ => None,
-        },
-    };
+    let (_folder, setup) = revocation.stores.empty(store, "revocation").await?;
     // Thousands of accounts sign up, and the time of their hashes is not what is measured.
     let mut settings = vec![
         ("AUTHLOG_ARGON2_MEMORY_KIB", "1024"),
@@ -210,7 +190,7 @@ impl Measuring {
     }
 }
 
-/// The settings that a service under observation is started with, beside those of NATS.
+/// The settings of an observed service, without those of NATS.
 fn settings_of_service(service: &Service, reader: &Registered) -> [(&'static str, String); 6] {
     [
         ("AUTHLOG_URL", format!("http://{}", service.address)),
