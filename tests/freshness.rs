@@ -178,10 +178,7 @@ async fn a_reader_of_some_events_has_the_heartbeats_of_all(store: Store) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_open_transaction_of_others_holds_up_heartbeats_only_with_an_event() {
     let server = Postgres::of_its_own();
-    let service = on_its_own_server(&server).await;
-    let reader = signed_in(&service, "reader", "service").await;
-    let mut lines = Following::begin(&service, &reader.access, OFTEN).await;
-    lines.heartbeat().await;
+    let (service, mut lines) = followed_on(&server).await;
     let url = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
     let open = OpenTransaction::begin(url);
     // Nothing was committed since, so the reader has everything.
@@ -199,10 +196,7 @@ async fn an_open_transaction_of_others_holds_up_heartbeats_only_with_an_event() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_sequencer_no_heartbeat_speaks_of_events_that_wait() {
     let server = Postgres::of_its_own();
-    let service = on_its_own_server(&server).await;
-    let reader = signed_in(&service, "reader", "service").await;
-    let mut lines = Following::begin(&service, &reader.access, OFTEN).await;
-    lines.heartbeat().await;
+    let (service, mut lines) = followed_on(&server).await;
     let frozen = freeze_sequencer(&service);
     let answered = registers(&service, &lines, "ann").await;
     lines.claims_nothing_after(answered).await;
@@ -214,10 +208,7 @@ async fn without_a_sequencer_no_heartbeat_speaks_of_events_that_wait() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heartbeats_stop_while_the_database_is_away_and_return_with_it() {
     let server = Postgres::of_its_own();
-    let service = on_its_own_server(&server).await;
-    let reader = signed_in(&service, "reader", "service").await;
-    let mut lines = Following::begin(&service, &reader.access, OFTEN).await;
-    lines.heartbeat().await;
+    let (_service, mut lines) = followed_on(&server).await;
     tokio::task::block_in_place(|| server.stop());
     let stopped = lines.sent.elapsed();
     lines.claims_nothing_after(stopped).await;
@@ -259,11 +250,7 @@ async fn followers_share_the_queries_for_their_heartbeats() {
 
 async fn heartbeats_on_nats_name_the_last_event_on_the_stream(store: Store) {
     let nats = Nats::start().await;
-    let service = Settings::on(store)
-        .with_cheap_hashing()
-        .with("AUTHLOG_NATS_URL", &nats.url())
-        .start()
-        .await;
+    let service = publishing(Settings::on(store), &nats).await;
     let mut heartbeats = OnNats::of(&nats).await;
     let first = heartbeats.next().await;
     let members: BTreeSet<_> = first.as_object().unwrap().keys().cloned().collect();
@@ -294,11 +281,7 @@ async fn heartbeats_on_nats_name_the_last_event_on_the_stream(store: Store) {
 
 async fn heartbeats_on_nats_return_with_nats_and_count_from_a_new_instant(store: Store) {
     let mut nats = Nats::start().await;
-    let service = Settings::on(store)
-        .with_cheap_hashing()
-        .with("AUTHLOG_NATS_URL", &nats.url())
-        .start()
-        .await;
+    let service = publishing(Settings::on(store), &nats).await;
     let before = OnNats::of(&nats).await.next().await;
     nats.stop();
     let ann = Person::called("ann");
@@ -312,11 +295,7 @@ async fn heartbeats_on_nats_return_with_nats_and_count_from_a_new_instant(store:
 async fn how_long_a_logout_takes_to_reach_a_follower_and_a_subscriber(store: Store) {
     const LOGOUTS: usize = 100;
     let nats = Nats::start().await;
-    let service = Settings::on(store)
-        .with_cheap_hashing()
-        .with("AUTHLOG_NATS_URL", &nats.url())
-        .start()
-        .await;
+    let service = publishing(Settings::on(store), &nats).await;
     let reader = signed_in(&service, "reader", "service").await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&service.http(), &ann).await;
@@ -367,11 +346,7 @@ async fn how_long_a_logout_takes_to_reach_a_follower_and_a_subscriber(store: Sto
 async fn nats_gets_no_heartbeat_while_events_wait_for_their_index() {
     let server = Postgres::of_its_own();
     let nats = Nats::start().await;
-    let service = Settings::on_server(&server)
-        .with_cheap_hashing()
-        .with("AUTHLOG_NATS_URL", &nats.url())
-        .start()
-        .await;
+    let service = publishing(Settings::on_server(&server), &nats).await;
     let mut heartbeats = OnNats::of(&nats).await;
     heartbeats.next().await;
     let url = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
@@ -516,9 +491,20 @@ fn indexes(answer: &Answer) -> Vec<u64> {
     events.map(|event: Value| log_index(&event)).collect()
 }
 
-async fn on_its_own_server(server: &Postgres) -> Program {
+/// A service on this server, and a reader that has had its first heartbeat.
+async fn followed_on(server: &Postgres) -> (Program, Following) {
     let settings = Settings::on_server(server).with_cheap_hashing();
-    settings.start().await
+    let service = settings.start().await;
+    let reader = signed_in(&service, "reader", "service").await;
+    let mut lines = Following::begin(&service, &reader.access, OFTEN).await;
+    lines.heartbeat().await;
+    (service, lines)
+}
+
+/// A service that publishes to this server.
+async fn publishing(settings: Settings, nats: &Nats) -> Program {
+    let settings = settings.with_cheap_hashing();
+    settings.with("AUTHLOG_NATS_URL", &nats.url()).start().await
 }
 
 /// Registers a person, and returns when that was answered, as a time after the request of the reader.

@@ -63,7 +63,7 @@ async fn a_service_refuses_what_has_ended_without_asking(store: Store) {
         patient.refuses(token).await;
     }
     patient.accepts(&live).await;
-    eventually("the news are too old", async || {
+    eventually("the news is too old", async || {
         let answer = strict.asked(&live).await;
         (answer.status == 503).then(|| assert_eq!(answer.json()["error"], "stale", "{answer}"))
     })

@@ -196,7 +196,7 @@ def refuses_malformed(authlog, _nats, _admin, example, name):
 
 
 def stays_current(authlog, _nats, _admin, example, name):
-    """the news stay current while nothing happens"""
+    """the news stays current while nothing happens"""
     token = authlog.sign_up(name)
     for _ in range(400):
         expect(example.says(token), "accepted")

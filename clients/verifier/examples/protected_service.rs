@@ -14,18 +14,18 @@
 //! | `CLIENT_ID`, `CLIENT_SECRET` | the client with the scope `events.read`, to read the HTTP feed |
 //! | `FEED_TOKEN` | an access token for the feed instead of a client |
 //! | `NATS_URL` | the NATS server, to read its stream instead of the feed |
-//! | `MAX_STALENESS_MS` | how old the news may be; 2000 without it |
+//! | `MAX_STALENESS_MS` | the largest permitted age of the deny list, in milliseconds; 2000 by default |
 //! | `ON_STALE` | `fail-closed`, or `local-only` |
 //! | `KEYS_MAX_AGE_MS` | how long keys are used |
 //! | `ALGORITHMS` | such as `ES256,EdDSA` |
-//! | `READY_WITHIN_MS` | how long it waits for the news before it listens; 10000 without it |
+//! | `READY_WITHIN_MS` | how long it waits for a complete deny list before it listens, in milliseconds; 10000 by default |
 //!
 //! It prints `listening on <address>` once it listens.
 //!
 //! | route | answer |
 //! |---|---|
 //! | `GET /protected` | 200 with the subject, or why the token is refused: `ended`, `invalid`, `stale` or `no token`. With the header `Authlog-Log-Index`, it first waits for that event |
-//! | `GET /ready` | 200 once all news were read, and 503 before |
+//! | `GET /ready` | 200 once the deny list is complete, and 503 before |
 //! | `GET /stats` | `key value` lines |
 //! | `GET /wait?log_index=<n>` | 200 once the event was applied, and 504 after 5 seconds |
 

@@ -15,10 +15,10 @@ use crate::news::Limits;
 use crate::shared::{NewsWriter, Shared};
 use crate::verifier::{Core, Tasks, Verifier};
 
-/// What to do with tokens while the news are older than permitted.
+/// What to do with tokens while the deny list is older than permitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnStale {
-    /// Refuse them. No token that Authlog refuses is accepted for longer than the permitted age.
+    /// Refuse them, so that an end takes effect within the permitted age. The README has the limits of this.
     #[default]
     FailClosed,
     /// Accept them by their signature, their times and what is known. So an outage of Authlog or of the network ends no service, and
@@ -26,7 +26,7 @@ pub enum OnStale {
     LocalOnly,
 }
 
-/// Where the news of ended sessions come from.
+/// The source of the events that end sessions.
 #[non_exhaustive]
 pub enum Revocations {
     /// The HTTP feed.
@@ -116,19 +116,19 @@ impl VerifierBuilder {
         self
     }
 
-    /// Where the news of ended sessions come from.
+    /// The source of the events that end sessions.
     pub fn revocations(mut self, revocations: impl Into<Revocations>) -> Self {
         self.revocations = Some(revocations.into());
         self
     }
 
-    /// How old the news may be: 2 seconds by default. Heartbeats come every 500 ms, so less than a second leaves no room for a lost one.
+    /// The largest permitted age of the deny list: 2 seconds by default. Heartbeats come every 500 ms, so less than a second leaves no room for a lost one.
     pub fn max_staleness(mut self, max_staleness: Duration) -> Self {
         self.max_staleness = max_staleness;
         self
     }
 
-    /// What to do while the news are older: [`OnStale::FailClosed`] by default.
+    /// What to do while the deny list is older: [`OnStale::FailClosed`] by default.
     pub fn on_stale(mut self, on_stale: OnStale) -> Self {
         self.on_stale = on_stale;
         self
@@ -168,7 +168,7 @@ impl VerifierBuilder {
         self
     }
 
-    /// The largest number of entries of the deny list: 4 million by default, in about 220 MiB. When it is full, the news are stale,
+    /// The largest number of entries of the deny list: 4 million by default, in about 220 MiB. When it is full, it becomes stale,
     /// because no entry is forgotten before its time.
     pub fn max_entries(mut self, entries: usize) -> Self {
         self.max_entries = entries;
@@ -200,7 +200,7 @@ impl VerifierBuilder {
         self
     }
 
-    /// Starts the verifier. Its background tasks fetch the keys and the news.
+    /// Starts the verifier. Its background tasks fetch the keys and read the events.
     ///
     /// # Errors
     /// A setting is missing or wrong, or there is no tokio runtime.

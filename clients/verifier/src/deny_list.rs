@@ -15,8 +15,8 @@ use crate::refused::Refused;
 /// Entries are forgotten together, in intervals of this many milliseconds.
 const INTERVAL: i64 = 5 * 60 * 1000;
 
-/// The set of sessions is divided, so that the growth of one part takes no longer than a millisecond, and needs little memory
-/// beside the others.
+/// The set of sessions is divided, so that the growth of one part takes no longer than a millisecond, and so
+/// that it needs little memory at a time.
 const PARTS: usize = 64;
 
 /// The number of session ids in one allocation of a list of what expires together.

@@ -1,4 +1,4 @@
-//! How old the news are, without comparing the clocks of two machines.
+//! How old the news is, without comparing the clocks of two machines.
 //!
 //! A heartbeat says: every event that was committed until `elapsed_ms` after its base has an index of at most `logindex`. The base of
 //! the feed is the arrival of the request, which was sent at a known local time. The base of a publisher on NATS is the begin of its
@@ -146,7 +146,7 @@ impl Freshness {
         }
     }
 
-    /// How old the news are; `None` if that is not known. The monotonic clock may stand still while the machine is suspended, so the
+    /// How old the news is; `None` if that is not known. The monotonic clock may stand still while the machine is suspended, so the
     /// wall clock counts as well if it says more.
     pub(crate) fn staleness(&self, now: Reading) -> Option<Duration> {
         let known = self.known?;

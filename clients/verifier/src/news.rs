@@ -82,8 +82,8 @@ impl News {
         self.since
     }
 
-    /// Whether the news reach back to the issue of every token that may be unexpired at `now` (milliseconds since 1970). They do not
-    /// if they were first read while the clock was ahead.
+    /// Whether the news reaches back to the issue of every token that may be unexpired at `now` (milliseconds since 1970). It does
+    /// not if it was first read while the clock was ahead.
     pub(crate) fn reach_back(&self, now: i64) -> bool {
         self.since <= now.saturating_sub(self.longest_token)
     }

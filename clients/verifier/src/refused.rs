@@ -54,7 +54,7 @@ pub enum Refused {
     SecretRetired,
     /// The verifier has not yet read which sessions have ended, or has no keys.
     NotReady,
-    /// The news of ended sessions are older than permitted.
+    /// The deny list is older than permitted.
     Stale,
     /// The token has none of the required roles.
     Role,
@@ -186,7 +186,7 @@ impl Refused {
         }
     }
 
-    /// The status of the answer. News that are too old are the fault of the service and not of the client, so the answer is 503
+    /// The status of the answer. A deny list that is too old is the fault of the service and not of the client, so the answer is 503
     /// and not 401, which would make clients discard their tokens.
     pub fn status(&self) -> StatusCode {
         match self {

@@ -13,7 +13,7 @@ use crate::news::{Limits, News};
 use crate::refused::NAMES;
 use crate::trouble::Trouble;
 
-/// The number of entries that are forgotten while the news are locked: about a millisecond.
+/// The number of entries that are forgotten while the news is locked: about a millisecond.
 const FORGOTTEN_AT_ONCE: usize = 4096;
 
 /// What requests and background tasks share.
@@ -116,13 +116,13 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }
 
-/// Adds to the news what a source reads. While all news are read, they are collected apart, and the earlier ones stay in use: an entry
+/// Adds to the news what a source reads. While all news is read, it is collected apart, and the earlier news stays in use: an entry
 /// is never dropped before its successor is there.
 pub(crate) struct NewsWriter {
     shared: Arc<Shared>,
     limits: Limits,
     source: String,
-    /// News that are not complete.
+    /// News that is not complete.
     collected: Option<News>,
 }
 
@@ -221,7 +221,7 @@ impl NewsWriter {
         self.write(|news| news.heartbeat(publisher, beat, now));
     }
 
-    /// Forgets what has expired, and checks that the news reach back far enough. Called about once a second.
+    /// Forgets what has expired, and checks that the news reaches back far enough. Called about once a second.
     pub(crate) fn tidy(&mut self) -> Result<(), Trouble> {
         let times = self.shared.times();
         let reach_back = self.read(|news| news.reach_back(times.earliest));

@@ -8,9 +8,9 @@ use crate::deny_list::Entries;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Whether the keys and all news were read.
+    /// Whether the keys were read and the deny list is complete.
     pub is_ready: bool,
-    /// How old the news are. An alert is due when it exceeds the limit of the verifier.
+    /// The age of the deny list. An alert is due when it exceeds the limit of the verifier.
     pub staleness: Option<Duration>,
     /// The index in the log up to which every event was applied.
     pub log_index: Option<u64>,
@@ -30,7 +30,7 @@ pub struct Stats {
     pub events: u64,
     /// The number of connections to the source of revocations.
     pub connections: u64,
-    /// How often all news were read from the beginning.
+    /// How often the deny list was read from the beginning.
     pub readings: u64,
     /// The number of requests for the key set.
     pub key_fetches: u64,

@@ -30,11 +30,11 @@ pub(crate) enum Trouble {
     Renewed,
     /// The list has as many entries as it may have.
     Full,
-    /// Events are missing, so all news have to be read again.
+    /// Events are missing, so all news has to be read again.
     Gap,
-    /// The log lost events that were read, so all news have to be read again.
+    /// The log lost events that were read, so all news has to be read again.
     HistoryChanged,
-    /// The news were first read while the clock was ahead, so they have to be read again.
+    /// The news was first read while the clock was ahead, so it has to be read again.
     ClockWasAhead,
 }
 
@@ -43,7 +43,7 @@ impl Trouble {
         Self::Connection(error.into())
     }
 
-    /// Whether the news have to be read from the beginning.
+    /// Whether the news has to be read from the beginning.
     pub(crate) fn needs_all_news(&self) -> bool {
         matches!(self, Self::Gap | Self::HistoryChanged | Self::ClockWasAhead)
     }

@@ -23,7 +23,7 @@ use crate::token::Unverified;
 /// How far the clock of Authlog may be ahead for a token that has just begun.
 const CLOCK_DIFFERENCE: i64 = 60_000;
 
-/// Verifies access tokens in memory. A copy shares its keys and its news. The background tasks that read them end with the last copy.
+/// Verifies access tokens in memory. A copy shares its keys and its deny list. The background tasks that read them end with the last copy.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -174,8 +174,7 @@ impl Verifier {
         self.core.shared.times().latest.div_euclid(1000)
     }
 
-    /// How old the news of ended sessions are: everything that was committed at Authlog before that is known. `None` before all news
-    /// were read.
+    /// The age of the deny list: everything that was committed at Authlog before that is known. `None` before the list is complete.
     pub fn staleness(&self) -> Option<Duration> {
         let shared = &self.core.shared;
         let now = shared.now();
@@ -183,7 +182,7 @@ impl Verifier {
         news.as_ref()?.staleness(now)
     }
 
-    /// The index in the log up to which every event was applied. `None` before all news were read.
+    /// The index in the log up to which every event was applied. `None` before the deny list is complete.
     pub fn log_index(&self) -> Option<u64> {
         *self.core.shared.applied.borrow()
     }
@@ -202,7 +201,7 @@ impl Verifier {
         }
     }
 
-    /// Whether the keys and all news were read. Before that, every token is refused as [`Refused::NotReady`]. Use it for the readiness
+    /// Whether the keys were read and the deny list is complete. Before that, every token is refused as [`Refused::NotReady`]. Use it for the readiness
     /// probe of your service.
     pub fn is_ready(&self) -> bool {
         let shared = &self.core.shared;

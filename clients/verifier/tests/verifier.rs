@@ -16,17 +16,9 @@ use authlog_verifier::{
 };
 use jsonwebtoken::{Algorithm, Header};
 use serde_json::{Value, json};
-use support::{FEED_HEAD, Issuer, Key, Wrong, account, answer, eventually, seconds, session};
-
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// An issuer, its key, and a verifier that is ready.
-async fn ready() -> (Arc<Issuer>, Key, Verifier) {
-    let (issuer, key) = Issuer::start().await;
-    let verifier = issuer.builder().max_staleness(LIMIT).start().unwrap();
-    tokio::time::timeout(LIMIT, verifier.ready()).await.unwrap();
-    (issuer, key, verifier)
-}
+use support::{
+    FEED_HEAD, Issuer, Key, LIMIT, Wrong, account, answer, eventually, ready, seconds, session,
+};
 
 fn refused(verifier: &Verifier, token: &str) -> Refused {
     verifier.verify_now(token).unwrap_err()
@@ -202,7 +194,7 @@ async fn news_that_are_too_old_refuse_tokens_or_not_as_the_setting_says() {
         // Another answer has another base, so a clock that jumped does not make the news old for ever.
         issuer.is_silent.store(false, SeqCst);
         issuer.hang_up();
-        eventually("the news are fresh", || {
+        eventually("the news is fresh", || {
             verifier.staleness().unwrap() < Duration::from_secs(10)
         })
         .await;
@@ -840,7 +832,7 @@ async fn a_full_deny_list_makes_the_news_stale_and_forgets_nothing() {
         issuer.log_out(number);
     }
     let live = key.sign(&issuer.claims(9, 0));
-    eventually("the news are stale", || {
+    eventually("the news is stale", || {
         verifier.verify_now(&live).map(|_| ()) == Err(Refused::Stale)
     })
     .await;

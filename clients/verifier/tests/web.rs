@@ -9,7 +9,6 @@
 #[expect(dead_code, reason = "each binary of tests uses a part of it")]
 mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use authlog_verifier::{
@@ -23,17 +22,8 @@ use axum::http::{Request, StatusCode};
 use axum::routing::get;
 use axum::{Extension, Router};
 use serde_json::json;
-use support::{Issuer, Key};
+use support::{LIMIT, ready};
 use tower::ServiceExt as _;
-
-const LIMIT: Duration = Duration::from_secs(30);
-
-async fn ready() -> (Arc<Issuer>, Key, Verifier) {
-    let (issuer, key) = Issuer::start().await;
-    let verifier = issuer.builder().max_staleness(LIMIT).start().unwrap();
-    tokio::time::timeout(LIMIT, verifier.ready()).await.unwrap();
-    (issuer, key, verifier)
-}
 
 async fn asked(router: &Router, path: &str, token: Option<&str>) -> (StatusCode, String, String) {
     let mut request = Request::get(path);

@@ -18,7 +18,7 @@ ALGORITHMS = ("ES256", "RS256", "EdDSA")
 
 
 class Refused(Exception):
-    """A token that is not accepted. The reason is `invalid`, `ended`, or `stale`: the news are too old to know."""
+    """A token that is not accepted. The reason is `invalid`, `ended`, or `stale`: the deny list is too old to know."""
 
 
 class Verifier:
@@ -60,7 +60,7 @@ class Verifier:
         return claims
 
     def staleness(self):
-        """The age of the news in seconds."""
+        """The age of the deny list in seconds."""
         return clock() - self.current_as_of
 
     def wait_for(self, log_index, timeout):

@@ -7,7 +7,7 @@ import { type Claims, clock, type CloudEvent, DenyList, HistoryChanged, LONGEST_
 /** Milliseconds without an answer or a heartbeat. */
 export const TIMEOUT = 3000;
 
-/** A token that is not accepted. `stale` means that the news are too old to know. */
+/** A token that is not accepted. `stale` means that the deny list is too old to know. */
 export class Refused extends Error {
   constructor(readonly reason: 'invalid' | 'ended' | 'stale') {
     super(reason);
@@ -63,7 +63,7 @@ export class Verifier {
     return claims;
   }
 
-  /** The age of the news in milliseconds. */
+  /** The age of the deny list in milliseconds. */
   staleness(): number {
     return clock() - this.currentAsOf;
   }

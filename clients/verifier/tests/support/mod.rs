@@ -284,6 +284,17 @@ async fn send_wrong(mut stream: TcpStream, wrong: &Wrong) -> std::io::Result<()>
     Ok(())
 }
 
+/// How long a test waits for what should happen at once.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// An issuer, its key, and a verifier that is ready.
+pub async fn ready() -> (Arc<Issuer>, Key, Verifier) {
+    let (issuer, key) = Issuer::start().await;
+    let verifier = issuer.builder().max_staleness(LIMIT).start().unwrap();
+    tokio::time::timeout(LIMIT, verifier.ready()).await.unwrap();
+    (issuer, key, verifier)
+}
+
 /// Waits until something holds.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..3000 {
