@@ -3,12 +3,12 @@
 //! It is a task-local value of the request's future, like its [`Deadline`](crate::Deadline). So what a request leaves to the
 //! background, such as the record of a refused login, is not part of it: the header would show it in the answer to the login.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cell::RefCell;
 
 use crate::ports::{Appended, EventId};
 
 tokio::task_local! {
-    static LAST: Arc<Mutex<Option<LastAppended>>>;
+    static LAST: RefCell<Option<LastAppended>>;
 }
 
 /// The last event that a request has appended.
@@ -23,10 +23,8 @@ pub struct LastAppended {
 impl LastAppended {
     /// Runs `work`. Also returns the last event that it has appended, if it has appended any.
     pub async fn by<F: Future>(work: F) -> (F::Output, Option<Self>) {
-        let last = Arc::<Mutex<Option<Self>>>::default();
-        let output = LAST.scope(Arc::clone(&last), work).await;
-        let last = last.lock().unwrap_or_else(PoisonError::into_inner).take();
-        (output, last)
+        let work = async { (work.await, LAST.with(RefCell::take)) };
+        LAST.scope(RefCell::default(), work).await
     }
 
     /// Whether this task runs [`Self::by`].
@@ -40,9 +38,7 @@ impl LastAppended {
             event,
             log_index: appended.log_index,
         };
-        let _ = LAST.try_with(|last| {
-            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(noted);
-        });
+        let _ = LAST.try_with(|last| last.replace(Some(noted)));
     }
 }
 
