@@ -52,7 +52,7 @@ async fn a_reader_from_an_instant_on_gets_every_event_since_then(store: Store) {
     })
     .await;
     // The first two are an hour old, and the third is two minutes old.
-    let age = |index: u64, seconds: u64| {
+    let age = |index: u64, seconds: i64| {
         let recorded = if service.settings.is_sqlite() {
             format!("recorded_at - {seconds} * 1000000")
         } else {
@@ -66,6 +66,21 @@ async fn a_reader_from_an_instant_on_gets_every_event_since_then(store: Store) {
     age(1, 3600);
     age(2, 3600);
     age(3, 120);
+    // The service marked the log when it was empty, after the third event, and now.
+    let mark = |number: u64, index: u64| {
+        let (place, of_event) = if service.settings.is_sqlite() {
+            ("position", "position")
+        } else {
+            ("txid", "((txid::text::bigint + 1)::text::xid8)")
+        };
+        service.settings.tamper(&format!(
+            "INSERT INTO log_marks (number, {place})
+             SELECT {number}, {of_event} FROM events WHERE (aggregate_type, aggregate_id, sequence) IN (
+                 SELECT aggregate_type, aggregate_id, sequence FROM event_log WHERE log_index = {index})"
+        ));
+    };
+    mark(2, 3);
+    mark(3, 5);
     let ago = |seconds: i64| {
         let instant = support::form::now() - time::Duration::seconds(seconds);
         instant.format(&Rfc3339).unwrap()
@@ -82,6 +97,21 @@ async fn a_reader_from_an_instant_on_gets_every_event_since_then(store: Store) {
         let since = ago(seconds);
         assert_eq!(read(format!("since={since}")).await, expected, "{since}");
     }
+    // Events that the clock dated a season too early hide none that came before them within the last hours of service.
+    let season = 90 * 24 * 3600;
+    age(3, season);
+    assert_eq!(
+        read(format!("since={}", ago(90))).await,
+        [4, 5],
+        "the mark is too late"
+    );
+    mark(4, 1);
+    mark(5, 5);
+    assert_eq!(read(format!("since={}", ago(90))).await, [2, 3, 4, 5]);
+    age(3, -season);
+    service
+        .settings
+        .tamper("DELETE FROM log_marks WHERE number > 3");
     let of_type = format!("since={}&type=UserRegistered", ago(1800));
     assert_eq!(read(of_type).await, [3, 4, 5]);
     // A reader that reconnects goes on where it was.

@@ -241,6 +241,10 @@ impl EventLog for Log {
     async fn indexes_of(&self, _: &[EventId]) -> Result<Vec<Option<u64>>, StoreError> {
         unreachable!()
     }
+
+    async fn log_index_at_mark(&self, _: u32) -> Result<u64, StoreError> {
+        unreachable!()
+    }
 }
 
 /// A feed of the log that is kept up to date.
@@ -673,7 +677,7 @@ async fn a_follower_is_not_current_while_committed_events_are_not_in_the_log() {
     log.unsequenced.store(0, Ordering::SeqCst);
     log.grow(1);
     let (current, _) = becomes_current(&mut follower).await.unwrap();
-    assert!(current.at >= committed || current.end.log_index == 6);
+    assert!(current.at >= committed);
     assert_eq!(current.end.log_index, 6);
 }
 
@@ -689,10 +693,13 @@ async fn a_follower_of_a_lost_history_is_never_called_current() {
         assert_eq!(rest(&mut follower).await, [1, 2, 3, 4, 5]);
         log.fails_over(kept, new);
         let found = tokio::time::timeout(Duration::from_secs(60), becomes_current(&mut follower));
-        // A shorter history does not have the follower's last event: nothing can be said.
-        if let Ok(found) = found.await {
-            let changed = matches!(found, Err(ReadOnError::HistoryChanged(5)));
-            assert!(changed, "{kept} {new}");
+        match found.await {
+            Ok(found) => {
+                let changed = matches!(found, Err(ReadOnError::HistoryChanged(5)));
+                assert!(changed, "{kept} {new}");
+            }
+            // A shorter history does not have the follower's last event: nothing can be said.
+            Err(_) => assert!(kept + new < 5, "{kept} {new}"),
         }
     }
 }

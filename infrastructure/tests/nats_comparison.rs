@@ -237,6 +237,10 @@ impl EventLog for Log {
     async fn indexes_of(&self, _: &[EventId]) -> Result<Vec<Option<u64>>, StoreError> {
         unreachable!()
     }
+
+    async fn log_index_at_mark(&self, _: u32) -> Result<u64, StoreError> {
+        unreachable!()
+    }
 }
 
 #[tokio::test]

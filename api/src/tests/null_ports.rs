@@ -750,6 +750,10 @@ impl EventLog for NullPorts {
     async fn indexes_of(&self, _: &[EventId]) -> Result<Vec<Option<u64>>, StoreError> {
         unreachable!()
     }
+
+    async fn log_index_at_mark(&self, _: u32) -> Result<u64, StoreError> {
+        unreachable!()
+    }
 }
 
 #[async_trait]

@@ -241,6 +241,10 @@ pub trait EventLog: Send + Sync {
     /// the length of the log.
     async fn indexes_of(&self, events: &[EventId]) -> Result<Vec<Option<u64>>, StoreError>;
 
+    /// The log index after which the log has everything that was committed after the newest mark
+    /// ([`Housekeeping::mark_log`](super::Housekeeping::mark_log)) but `earlier`; after the oldest mark if there are fewer.
+    async fn log_index_at_mark(&self, earlier: u32) -> Result<u64, StoreError>;
+
     /// Tells when this node adds to the log.
     fn growth(&self) -> LogGrowth {
         LogGrowth::default()

@@ -5,6 +5,7 @@ use std::time::Duration;
 use authlog_domain::Timestamp;
 
 use crate::ports::{EventLog, LogFilter, StoreError};
+use crate::workers::MARK_EVERY;
 use crate::{Authlog, LogReader};
 
 /// How much earlier the place is than the instant. The caller's clock and the clock that dates events may differ, and the order of
@@ -12,8 +13,11 @@ use crate::{Authlog, LogReader};
 const MARGIN: Duration = Duration::from_secs(60);
 
 impl Authlog {
-    /// The log index after which every event is that was recorded at or after `since`, less a minute. The times of the log are in
-    /// order unless the clock of the database was set back. If it was set back by more than a minute, the place may be too late.
+    /// A log index after which every event is that was recorded at `since` or later, less a minute.
+    ///
+    /// The times of the log are in order unless a clock was wrong. So for the last day of service, the place is also no later
+    /// than the mark of that hour, which no clock dated: an event that was committed since then is not missed, whatever its time
+    /// is and that of its neighbours.
     ///
     /// # Errors
     /// The store does not answer.
@@ -22,8 +26,20 @@ impl Authlog {
         _by: &LogReader,
         since: Timestamp,
     ) -> Result<u64, StoreError> {
-        place_before(&*self.parts.log, since.minus(MARGIN)).await
+        let (log, now) = (&*self.parts.log, self.parts.clock.now());
+        let by_time = place_before(log, since.minus(MARGIN)).await?;
+        if since > now {
+            return Ok(by_time);
+        }
+        let by_mark = log.log_index_at_mark(marks_within(now.since(since.minus(MARGIN))));
+        Ok(by_time.min(by_mark.await?))
     }
+}
+
+/// How many marks before the newest one the mark is that was made at least this long ago. The newest one may have just been made.
+fn marks_within(time: Duration) -> u32 {
+    let hours = time.as_secs().div_ceil(MARK_EVERY.as_secs());
+    u32::try_from(hours).unwrap_or(u32::MAX)
 }
 
 /// Searches the log by halves: some twenty entries are read, however long it is.
@@ -43,4 +59,16 @@ async fn place_before(log: &dyn EventLog, since: Timestamp) -> Result<u64, Store
         }
     }
     Ok(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_marks_are_at_least_this_old() {
+        let hours = |minutes: u64| marks_within(Duration::from_secs(minutes * 60));
+        assert_eq!([0, 1, 60, 61, 1500].map(hours), [0, 1, 1, 2, 25]);
+        assert_eq!(marks_within(Duration::MAX), u32::MAX);
+    }
 }

@@ -14,10 +14,13 @@ use crate::revocation_list::KEEP_FOR;
 /// The interval between removals of expired data. Token digests are small, and few expire within an hour.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// How many marks of the log are kept. Marks are at least [`EVERY`] apart, so these span the time for which revocations are
+/// The shortest time between two marks of the log.
+pub(crate) const MARK_EVERY: Duration = EVERY;
+
+/// How many marks of the log are kept. Marks are at least [`MARK_EVERY`] apart, so these span the time for which revocations are
 /// kept.
 #[expect(clippy::cast_possible_truncation, reason = "some tens of hours")]
-const MARKS: u32 = (KEEP_FOR.as_secs() / EVERY.as_secs()) as u32 + 1;
+const MARKS: u32 = (KEEP_FOR.as_secs() / MARK_EVERY.as_secs()) as u32 + 1;
 
 // The row of a session that ended is kept for longer than the revocation of the session is remembered.
 const _: () = assert!(SESSION_ROW_RETENTION.as_secs() > KEEP_FOR.as_secs());

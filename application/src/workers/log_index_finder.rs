@@ -189,6 +189,10 @@ mod tests {
             let index = |it: &EventId| (it.sequence <= end).then_some(it.sequence * 10);
             Ok(events.iter().map(index).collect())
         }
+
+        async fn log_index_at_mark(&self, _: u32) -> Result<u64, StoreError> {
+            unreachable!()
+        }
     }
 
     fn event(sequence: u64) -> EventId {

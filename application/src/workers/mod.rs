@@ -23,7 +23,7 @@ pub(crate) use actor_watch::ActorWatch;
 pub(crate) use breach_checker::{BreachChecker, ProvedPassword};
 pub(crate) use event_mailer::EventMailer;
 pub use feed::{Events, Follower, LogFeed};
-pub(crate) use housekeeper::{Housekeeper, continue_erasures};
+pub(crate) use housekeeper::{Housekeeper, MARK_EVERY, continue_erasures};
 pub(crate) use log_index_finder::LogIndexFinder;
 pub(crate) use logout_deliverer::LogoutDeliverer;
 pub(crate) use logout_queuer::LogoutQueuer;

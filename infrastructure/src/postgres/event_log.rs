@@ -159,6 +159,18 @@ struct Row {
     metadata: Option<Value>,
 }
 
+/// The log takes events in the order of their transactions, so the first event after the mark is the first of these in the log. An
+/// event that is committed and not in the log yet comes after its end.
+const AT_MARK: &str = r"
+    SELECT coalesce(
+        (SELECT l.log_index - 1
+           FROM (SELECT aggregate_type, aggregate_id, sequence FROM events
+                  WHERE txid >= (SELECT txid FROM (SELECT txid, number FROM log_marks ORDER BY number DESC LIMIT $1 + 1) AS newest
+                                  ORDER BY number LIMIT 1)
+                  ORDER BY txid, position LIMIT 1) AS first
+           JOIN event_log l USING (aggregate_type, aggregate_id, sequence)),
+        (SELECT last_index FROM sequencer))";
+
 #[derive(FromRow)]
 struct Changed {
     reached: i64,
@@ -424,6 +436,18 @@ impl EventLog for PostgresStore {
             .await?;
         let index = |it: Option<i64>| it.map(u64::try_from).transpose().map_err(unreadable);
         indexes.into_iter().map(index).collect()
+    }
+
+    async fn log_index_at_mark(&self, earlier: u32) -> Result<u64, StoreError> {
+        let index: i64 = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_scalar(AT_MARK)
+                    .bind(i64::from(earlier))
+                    .fetch_one(pool)
+            })
+            .await?;
+        u64::try_from(index).map_err(unreadable)
     }
 
     fn growth(&self) -> LogGrowth {

@@ -29,6 +29,16 @@ const OF_USER: &str = "events e INDEXED BY events_by_user \
 const CHANGED: &str = "SELECT DISTINCT aggregate_id FROM event_log
     WHERE log_index > ?1 AND log_index <= ?2 AND +aggregate_type = 'user'";
 
+/// What a mark names is the position of an event, and events are in the log in the order of their positions.
+const AT_MARK: &str = "
+    WITH mark AS (SELECT min(position) AS position
+                    FROM (SELECT position FROM log_marks ORDER BY number DESC LIMIT ?1 + 1))
+    SELECT ifnull(
+        (SELECT l.log_index - 1
+           FROM events e JOIN event_log l USING (aggregate_type, aggregate_id, sequence)
+          WHERE e.position > (SELECT position FROM mark) ORDER BY e.position LIMIT 1),
+        (SELECT ifnull(max(log_index), 0) FROM event_log))";
+
 #[async_trait]
 impl EventLog for SqliteStore {
     async fn read_log(
@@ -182,6 +192,15 @@ impl EventLog for SqliteStore {
             events.iter().map(&mut index).collect()
         });
         read.await
+    }
+
+    async fn log_index_at_mark(&self, earlier: u32) -> Result<u64, StoreError> {
+        let read = self.readers.read(move |connection| {
+            connection
+                .prepare_cached(AT_MARK)?
+                .query_row([earlier], |row| row.get(0))
+        });
+        read.await.map(i64::unsigned_abs)
     }
 
     fn growth(&self) -> LogGrowth {

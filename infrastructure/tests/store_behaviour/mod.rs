@@ -196,6 +196,7 @@ macro_rules! store_behaviour {
             every_acknowledged_revocation_is_read,
             revocations_since_an_instant_leave_out_what_is_older,
             revocations_after_the_oldest_mark_are_read_by_their_position,
+            the_log_is_read_from_a_mark_by_its_place,
             of_nodes_that_mark_the_log_concurrently_only_one_succeeds,
             an_unreadable_event_hides_no_other_revocation,
             an_event_of_an_unknown_kind_ends_what_its_row_says,

@@ -151,6 +151,30 @@ pub async fn revocations_after_the_oldest_mark_are_read_by_their_position(world:
     );
 }
 
+pub async fn the_log_is_read_from_a_mark_by_its_place(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    let mut last = store.mark_log(None, 3).await.unwrap();
+    assert_eq!(store.log_index_at_mark(0).await.unwrap(), 0);
+    ada.registers(&*store).await;
+    // What is committed and not in the log yet comes after its end.
+    assert_eq!(store.log_index_at_mark(5).await.unwrap(), 0);
+    for _ in 0..2 {
+        world.settle().await;
+        last = store.mark_log(Some(last), 3).await.unwrap();
+        ada.signs_in(&*store).await;
+    }
+    world.settle().await;
+    let mut places = Vec::new();
+    for earlier in 0..4 {
+        places.push(store.log_index_at_mark(earlier).await.unwrap());
+    }
+    let end = store.log_head().await.unwrap().log_index;
+    assert_eq!(places, [end - 1, end - 2, 0, 0]);
+    mark_many_times(world, &*store).await;
+    assert_eq!(store.log_index_at_mark(9).await.unwrap(), end);
+}
+
 pub async fn of_nodes_that_mark_the_log_concurrently_only_one_succeeds(world: &impl World) {
     let nodes = [world.store(), world.another_node().await];
     let first = nodes[0].mark_log(None, 3).await.unwrap();
