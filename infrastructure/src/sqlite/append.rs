@@ -9,7 +9,7 @@ use super::errors::{is_duplicate, store_error};
 use super::factors::change_factors;
 use super::mail_queue::write_mail;
 use super::rotation::sealing_key;
-use super::rows::{write_account, write_client, write_session};
+use super::rows::{update_session, write_account, write_client, write_session};
 use crate::leaf::{LeafInput, leaf_hash};
 use crate::sealing::{SealedCredential, SealedEvent, WithMac};
 use crate::store::{AppendPlan, ClaimDigest, Predecessor, in_time, unreadable};
@@ -284,7 +284,17 @@ fn write_attachments(
         rows.one(write_account(connection, row)?);
     }
     for row in &plan.sessions {
-        rows.one(write_session(connection, row)?);
+        let is_new = row.row.version == 1;
+        let updated = if is_new {
+            0
+        } else {
+            update_session(connection, row)?
+        };
+        rows.one(if updated == 0 {
+            write_session(connection, row)?
+        } else {
+            updated
+        });
     }
     for row in &plan.clients {
         rows.one(write_client(connection, row)?);

@@ -7,7 +7,7 @@ use authlog_domain::{
     Timestamp, UserId, Username, VerificationId,
 };
 use authlog_projections::{Account, ClientRecord, SessionRecord};
-use rusqlite::{Connection, Result, Row, ToSql};
+use rusqlite::{Connection, Result, Row, ToSql, named_params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -116,6 +116,32 @@ table! {
         parent: row.parent().map(|parent| parent.to_string()),
         dpop_jkt: key_text(row),
     }
+}
+
+/// Writes the row of a session that has one. The other columns never change after the session has started. They are left out because
+/// SQLite renews the entries of each index that has a column of the statement, whether its value changes or not.
+///
+/// Returns 0 if there is no row, or a later version of it.
+pub(super) fn update_session(
+    connection: &Connection,
+    WithMac { row, mac }: &WithMac<SessionRecord>,
+) -> Result<usize> {
+    const UPDATE: &str = "
+        UPDATE sessions
+           SET version = :version, generation = :generation, last_used_at = :last_used_at, expires_at = :expires_at,
+               ended_at = :ended_at, rotated_at = :rotated_at, mac = :mac, authentication = :authentication
+         WHERE session_id = :session_id AND version <= :version";
+    connection.prepare_cached(UPDATE)?.execute(named_params! {
+        ":session_id": row.id.to_string(),
+        ":version": row.version as i64,
+        ":generation": row.generation,
+        ":last_used_at": row.last_used_at.unix_millis(),
+        ":expires_at": row.expires_at.unix_millis(),
+        ":ended_at": row.ended_at.map(Timestamp::unix_millis),
+        ":rotated_at": row.rotated_at.unix_millis(),
+        ":mac": mac,
+        ":authentication": authentication_text(row),
+    })
 }
 
 table! {
