@@ -24,7 +24,7 @@ on_both_stores!(
     an_answer_names_the_index_of_the_last_event_that_it_recorded,
     an_answer_that_recorded_nothing_names_no_index,
     a_refused_request_that_recorded_an_event_names_its_index,
-    without_the_preference_an_answer_never_waits,
+    without_the_preference_an_answer_names_an_index_only_if_it_exists,
 );
 
 async fn an_answer_names_the_index_of_the_last_event_that_it_recorded(store: Store) {
@@ -116,7 +116,7 @@ async fn a_refused_request_that_recorded_an_event_names_its_index(store: Store) 
     assert_eq!(kind, "dev.authlog.session.refresh-token-reused.v1");
 }
 
-async fn without_the_preference_an_answer_never_waits(store: Store) {
+async fn without_the_preference_an_answer_names_an_index_only_if_it_exists(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");

@@ -6,7 +6,7 @@ use crate::support;
 use std::time::Duration;
 
 use support::http::Http;
-use support::{Answer, Contract, Person, Program, Settings, Store, on_both_stores};
+use support::{Answer, Contract, Person, Settings, Store, on_both_stores};
 use tokio::task::JoinSet;
 
 on_both_stores!(
@@ -36,7 +36,7 @@ async fn signs_in_at_last(http: &Http, person: &Person) -> usize {
 }
 
 async fn logins_succeed_again_once_a_disturbance_has_ended(store: Store) {
-    let service = Program::on(store).await;
+    let service = Settings::on(store).start().await;
     let http = service.http();
     let ann = Person::called("ann");
     Contract::Users.registers(&http, &ann).await;

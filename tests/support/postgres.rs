@@ -39,15 +39,20 @@ impl Postgres {
             let name = format!("authlog-tests{worktree}{programs}");
             let home = std::env::temp_dir().join(name);
             // The lock files stay, because another process may be waiting for one. No test cuts the power of this server, so
-            // it need not wait for the disk.
-            Self::at(&home, &home.join("data"), "ALTER SYSTEM SET fsync = off")
+            // it need not wait for the disk. Databases of one test are too small and too short-lived for autovacuum, which would
+            // visit a thousand of them again and again.
+            let first = [
+                "ALTER SYSTEM SET fsync = off",
+                "ALTER SYSTEM SET autovacuum = off",
+            ];
+            Self::at(&home, &home.join("data"), &first)
         })
     }
 
     /// A server of one test, which may stop and start it.
     pub fn of_its_own() -> Self {
         let home = own_home();
-        Self::at(&home, &home, "")
+        Self::at(&home, &home, &[])
     }
 
     /// A standby on a server of its own, with a copy of everything. It replicates over `upstream`, a port that leads to
@@ -92,7 +97,7 @@ impl Postgres {
 
     /// The server with its files in `home`, started unless it runs. A new one executes `first`. `litter` is removed after
     /// the last use.
-    fn at(home: &Path, litter: &Path, first: &str) -> Self {
+    fn at(home: &Path, litter: &Path, first: &[&str]) -> Self {
         make_directory(home);
         let need = open(&home.join("need"));
         need.lock_shared().expect("a lock");
@@ -105,7 +110,9 @@ impl Postgres {
             let server = url(port, "postgres");
             // Only in this database, because tests dump and compare theirs.
             Self::execute_at(&server, "CREATE EXTENSION pg_stat_statements");
-            Self::execute_at(&server, first);
+            for statement in first {
+                Self::execute_at(&server, statement);
+            }
             Self::execute_at(&server, "SELECT pg_reload_conf()");
             port
         });
@@ -235,12 +242,7 @@ impl Postgres {
 
     /// Stops every process of the server (SIGSTOP) until the guard is dropped, as if the machine hung.
     pub fn freeze(&self) -> FrozenPostgres {
-        let file = fs::read_to_string(self.home.join("data/postmaster.pid")).expect("its process");
-        let postmaster: u32 = file
-            .lines()
-            .next()
-            .and_then(|it| it.parse().ok())
-            .expect("a pid");
+        let postmaster = postmaster(&self.home).expect("its process");
         // First the process that starts the others.
         signal("STOP", postmaster);
         let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
@@ -361,16 +363,18 @@ fn pg_ctl(home: &Path) -> Command {
 
 /// The port of the running server in `home`, if there is one.
 fn running_at(home: &Path) -> Option<u16> {
-    let status = pg_ctl(home)
-        .arg("status")
-        .current_dir("/")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    if !status.expect("pg_ctl").success() {
+    let process = postmaster(home)?;
+    let name = fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
+    if name.trim() != "postgres" {
         return None;
     }
     fs::read_to_string(home.join("port")).ok()?.parse().ok()
+}
+
+/// The process of the server in `home`, which may have ended without removing its file.
+fn postmaster(home: &Path) -> Option<u32> {
+    let file = fs::read_to_string(home.join("data/postmaster.pid")).ok()?;
+    file.lines().next()?.parse().ok()
 }
 
 /// A directory for a server of one test.

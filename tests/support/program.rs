@@ -249,9 +249,9 @@ pub struct Program {
 }
 
 impl Program {
-    /// A service on an empty store of this kind.
+    /// A service on an empty store of this kind, with cheap password hashing.
     pub async fn on(store: Store) -> Self {
-        Settings::on(store).start().await
+        Settings::on(store).with_cheap_hashing().start().await
     }
 
     /// A client of it.
