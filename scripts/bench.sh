@@ -9,7 +9,7 @@
 #   scripts/bench.sh isolation    how one abusive client affects the others: `--seconds 30 --abuses followers`
 #   scripts/bench.sh revocation   how long services accept a token that has ended: `--changes 1000 --only logout,lock`. The services are
 #                                 axum with the crate, Python and Node, so this needs npm, PyPI and their registries. With `--over-nats`
-#                                 they read the stream in place of the feed
+#                                 they read the stream in place of the feed; `--flood 100000` ends as many sessions at once
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -9,6 +9,7 @@
 //! the round trip of a request to each service at the same rate while nothing changes.
 
 mod changes;
+mod flood;
 mod observers;
 
 use std::time::{Duration, Instant};
@@ -43,6 +44,9 @@ pub(crate) struct Revocation {
     /// Only these kinds of change
     #[arg(long, value_delimiter = ',')]
     only: Vec<Change>,
+    /// In place of single changes, end this many sessions at once, as fast as Authlog ends them
+    #[arg(long, value_name = "SESSIONS", conflicts_with = "only")]
+    flood: Option<usize>,
     /// Only this store
     #[arg(long)]
     store: Option<Store>,
@@ -94,6 +98,11 @@ async fn measure(revocation: &Revocation, store: Store) -> anyhow::Result<()> {
         measuring.observed.push(observed.await?);
     }
     measuring.round_trips(&service).await?;
+    if let Some(count) = revocation.flood {
+        measuring.flood(&service, count).await?;
+        drop(measuring);
+        return service.stop().await;
+    }
     let kinds = match revocation.only.as_slice() {
         [] => Change::value_variants(),
         only => only,
@@ -170,6 +179,20 @@ impl Measuring {
             self.print(&name, &until, times, Some(WANTED));
         }
         self.print(&name, FEED, of_feed, None);
+        Ok(())
+    }
+
+    /// Ends many sessions at once, and prints the rate of Authlog and how each service kept up.
+    async fn flood(&self, service: &Service, count: usize) -> anyhow::Result<()> {
+        let flood = flood::flood(service, &self.observed, count).await?;
+        let change = format!("{:.0} logouts a second", flood.per_second);
+        for kept in flood.services {
+            let until = format!(
+                "{} refuses the token ({} of {} answers to a valid one were refusals)",
+                kept.name, kept.refused, kept.answers
+            );
+            self.print(&change, &until, kept.lag, None);
+        }
         Ok(())
     }
 

@@ -48,6 +48,8 @@ impl FromStr for Command {
 /// A running service with a connection to it. Killed when dropped.
 pub(super) struct Observed {
     pub(super) name: String,
+    /// Where it listens.
+    pub(super) address: String,
     connection: Option<Connection>,
     _process: Child,
 }
@@ -80,6 +82,7 @@ impl Observed {
         let address = address.with_context(|| format!("{} said {first:?}", command.name))?;
         Ok(Self {
             name: command.name.clone(),
+            address: address.to_owned(),
             connection: Some(Connection::open(address).await?),
             _process: process,
         })
@@ -152,7 +155,8 @@ fn ticks() -> tokio::time::Interval {
     ticks
 }
 
-async fn ask(connection: &mut Connection, token: &str) -> anyhow::Result<StatusCode> {
+/// The status with which a service answers a request with this token.
+pub(super) async fn ask(connection: &mut Connection, token: &str) -> anyhow::Result<StatusCode> {
     let authorization = format!("Bearer {token}");
     let carried = Carried {
         authorization: Some(&authorization),
