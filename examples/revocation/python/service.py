@@ -7,7 +7,7 @@ import json
 import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from authlog_verifier import Refused, Verifier, feed
+from authlog_verifier import Refused, Verifier
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -55,10 +55,13 @@ def main():
 
         source = stream(settings["NATS_URL"])
     else:
+        from feed_source import feed
+
         source = feed(settings["CLIENT_ID"], settings["CLIENT_SECRET"])
     verifier = Verifier(
         url, issuer, settings.get("AUDIENCE", "authlog").split(","), source,
-        max_staleness=int(settings.get("MAX_STALENESS_MS", "2000")) / 1000, local_only=settings.get("ON_STALE") == "local-only",
+        max_staleness=int(settings.get("MAX_STALENESS_MS", "2000")) / 1000,
+        keys_max_age=int(settings.get("KEYS_MAX_AGE_MS", "300000")) / 1000, local_only=settings.get("ON_STALE") == "local-only",
     )
     verifier.start()
     # Only now: before, the service would refuse every token as stale.

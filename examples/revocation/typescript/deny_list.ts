@@ -6,8 +6,10 @@ export const LONGEST_LIFETIME = 24 * 60 * 60 * 1000; // ms: no access token live
 const KEEP_FOR = LONGEST_LIFETIME + 60 * 60 * 1000; // for tokens of nodes whose clocks differ
 const SESSION = 'dev.authlog.session.';
 const CLIENT = 'dev.authlog.client.';
-const ENDED = ['logged-out.v1', 'revoked.v1', 'refresh-token-reused.v1', 'authorization-code-reused.v1'];
-const ENDS_SESSION = new Set(ENDED.map((name) => SESSION + name));
+const USER = 'dev.authlog.user.';
+const ENDS_SESSION = ['logged-out', 'revoked', 'refresh-token-reused', 'authorization-code-reused'].map((it) => SESSION + it);
+const OF_ACCOUNTS = ['password-reset', 'password-changed', 'sessions-revoked', 'role-changed', 'locked', 'erased'];
+const ENDS_OTHERS = OF_ACCOUNTS.map((it) => USER + it);
 
 export type Claims = JWTPayload & { sub: string; client_id: string; epoch?: number; sid?: string; psid?: string; secret_id?: string };
 export type CloudEvent = { id: string; logindex: string; time: string; type: string; subject: string; data: Data };
@@ -27,47 +29,88 @@ export class HistoryChanged extends Error {}
 /** Milliseconds that no change of the time of day affects. On Linux they do not pass while the machine is suspended. */
 export const clock = () => performance.now();
 
+/** An instant by two clocks, in milliseconds: one that is never set, and one that never stands still. */
+export class Moment {
+  private constructor(
+    readonly steady: number,
+    readonly wall: number,
+  ) {}
+
+  static now(): Moment {
+    return new Moment(clock(), Date.now());
+  }
+
+  /** The time since, by the clock that says more. So a clock that is set back makes nothing younger. */
+  age(): number {
+    return Math.max(clock() - this.steady, Date.now() - this.wall);
+  }
+
+  earlier(ms: number): Moment {
+    return new Moment(this.steady - ms, this.wall - ms);
+  }
+}
+
 export class DenyList {
   readonly since = Date.now() - KEEP_FOR;
   /** The last event. */
   position?: Position;
+  /** Whether the log that is read has that event. */
+  isConfirmed = true;
   /** `kind/id` -> when it was added; in this order, as a map keeps it. */
   private readonly ended = new Map<string, number>();
   /** Account -> the lowest live epoch, and the session that was kept. */
   private readonly epochs = new Map<string, Epoch>();
 
+  /** Begins to read again at the last event, which has to be seen before anything counts. */
+  resume(): this {
+    this.isConfirmed = this.position === undefined;
+    return this;
+  }
+
   /** Applies the next event, and skips one that was applied before. Any other means that the log is not the same. */
-  take({ id, time, ...event }: CloudEvent): void {
-    const index = Number(event.logindex);
+  take({ id, time, type, subject, data, logindex }: CloudEvent): void {
+    const index = Number(logindex);
     const last = this.position ?? { index: index - 1, id, time };
-    if (index === last.index + 1) {
-      this.apply(event.type, event.subject, event.data);
+    if (index === last.index + 1 && this.isConfirmed) {
+      // To skip it could miss an end. Without it, the list grows too old.
+      if (!this.apply(type, subject, data)) throw new Error(`event ${index}, a ${type}, is not understood: update this program`);
       this.position = { index, id, time };
-    } else if (!(index < last.index) && !(index === last.index && id === last.id && time === last.time)) {
+    } else if (index === last.index && id === last.id && time === last.time) {
+      this.isConfirmed = true;
+    } else if (!(index < last.index)) {
       throw new HistoryChanged(`event ${index} does not follow event ${last.index}`);
     }
   }
 
-  private apply(type: string, subject: string, data: Data): void {
-    if (ENDS_SESSION.has(type)) this.add(`session/${data.session_id}`);
-    else if (type === `${CLIENT}locked.v1` || type === `${CLIENT}removed.v1`) this.add(`client/${subject}`);
-    else if (type === `${CLIENT}unlocked.v1`) this.ended.delete(`client/${subject}`);
-    else if (type === `${CLIENT}secret-retired.v1`) this.add(`secret/${data.secret_id}`);
-    else if (type === `${CLIENT}changed.v1`) {
-      if (data.grants?.includes('client_credentials')) this.ended.delete(`grant/${subject}`);
-      else this.add(`grant/${subject}`);
-    } else if (type.startsWith('dev.authlog.user.') && typeof data.session_epoch === 'number') {
-      // Any type, also one that is newer than this program.
-      const known = this.epochs.get(subject);
-      if (known && known.epoch >= data.session_epoch) return;
-      this.epochs.delete(subject);
-      this.epochs.set(subject, { added: clock(), epoch: data.session_epoch, kept: data.kept_session_id ?? null });
+  /** A later version of a type ends what the first one ends. It takes nothing off the list. Returns whether the event is understood. */
+  private apply(type: string, subject: string, data: Data): boolean {
+    const name = type.slice(0, type.lastIndexOf('.'));
+    if (ENDS_SESSION.includes(name)) return this.add('session', data.session_id);
+    if (name === `${CLIENT}locked` || name === `${CLIENT}removed`) return this.add('client', subject);
+    if (name === `${CLIENT}secret-retired`) return this.add('secret', data.secret_id);
+    if (name === `${CLIENT}changed`) {
+      if (!Array.isArray(data.grants)) return false;
+      if (!data.grants.includes('client_credentials')) return this.add('grant', subject);
     }
+    if (type === `${CLIENT}changed.v1`) this.ended.delete(`grant/${subject}`);
+    if (type === `${CLIENT}unlocked.v1`) this.ended.delete(`client/${subject}`);
+    if (!name.startsWith(USER)) return true;
+    // Any type of an account with an epoch, also one that is newer than this program.
+    const { session_epoch: epoch = null, kept_session_id: kept = null } = data;
+    if (epoch === null) return !ENDS_OTHERS.includes(name) || type === `${USER}role-changed.v1`;
+    if (!Number.isInteger(epoch)) return false;
+    const known = this.epochs.get(subject);
+    if (known && known.epoch >= epoch) return true;
+    this.epochs.delete(subject);
+    this.epochs.set(subject, { added: clock(), epoch, kept });
+    return true;
   }
 
-  private add(name: string): void {
-    this.ended.delete(name);
-    this.ended.set(name, clock());
+  private add(kind: string, id: string | undefined): boolean {
+    if (id === undefined) return false;
+    this.ended.delete(`${kind}/${id}`);
+    this.ended.set(`${kind}/${id}`, clock());
+    return true;
   }
 
   hasEnded({ sub, sid, psid, epoch, client_id, secret_id }: Claims): boolean {

@@ -19,6 +19,7 @@ const verifier = new Verifier({
   audience: (env.AUDIENCE ?? 'authlog').split(','),
   source,
   maxStaleness: Number(env.MAX_STALENESS_MS ?? '2000'),
+  keysMaxAge: Number(env.KEYS_MAX_AGE_MS ?? '300000'),
   localOnly: env.ON_STALE === 'local-only',
 });
 await verifier.start();
