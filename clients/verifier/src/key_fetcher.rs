@@ -17,7 +17,7 @@ use crate::trouble::Trouble;
 /// The shortest time between two requests that unknown keys cause. Anyone can send a token that names one.
 const UNKNOWN_EVERY: Duration = Duration::from_secs(10);
 
-/// The shortest time that a set is used if its `Cache-Control` says less.
+/// The shortest time that a set is used if its `Cache-Control` says less. A set without a usable key is used no longer.
 const SHORTEST_USE: Duration = Duration::from_secs(10);
 
 /// The current keys, and how requests ask for others.
@@ -140,10 +140,16 @@ impl KeyFetcher {
             .fetch(&self.address, request, String::new(), LARGEST_SET);
         let (headers, body) = fetched.await?;
         let set = KeySet::parse(&body, &self.accepted)
-            .map_err(|_| Trouble::Format("not a key set with a usable key"))?;
+            .map_err(|_| Trouble::Format("not a key set"))?;
+        let has_keys = set.len() > 0;
         shared.keys.replace(set);
         if let Some(date) = date(&headers) {
             shared.note_server_time(date);
+        }
+        if !has_keys {
+            // Every token is refused until there is one.
+            shared.note_trouble("the key set", &Trouble::NoUsableKey);
+            return Ok(SHORTEST_USE.min(self.max_age));
         }
         let max_age = max_age(&headers).unwrap_or(self.max_age);
         Ok(max_age.max(SHORTEST_USE).min(self.max_age))

@@ -125,7 +125,7 @@ impl PublicKey {
     }
 }
 
-/// An answer that is no key set with a usable key.
+/// An answer that is no key set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotAKeySet;
 
@@ -140,7 +140,11 @@ pub(crate) struct KeySet {
 
 impl KeySet {
     /// Parses a key set (RFC 7517 §5). Unusable keys are ignored. So are keys that share a name, because it does not say which one
-    /// is meant. A set without a usable key is an error: Authlog always publishes the key with which it signs.
+    /// is meant.
+    ///
+    /// A set without a usable key is a key set as well, also an empty one, which RFC 7517 permits. It says that every known key is
+    /// retired: the issuer signs with another algorithm, or with a shared secret. If it were an error, those keys would stay trusted
+    /// for as long as the issuer answers like this. A wrong set costs answers with the status 503 until the next one is fetched.
     pub(crate) fn parse(body: &[u8], accepted: &[Algorithm]) -> Result<Self, NotAKeySet> {
         if body.len() > LARGEST_SET {
             return Err(NotAKeySet);
@@ -161,9 +165,6 @@ impl KeySet {
             })
             .map(|(kid, key)| (kid, Arc::new(key)))
             .collect();
-        if keys.is_empty() {
-            return Err(NotAKeySet);
-        }
         let generation = 0;
         Ok(Self { keys, generation })
     }
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_usable_key_is_no_key_set() {
+    fn an_answer_in_another_format_is_no_key_set() {
         let many: Vec<_> = (0..=MOST_KEYS).map(|it| ec(&it.to_string())).collect();
         let deep = "[".repeat(200_000);
         for body in [
@@ -280,15 +281,30 @@ mod tests {
             b"null",
             b"[]",
             br#"{"keys":{}}"#,
-            br#"{"keys":[]}"#,
+            br#"{"keys":null}"#,
+            br#"["keys"]"#,
             b"<html>",
             b"\xff\xfe",
             deep.as_bytes(),
             &set(&many),
-            &set(&[ec("a"), ec("a")]),
             &vec![b' '; LARGEST_SET + 1],
         ] {
             assert!(KeySet::parse(body, ALL).is_err());
+        }
+    }
+
+    #[test]
+    fn a_set_without_a_usable_key_replaces_the_keys_before() {
+        let known = KeySet::parse(&set(&[ec("a")]), ES256).ok().unwrap();
+        for body in [
+            set(&[]),
+            set(&[okp("a")]),
+            set(&[ec("a"), ec("a")]),
+            set(&[json!({ "kty": "oct", "k": "AAAA", "kid": "a", "alg": "HS256" })]),
+        ] {
+            let next = KeySet::parse(&body, ES256).ok().unwrap().after(&known);
+            assert_eq!(next.len(), 0);
+            assert_ne!(next.generation(), known.generation());
         }
     }
 

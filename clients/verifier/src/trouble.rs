@@ -20,6 +20,8 @@ pub(crate) enum Trouble {
     TooLarge,
     /// The answer is not in the expected format.
     Format(&'static str),
+    /// The key set has no key of an accepted algorithm.
+    NoUsableKey,
     /// An access token for the feed cannot be obtained.
     Token(Box<dyn std::error::Error + Send + Sync>),
     /// The events are of another service.
@@ -67,6 +69,7 @@ impl fmt::Display for Trouble {
             Self::Status { status, .. } => write!(formatter, "the server answered {status}"),
             Self::TooLarge => formatter.write_str("the answer is larger than permitted"),
             Self::Format(what) => write!(formatter, "the answer is {what}"),
+            Self::NoUsableKey => formatter.write_str("it has no key of an accepted algorithm"),
             Self::Token(error) => write!(formatter, "no access token for the feed: {error}"),
             Self::Source(source) => write!(
                 formatter,
