@@ -91,13 +91,10 @@ impl Event {
         if all.iter().any(|text| text.len() > LONGEST_ATTRIBUTE) {
             return Err(Unreadable);
         }
-        let log_index: u64 = log_index.parse().map_err(|_| Unreadable)?;
-        if log_index == 0 {
-            return Err(Unreadable);
-        }
+        let index = self::log_index(log_index).filter(|index| *index > 0);
         Ok(Self {
             mark: Mark {
-                log_index,
+                log_index: index.ok_or(Unreadable)?,
                 id: id.to_owned(),
                 time: time.to_owned(),
             },
@@ -169,6 +166,12 @@ fn present<'a>(data: &'a Value, name: &str) -> Option<&'a Value> {
     data.get(name).filter(|value| !value.is_null())
 }
 
+/// An index in the log; `None` if the text is none. The log counts with 63 bits.
+pub(crate) fn log_index(text: &str) -> Option<u64> {
+    let index: u64 = text.parse().ok()?;
+    i64::try_from(index).is_ok().then_some(index)
+}
+
 /// A heartbeat: every event that was committed until `elapsed_ms` after its base has an index of at most `log_index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Heartbeat {
@@ -231,7 +234,7 @@ impl Line {
         }
         match (members.logindex, members.elapsed_ms, members.status) {
             (Some(log_index), Some(elapsed_ms), _) => Ok(Self::Heartbeat(Heartbeat {
-                log_index: log_index.parse().map_err(|_| Unreadable)?,
+                log_index: self::log_index(&log_index).ok_or(Unreadable)?,
                 elapsed_ms,
             })),
             (_, _, Some(status)) => Ok(Self::Problem { status }),

@@ -315,7 +315,7 @@ impl Reading {
             Some(applied) if applied < beat.log_index => return Err(Trouble::Gap),
             Some(_) => {}
         }
-        writer.heartbeat("", beat);
+        writer.heartbeat("", beat, writer.shared().now());
         self.has_heartbeat = true;
         self.silent_from = Instant::now();
         Ok(())

@@ -65,19 +65,19 @@ impl Freshness {
         self.bases.clear();
     }
 
-    /// Notes a heartbeat that arrived at `now`; `publisher` is empty for the feed. `applied` is the last index up to which
+    /// Notes a heartbeat that arrived at `at`; `publisher` is empty for the feed. `applied` is the last index up to which
     /// every event was applied.
     pub(crate) fn heartbeat(
         &mut self,
         publisher: &str,
         beat: Heartbeat,
         applied: Option<u64>,
-        now: Reading,
+        at: Reading,
     ) {
         if publisher.len() > LONGEST_PUBLISHER {
             return;
         }
-        let arrived = millis(now.monotonic);
+        let arrived = millis(at.monotonic);
         let elapsed = i64::try_from(beat.elapsed_ms).unwrap_or(i64::MAX);
         let latest = arrived.saturating_sub(elapsed);
         let known = self.bases.iter().position(|it| it.publisher == publisher);
@@ -92,7 +92,7 @@ impl Freshness {
         let drifted = base
             .at
             .saturating_add((arrived - base.noted).max(0) / DRIFT);
-        let at = latest.min(drifted);
+        let begin = latest.min(drifted);
         // The part of a drift that is below a millisecond must not get lost.
         let noted = if drifted == base.at {
             base.noted
@@ -104,13 +104,13 @@ impl Freshness {
         }
         self.bases.push(Base {
             publisher: base.publisher,
-            at,
+            at: begin,
             noted,
         });
-        let monotonic = at.saturating_add(elapsed).min(arrived);
+        let monotonic = begin.saturating_add(elapsed).min(arrived);
         let proved = Proved {
             monotonic,
-            wall: now.wall.saturating_sub(arrived.saturating_sub(monotonic)),
+            wall: at.wall.saturating_sub(arrived.saturating_sub(monotonic)),
         };
         if applied.is_some_and(|applied| beat.log_index <= applied) {
             self.prove(proved);

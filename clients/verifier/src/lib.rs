@@ -35,6 +35,8 @@ mod event;
 mod extractor;
 mod feed;
 mod freshness;
+#[cfg(feature = "nats")]
+mod heartbeats;
 mod http_client;
 mod key_fetcher;
 mod keys;

@@ -1,6 +1,7 @@
 //! Reads the news from the JetStream stream of Authlog.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -8,15 +9,15 @@ use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind as RawMessageErrorKind, Stream};
-use async_nats::{Client, HeaderMap, Message};
+use async_nats::{Client, HeaderMap};
 use futures_util::StreamExt as _;
-use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::backoff::Backoff;
-use crate::event::{Attributes, Event, Heartbeat, Mark, Unreadable};
+use crate::event::{Attributes, Event, Mark, Unreadable, log_index};
+use crate::heartbeats::{Arrived, Heartbeats};
 use crate::shared::{NewsWriter, count};
 use crate::trouble::Trouble;
 
@@ -40,9 +41,6 @@ const END: u64 = 64;
 
 /// The number of messages that are looked at to find an event again.
 const MOST_STEPS: usize = 256;
-
-/// The largest heartbeat, in bytes.
-const LARGEST_HEARTBEAT: usize = 1024;
 
 /// The stream of Authlog on NATS as the source of revocations.
 ///
@@ -82,14 +80,6 @@ impl Nats {
         self.stream = name.into();
         self
     }
-}
-
-/// What a publisher says twice a second.
-#[derive(Deserialize)]
-struct Beat {
-    logindex: String,
-    publisher: String,
-    elapsed_ms: u64,
 }
 
 /// Reads the stream.
@@ -159,7 +149,8 @@ impl NatsReader {
         let client = self.client().await?;
         count(&writer.shared().counters.connections);
         let beats = client.subscribe(HEARTBEATS).await;
-        let mut beats = beats.map_err(Trouble::connection)?;
+        let beats = beats.map_err(Trouble::connection)?;
+        let mut beats = Heartbeats::of(beats, Arc::clone(&writer.shared().clock));
         let jetstream = async_nats::jetstream::new(client);
         let stream = jetstream.get_stream(&self.nats.stream).await;
         let stream = stream.map_err(Trouble::connection)?;
@@ -290,29 +281,16 @@ impl Reading {
 
     async fn heartbeat(
         &mut self,
-        message: &Message,
+        arrived: &Arrived,
         writer: &mut NewsWriter,
     ) -> Result<(), Trouble> {
-        if message.payload.len() > LARGEST_HEARTBEAT {
-            return Ok(());
-        }
-        let Ok(beat) = serde_json::from_slice::<Beat>(&message.payload) else {
-            return Ok(());
-        };
-        let Ok(log_index) = beat.logindex.parse() else {
-            return Ok(());
-        };
-        if self.publisher.as_ref() != Some(&beat.publisher) {
+        if self.publisher.as_ref() != Some(&arrived.publisher) {
             // After a failover of the database, the log and its stream may have another history.
             self.compare(writer).await?;
-            self.publisher = Some(beat.publisher.clone());
+            self.publisher = Some(arrived.publisher.clone());
         }
         self.silent_from = Instant::now();
-        let beat_of = Heartbeat {
-            log_index,
-            elapsed_ms: beat.elapsed_ms,
-        };
-        writer.heartbeat(&beat.publisher, beat_of);
+        writer.heartbeat(&arrived.publisher, arrived.beat, arrived.at);
         Ok(())
     }
 
@@ -369,7 +347,7 @@ impl Reading {
 fn found(message: &StreamMessage) -> Option<Mark> {
     let text = |name: &str| Some(message.headers.get(name)?.as_str().to_owned());
     Some(Mark {
-        log_index: text("ce-logindex")?.parse().ok()?,
+        log_index: log_index(&text("ce-logindex")?)?,
         id: text("ce-id")?,
         time: text("ce-time")?,
     })

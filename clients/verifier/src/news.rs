@@ -154,11 +154,11 @@ impl News {
         }
     }
 
-    /// Notes a heartbeat of a publisher.
-    pub(crate) fn heartbeat(&mut self, publisher: &str, beat: Heartbeat, now: Reading) {
+    /// Notes a heartbeat of a publisher that arrived at `at`.
+    pub(crate) fn heartbeat(&mut self, publisher: &str, beat: Heartbeat, at: Reading) {
         let applied = self.progress.log_index();
-        self.freshness.heartbeat(publisher, beat, applied, now);
-        self.complete(now);
+        self.freshness.heartbeat(publisher, beat, applied, at);
+        self.complete(at);
     }
 
     fn complete(&mut self, now: Reading) {

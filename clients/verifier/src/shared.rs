@@ -215,10 +215,9 @@ impl NewsWriter {
         applied.unwrap_or(Ok(())).map_err(Trouble::from)
     }
 
-    /// Notes a heartbeat of a publisher; the name is empty for the feed.
-    pub(crate) fn heartbeat(&mut self, publisher: &str, beat: Heartbeat) {
-        let now = self.shared.now();
-        self.write(|news| news.heartbeat(publisher, beat, now));
+    /// Notes a heartbeat of a publisher that arrived at `at`; the name is empty for the feed.
+    pub(crate) fn heartbeat(&mut self, publisher: &str, beat: Heartbeat, at: Reading) {
+        self.write(|news| news.heartbeat(publisher, beat, at));
     }
 
     /// Forgets what has expired, and checks that the news reaches back far enough. Called about once a second.
