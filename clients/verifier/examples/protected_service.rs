@@ -146,7 +146,7 @@ async fn protected(State(verifier): State<Verifier>, headers: HeaderMap) -> Resp
     };
     let error = match &refused {
         Refused::Missing => "no token",
-        Refused::Stale | Refused::NotReady => "stale",
+        refused if refused.status() == StatusCode::SERVICE_UNAVAILABLE => "stale",
         refused if refused.is_ended() => "ended",
         _ => "invalid",
     };

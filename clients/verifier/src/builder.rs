@@ -12,7 +12,7 @@ use crate::http_client::{Address, HttpClient, NoClient};
 use crate::key_fetcher::{KeyFetcher, Keys};
 use crate::keys::Algorithm;
 use crate::news::Limits;
-use crate::shared::{NewsWriter, Shared};
+use crate::shared::{NewsWriter, Running, Shared, Task};
 use crate::verifier::{Core, Tasks, Verifier};
 
 /// What to do with tokens while the deny list is older than permitted.
@@ -250,7 +250,13 @@ impl VerifierBuilder {
             accepted: self.algorithms.clone(),
             max_age: self.keys_max_age,
         };
-        let fetching = runtime.spawn(fetcher.run(Arc::clone(&shared)));
+        let running = Running::new(&shared, Task::Keys);
+        let fetching = Arc::clone(&shared);
+        let fetching = runtime.spawn(async move {
+            let _running = running;
+            fetcher.run(fetching).await;
+        });
+        let running = Running::new(&shared, Task::News);
         let reading = match source {
             Source::Feed {
                 address,
@@ -270,10 +276,16 @@ impl VerifierBuilder {
                     heartbeat: quarter
                         .clamp(Duration::from_millis(250), Duration::from_millis(500)),
                 };
-                runtime.spawn(reader.run(writer))
+                runtime.spawn(async move {
+                    let _running = running;
+                    reader.run(writer).await;
+                })
             }
             #[cfg(feature = "nats")]
-            Source::Nats(nats) => runtime.spawn(crate::nats::NatsReader::new(nats).run(writer)),
+            Source::Nats(nats) => runtime.spawn(async move {
+                let _running = running;
+                crate::nats::NatsReader::new(nats).run(writer).await;
+            }),
         };
         let core = Core {
             shared,

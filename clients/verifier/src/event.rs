@@ -423,6 +423,7 @@ mod tests {
             "<html>",
             r#"{"logindex":"0"}"#,
             r#"{"logindex":"-1","elapsed_ms":1}"#,
+            r#"{"logindex":"9223372036854775808","elapsed_ms":1}"#,
             r#"{"logindex":123,"elapsed_ms":1}"#,
             r#"{"logindex":"1","elapsed_ms":1.5}"#,
             r#"{"specversion":"1.0","logindex":"1"}"#,

@@ -171,7 +171,7 @@ impl FeedReader {
         reading.resumed = writer.read(|news| news.last().cloned()).flatten();
         let position = match &reading.resumed {
             // One event before the next one, to compare it.
-            Some(mark) => format!("after={}", mark.log_index - 1),
+            Some(mark) => format!("after={}", mark.log_index.saturating_sub(1)),
             None => {
                 count(&writer.shared().counters.readings);
                 writer.begin();

@@ -91,7 +91,7 @@ impl Freshness {
         };
         let drifted = base
             .at
-            .saturating_add((arrived - base.noted).max(0) / DRIFT);
+            .saturating_add(arrived.saturating_sub(base.noted).max(0) / DRIFT);
         let begin = latest.min(drifted);
         // The part of a drift that is below a millisecond must not get lost.
         let noted = if drifted == base.at {

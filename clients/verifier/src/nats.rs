@@ -193,7 +193,7 @@ impl Reading {
         let last = writer.read(|news| news.last().cloned()).flatten();
         if let Some(mark) = last {
             let sequence = self.find(&mark).await?;
-            let start_sequence = sequence + 1;
+            let start_sequence = sequence.saturating_add(1);
             let policy = DeliverPolicy::ByStartSequence { start_sequence };
             return self.consumer(policy).await.map(|(messages, _)| messages);
         }
@@ -335,8 +335,10 @@ impl Reading {
                 Some(found) if found.log_index >= mark.log_index => {
                     return Err(Trouble::HistoryChanged);
                 }
-                Some(found) => sequence += mark.log_index - found.log_index,
-                None => sequence += 1,
+                Some(found) => {
+                    sequence = sequence.saturating_add(mark.log_index - found.log_index);
+                }
+                None => sequence = sequence.saturating_add(1),
             }
         }
         Err(Trouble::HistoryChanged)

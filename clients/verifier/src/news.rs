@@ -65,12 +65,13 @@ pub(crate) struct News {
 impl News {
     /// No news, to be read from [`Self::since`] on. `now` is the earliest time that any clock says.
     pub(crate) fn new(limits: Limits, now: i64) -> Self {
-        let keep = millis(limits.longest_token + MARGIN);
+        let keep = millis(limits.longest_token.saturating_add(MARGIN));
         Self {
             list: DenyList::new(limits.entries),
             progress: Progress::default(),
             freshness: Freshness::default(),
-            since: now.saturating_sub(keep),
+            // No event is older than 1970.
+            since: now.saturating_sub(keep).max(0),
             keep,
             longest_token: millis(limits.longest_token),
             is_complete: false,
@@ -85,7 +86,7 @@ impl News {
     /// Whether the news reaches back to the issue of every token that may be unexpired at `now` (milliseconds since 1970). It does
     /// not if it was first read while the clock was ahead.
     pub(crate) fn reach_back(&self, now: i64) -> bool {
-        self.since <= now.saturating_sub(self.longest_token)
+        self.since <= now.saturating_sub(self.longest_token).max(0)
     }
 
     /// Whether everything was read once.
@@ -169,5 +170,48 @@ impl News {
     /// more to forget.
     pub(crate) fn forget(&mut self, now: i64, most: usize) -> bool {
         self.list.forget(now, most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_lifetime_of_tokens_and_no_time_is_too_long() {
+        let times = [i64::MIN, -1, 0, 1_790_000_000_000, i64::MAX];
+        for (longest_token, now) in [Duration::ZERO, Duration::MAX]
+            .into_iter()
+            .flat_map(|longest| times.map(|now| (longest, now)))
+        {
+            let limits = Limits {
+                longest_token,
+                entries: 10,
+            };
+            let reading = Reading {
+                wall: now,
+                monotonic: Duration::MAX,
+            };
+            let mut news = News::new(limits, now);
+            assert!(news.since() >= 0);
+            assert!(now < 0 || news.reach_back(now), "{longest_token:?} {now}");
+            let event = Event {
+                mark: Mark {
+                    log_index: u64::MAX,
+                    id: "x".to_owned(),
+                    time: "9999-12-31T23:59:59Z".to_owned(),
+                },
+                source: String::new(),
+                change: Change::Session(uuid::Uuid::from_u128(1)),
+            };
+            assert_eq!(news.apply(&event, reading), Ok(()));
+            let beat = Heartbeat {
+                log_index: u64::MAX,
+                elapsed_ms: u64::MAX,
+            };
+            news.heartbeat("x", beat, reading);
+            assert!(news.is_complete());
+            news.forget(i64::MAX, usize::MAX);
+        }
     }
 }

@@ -85,7 +85,8 @@ impl Progress {
         if index <= last {
             return Ok(Step::Skip);
         }
-        if index > last + 1 && self.ahead.len() >= MOST_AHEAD {
+        let is_behind_gap = index - last > 1;
+        if is_behind_gap && self.ahead.len() >= MOST_AHEAD {
             return Err(Broken::Gap);
         }
         Ok(Step::Apply)
@@ -99,7 +100,7 @@ impl Progress {
                 self.range = Some((index, index));
                 self.last = Some(mark.clone());
             }
-            Some((first, last)) if index == last + 1 => {
+            Some((first, last)) if last.checked_add(1) == Some(index) => {
                 self.range = Some((first, index));
                 self.last = Some(mark.clone());
             }
@@ -109,10 +110,11 @@ impl Progress {
             Some(_) => {}
         }
         while let Some((first, last)) = self.range {
-            let Some(next) = self.ahead.remove(&(last + 1)) else {
+            let following = last.saturating_add(1);
+            let Some(next) = self.ahead.remove(&following) else {
                 break;
             };
-            self.range = Some((first, last + 1));
+            self.range = Some((first, following));
             self.last = Some(next);
         }
     }
@@ -193,5 +195,22 @@ mod tests {
         assert_eq!(progress.log_index(), Some(42));
         progress.begin_after(50);
         assert_eq!(progress.log_index(), Some(42));
+    }
+
+    #[test]
+    fn the_largest_index_is_an_index() {
+        let mut progress = Progress::default();
+        progress.begin_after(u64::MAX);
+        assert_eq!(take(&mut progress, u64::MAX), Step::Skip);
+        let mut progress = Progress::default();
+        for index in [u64::MAX - 1, u64::MAX, u64::MAX] {
+            take(&mut progress, index);
+        }
+        assert_eq!(progress.log_index(), Some(u64::MAX));
+        let mut progress = Progress::default();
+        for index in [1, u64::MAX, 2] {
+            take(&mut progress, index);
+        }
+        assert_eq!(progress.log_index(), Some(2));
     }
 }

@@ -56,6 +56,8 @@ pub enum Refused {
     NotReady,
     /// The deny list is older than permitted.
     Stale,
+    /// A background task of the verifier has ended, by a panic or with its runtime, so nothing is brought up to date any more.
+    Stopped,
     /// The token has none of the required roles.
     Role,
     /// The token lacks scopes.
@@ -73,7 +75,7 @@ pub enum Refused {
 }
 
 /// The names of all reasons, in the order of [`Refused`].
-pub(crate) const NAMES: [&str; 26] = [
+pub(crate) const NAMES: [&str; 27] = [
     "missing",
     "ambiguous",
     "malformed",
@@ -97,6 +99,7 @@ pub(crate) const NAMES: [&str; 26] = [
     "secret-retired",
     "not-ready",
     "stale",
+    "stopped",
     "role",
     "scope",
     "authentication",
@@ -134,9 +137,10 @@ impl Refused {
             Self::SecretRetired => 20,
             Self::NotReady => 21,
             Self::Stale => 22,
-            Self::Role => 23,
-            Self::Scope { .. } => 24,
-            Self::Authentication { .. } => 25,
+            Self::Stopped => 23,
+            Self::Role => 24,
+            Self::Scope { .. } => 25,
+            Self::Authentication { .. } => 26,
         }
     }
 
@@ -177,7 +181,7 @@ impl Refused {
             | Self::ClientRemoved
             | Self::ClientGrantRemoved
             | Self::SecretRetired => "the client of the access token may no longer use it",
-            Self::NotReady | Self::Stale => {
+            Self::NotReady | Self::Stale | Self::Stopped => {
                 "access tokens cannot be verified at the moment; repeat the request later"
             }
             Self::Role => "the account does not have the required role",
@@ -191,7 +195,7 @@ impl Refused {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Ambiguous => StatusCode::BAD_REQUEST,
-            Self::NotReady | Self::Stale => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::Stale | Self::Stopped => StatusCode::SERVICE_UNAVAILABLE,
             Self::Role | Self::Scope { .. } => StatusCode::FORBIDDEN,
             _ => StatusCode::UNAUTHORIZED,
         }
@@ -202,7 +206,7 @@ impl Refused {
         let error = match self {
             // RFC 6750 §3.1: without a token, the answer has no error.
             Self::Missing => return Some(HeaderValue::from_static("Bearer")),
-            Self::NotReady | Self::Stale => return None,
+            Self::NotReady | Self::Stale | Self::Stopped => return None,
             Self::Ambiguous => "invalid_request",
             Self::Role | Self::Scope { .. } => "insufficient_scope",
             Self::Authentication { .. } => "insufficient_user_authentication",
@@ -303,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_fault_of_the_service_does_not_discard_tokens_of_clients() {
-        for refused in [Refused::Stale, Refused::NotReady] {
+        for refused in [Refused::Stale, Refused::NotReady, Refused::Stopped] {
             let response = refused.to_response();
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()[RETRY_AFTER], "1");

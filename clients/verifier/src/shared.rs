@@ -1,6 +1,6 @@
 //! What requests and background tasks share: the news, the keys and the counters.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,6 +28,41 @@ pub(crate) struct Shared {
     server_time: Mutex<Option<ServerTime>>,
     pub(crate) counters: Counters,
     pub(crate) trouble: Mutex<Option<String>>,
+    stopped: [AtomicBool; 2],
+}
+
+/// A background task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// It fetches the keys.
+    Keys,
+    /// It reads the events.
+    News,
+}
+
+/// Notes the end of a background task when it is dropped with it. The tasks never return, so the task has panicked, or its runtime was
+/// shut down.
+pub(crate) struct Running {
+    shared: Arc<Shared>,
+    task: Task,
+}
+
+impl Running {
+    pub(crate) fn new(shared: &Arc<Shared>, task: Task) -> Self {
+        let shared = Arc::clone(shared);
+        Self { shared, task }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let (stopped, what) = match self.task {
+            Task::Keys => (&self.shared.stopped[0], "the key set"),
+            Task::News => (&self.shared.stopped[1], "the events"),
+        };
+        stopped.store(true, Relaxed);
+        self.shared.note_trouble(what, &Trouble::Stopped);
+    }
 }
 
 /// What was counted since the start.
@@ -72,7 +107,21 @@ impl Shared {
             server_time: Mutex::new(None),
             counters: Counters::default(),
             trouble: Mutex::new(None),
+            stopped: Default::default(),
         }
+    }
+
+    /// Whether this background task has ended, although it never should.
+    pub(crate) fn has_stopped(&self, task: Task) -> bool {
+        match task {
+            Task::Keys => self.stopped[0].load(Relaxed),
+            Task::News => self.stopped[1].load(Relaxed),
+        }
+    }
+
+    /// Whether any background task has ended.
+    pub(crate) fn has_any_stopped(&self) -> bool {
+        self.has_stopped(Task::Keys) || self.has_stopped(Task::News)
     }
 
     pub(crate) fn now(&self) -> Reading {

@@ -36,6 +36,8 @@ pub struct Stats {
     pub key_fetches: u64,
     /// The number of those that failed.
     pub key_failures: u64,
+    /// Whether a background task has ended, by a panic or with its runtime. Restart the service then.
+    pub has_stopped: bool,
     /// The last failure of a background task: for a log. It contains no secret.
     pub trouble: Option<String>,
 }

@@ -36,6 +36,8 @@ pub(crate) enum Trouble {
     Gap,
     /// The log lost events that were read, so all news has to be read again.
     HistoryChanged,
+    /// The background task has ended.
+    Stopped,
     /// The news was first read while the clock was ahead, so it has to be read again.
     ClockWasAhead,
 }
@@ -82,6 +84,9 @@ impl fmt::Display for Trouble {
             Self::HistoryChanged => {
                 formatter.write_str("the log has another history; all events are read again")
             }
+            Self::Stopped => formatter.write_str(
+                "the background task has ended, by a panic or with its runtime; restart the service",
+            ),
             Self::ClockWasAhead => formatter
                 .write_str("the clock was ahead when the events were read; all are read again"),
         }

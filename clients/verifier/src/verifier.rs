@@ -16,7 +16,7 @@ use crate::clock::millis;
 use crate::keys::Algorithm;
 use crate::news::MARGIN;
 use crate::refused::{NAMES, Refused};
-use crate::shared::{Shared, Times, count, lock};
+use crate::shared::{Shared, Task, Times, count, lock};
 use crate::stats::Stats;
 use crate::token::Unverified;
 
@@ -148,10 +148,10 @@ impl Verifier {
         let mut checked = self.core.check(token, key);
         let is_unknown = match &checked {
             Err(Refused::UnknownKey) => true,
-            Err(Refused::NotReady) => self.core.shared.keys.current().len() == 0,
+            Err(Refused::NotReady | Refused::Stopped) => self.core.shared.keys.current().len() == 0,
             _ => false,
         };
-        if is_unknown {
+        if is_unknown && !self.core.shared.has_stopped(Task::Keys) {
             let keys = &self.core.shared.keys;
             if keys.fetch_unknown(self.core.shared.clock.monotonic()).await {
                 checked = self.core.check(token, key);
@@ -201,12 +201,13 @@ impl Verifier {
         }
     }
 
-    /// Whether the keys were read and the deny list is complete. Before that, every token is refused as [`Refused::NotReady`]. Use it for the readiness
-    /// probe of your service.
+    /// Whether the keys were read and the deny list is complete. Before that, every token is refused as [`Refused::NotReady`]. With
+    /// [`OnStale::FailClosed`], it is not ready either after a background task has ended. Use it for the readiness probe of your
+    /// service.
     pub fn is_ready(&self) -> bool {
         let shared = &self.core.shared;
         let news = shared.news.read().unwrap_or_else(PoisonError::into_inner);
-        news.is_some() && shared.keys.current().len() > 0
+        news.is_some() && shared.keys.current().len() > 0 && !self.core.fails_by_end_of_task()
     }
 
     /// Waits until [`Self::is_ready`].
@@ -242,6 +243,7 @@ impl Verifier {
             readings: counters.readings.load(Relaxed),
             key_fetches: counters.key_fetches.load(Relaxed),
             key_failures: counters.key_failures.load(Relaxed),
+            has_stopped: shared.has_any_stopped(),
             trouble: lock(&shared.trouble).clone(),
         }
     }
@@ -274,10 +276,12 @@ impl Core {
             return Ok(claims);
         }
         let unverified = Unverified::parse(token, &self.algorithms)?;
-        let key = keys.get(&unverified.kid).ok_or(match keys.len() {
-            0 => Refused::NotReady,
-            _ => Refused::UnknownKey,
-        })?;
+        let key = keys
+            .get(&unverified.kid)
+            .ok_or_else(|| match keys.len() {
+                0 => self.not_ready(),
+                _ => Refused::UnknownKey,
+            })?;
         let claims = Claims::parse(unverified.payload(key)?)?;
         if claims.issuer() != self.issuer {
             return Err(Refused::Issuer);
@@ -294,6 +298,19 @@ impl Core {
             self.cache.put(digest, verified);
         }
         Ok(claims)
+    }
+
+    /// Why a token is refused that cannot be decided on yet.
+    fn not_ready(&self) -> Refused {
+        if self.shared.has_any_stopped() {
+            return Refused::Stopped;
+        }
+        Refused::NotReady
+    }
+
+    /// Whether every token is refused, because a background task has ended.
+    fn fails_by_end_of_task(&self) -> bool {
+        self.on_stale == OnStale::FailClosed && self.shared.has_any_stopped()
     }
 
     fn check_times(&self, claims: &Claims, times: Times) -> Result<(), Refused> {
@@ -323,13 +340,16 @@ impl Core {
         let news = self.shared.news.read();
         let news = news.unwrap_or_else(PoisonError::into_inner);
         let Some(news) = news.as_ref() else {
-            return Err(Refused::NotReady);
+            return Err(self.not_ready());
         };
         if let Some(refused) = news.list.refusal(claims) {
             return Err(refused);
         }
+        if self.fails_by_end_of_task() {
+            return Err(Refused::Stopped);
+        }
         if !news.reach_back(times.earliest) {
-            return Err(Refused::NotReady);
+            return Err(self.not_ready());
         }
         let is_stale = news
             .staleness(times.local)

@@ -846,6 +846,64 @@ async fn an_access_token_for_the_feed_is_renewed_before_it_expires() {
 }
 
 #[tokio::test]
+async fn a_background_task_that_has_panicked_is_noticed() {
+    for (on_stale, expected) in [
+        (OnStale::FailClosed, Err(Refused::Stopped)),
+        (OnStale::LocalOnly, Ok(())),
+    ] {
+        let (issuer, key) = Issuer::start().await;
+        let calls = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
+        let feed = Feed::with_tokens(move || {
+            assert!(count.fetch_add(1, SeqCst) == 0, "a bug of the service");
+            async {
+                let token = "token-1".to_owned();
+                let expires_in = None;
+                Ok(ProvidedToken { token, expires_in })
+            }
+        });
+        let builder = issuer.builder().max_staleness(10 * LIMIT);
+        let builder = builder.on_stale(on_stale).revocations(feed);
+        let verifier = builder.start().unwrap();
+        tokio::time::timeout(LIMIT, verifier.ready()).await.unwrap();
+        let token = key.sign(&issuer.claims(1, 0));
+        assert!(verifier.verify_now(&token).is_ok());
+        assert!(!verifier.stats().has_stopped);
+        issuer.valid_tokens_from.store(2, SeqCst);
+        issuer.hang_up();
+        eventually("the task has panicked", || verifier.stats().has_stopped).await;
+        assert_eq!(verifier.verify(&token).await.map(|_| ()), expected);
+        assert_eq!(verifier.is_ready(), expected.is_ok());
+        assert!(verifier.stats().trouble.unwrap().contains("has ended"));
+    }
+}
+
+#[test]
+fn a_verifier_whose_runtime_was_shut_down_refuses() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (token, verifier) = runtime.block_on(async {
+        let (issuer, key, verifier) = ready().await;
+        (key.sign(&issuer.claims(1, 0)), verifier)
+    });
+    assert!(verifier.verify_now(&token).is_ok());
+    drop(runtime);
+    assert_eq!(refused(&verifier, &token), Refused::Stopped);
+}
+
+#[tokio::test]
+async fn the_longest_lifetime_of_a_token_is_no_limit() {
+    let (issuer, key) = Issuer::start().await;
+    let builder = issuer.builder().longest_access_token(Duration::MAX);
+    let verifier = builder.max_staleness(Duration::MAX).start().unwrap();
+    tokio::time::timeout(LIMIT, verifier.ready()).await.unwrap();
+    let index = issuer.log_out(1);
+    verifier.wait_for(index, LIMIT).await.unwrap();
+    let ended = key.sign(&issuer.claims(1, 0));
+    assert_eq!(refused(&verifier, &ended), Refused::SessionEnded);
+    assert!(verifier.verify_now(&key.sign(&issuer.claims(2, 0))).is_ok());
+}
+
+#[tokio::test]
 async fn a_full_deny_list_makes_the_news_stale_and_forgets_nothing() {
     let (issuer, key) = Issuer::start().await;
     let builder = issuer
