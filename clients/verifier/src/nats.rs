@@ -33,6 +33,10 @@ const BATCH: usize = 256;
 /// How long a gap may stay open. An event whose place was taken by another message comes late.
 const LONGEST_GAP: Duration = Duration::from_secs(5);
 
+/// How long the stream may deliver no event although heartbeats name later ones than were applied. Authlog publishes a heartbeat
+/// after the events are stored, so they are there within milliseconds.
+const LONGEST_DELIVERY: Duration = Duration::from_secs(5);
+
 /// How long there may be no heartbeat. There are two in a second, unless the publisher cannot know what it would say.
 const LONGEST_SILENCE: Duration = Duration::from_secs(3);
 
@@ -98,6 +102,8 @@ struct Reading {
     publisher: Option<String>,
     silent_from: Instant,
     gap_from: Option<Instant>,
+    /// Since when heartbeats have named later events than were applied, and no event was delivered.
+    waiting_from: Option<Instant>,
 }
 
 impl NatsReader {
@@ -161,6 +167,7 @@ impl NatsReader {
             publisher: None,
             silent_from: Instant::now(),
             gap_from: None,
+            waiting_from: None,
         };
         let messages = reading.subscribe(writer).await?;
         let mut batches = messages.ready_chunks(BATCH);
@@ -266,6 +273,9 @@ impl Reading {
                 None => {}
             }
         }
+        if !events.is_empty() {
+            self.waiting_from = None;
+        }
         writer.apply(&events)?;
         let has_gap = writer.read(|news| news.has_gap()).unwrap_or(false);
         self.gap_from = match self.gap_from {
@@ -291,15 +301,23 @@ impl Reading {
         }
         self.silent_from = Instant::now();
         writer.heartbeat(&arrived.publisher, arrived.beat, arrived.at);
+        let applied = writer.read(|news| news.log_index()).flatten();
+        let has_all = applied.is_some_and(|applied| applied >= arrived.beat.log_index);
+        self.waiting_from = match self.waiting_from {
+            _ if has_all => None,
+            None => Some(Instant::now()),
+            since => since,
+        };
         Ok(())
     }
 
     fn check_time(&self) -> Result<(), Trouble> {
-        if self
-            .gap_from
-            .is_some_and(|from| from.elapsed() > LONGEST_GAP)
-        {
+        let is_over = |from: Option<Instant>, longest| from.is_some_and(|it| it.elapsed() > longest);
+        if is_over(self.gap_from, LONGEST_GAP) {
             return Err(Trouble::Gap);
+        }
+        if is_over(self.waiting_from, LONGEST_DELIVERY) {
+            return Err(Trouble::NotDelivered);
         }
         if self.silent_from.elapsed() > LONGEST_SILENCE {
             return Err(Trouble::Silent);

@@ -30,6 +30,8 @@ pub(crate) enum Trouble {
     Ended,
     /// Another access token was obtained, with which the feed has to be read from now on.
     Renewed,
+    /// Heartbeats name events that the stream does not deliver.
+    NotDelivered,
     /// The list has as many entries as it may have.
     Full,
     /// Events are missing, so all news has to be read again.
@@ -79,6 +81,9 @@ impl fmt::Display for Trouble {
             ),
             Self::Ended => formatter.write_str("the answer ended"),
             Self::Renewed => formatter.write_str("the access token for the feed was renewed"),
+            Self::NotDelivered => formatter.write_str(
+                "the stream does not deliver the events that heartbeats name; another consumer is created",
+            ),
             Self::Full => formatter.write_str("the deny list is full; raise its largest size"),
             Self::Gap => formatter.write_str("events are missing; all are read again"),
             Self::HistoryChanged => {
