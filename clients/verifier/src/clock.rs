@@ -8,7 +8,8 @@ pub trait Clock: Send + Sync + 'static {
     /// The time of day, by which tokens expire.
     fn now(&self) -> SystemTime;
 
-    /// The time since any fixed instant, by a clock that is never set. The age of news is measured by it.
+    /// The time since any fixed instant, by a clock that is never set. The age of news is measured by it, and by the time of day in
+    /// case it stands still while the machine is suspended.
     fn monotonic(&self) -> Duration;
 }
 
@@ -50,10 +51,17 @@ pub(crate) struct Reading {
 
 impl Reading {
     pub(crate) fn of(clock: &dyn Clock) -> Self {
+        // The wall clock first: if the machine is suspended in between, it says an earlier time, and no news seems younger.
         Self {
             wall: unix_millis(clock.now()),
             monotonic: clock.monotonic(),
         }
+    }
+
+    /// How far the wall clock is ahead of the monotonic clock, in milliseconds. It stays the same unless the wall clock is set or the
+    /// machine was suspended.
+    pub(crate) fn ahead(self) -> i64 {
+        self.wall.saturating_sub(millis(self.monotonic))
     }
 }
 

@@ -185,7 +185,7 @@ impl FeedReader {
             .header(AUTHORIZATION, authorization)
             .header(ACCEPT, HeaderValue::from_static("application/x-ndjson"));
         count(&writer.shared().counters.connections);
-        let sent = writer.shared().clock.monotonic();
+        let sent = writer.shared().now();
         let mut answer = self
             .http
             .send(&self.address, &query, request, String::new())

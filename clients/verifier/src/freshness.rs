@@ -3,6 +3,12 @@
 //! A heartbeat says: every event that was committed until `elapsed_ms` after its base has an index of at most `logindex`. The base of
 //! the feed is the arrival of the request, which was sent at a known local time. The base of a publisher on NATS is the begin of its
 //! leadership, which was at least `elapsed_ms` before each heartbeat arrives: the earliest of these times is the best estimate.
+//!
+//! The monotonic clock may stand still while the machine is suspended, and what was sent before is read after it. So the wall clock
+//! counts as well: the news is as old as the clock says that shows more time. What a heartbeat proves by the wall clock is computed
+//! with the difference of the clocks at the begin of the connection. A heartbeat that was on the way during a suspend therefore
+//! counts for at most the moment before the suspend, whenever it is read. After a suspend, or after the wall clock was set, the
+//! connection is opened again ([`Freshness::has_clock_jumped`]): what arrives on it was sent after that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,6 +27,10 @@ const MOST_PENDING: usize = 64;
 /// would make the news appear older and older.
 const DRIFT: i64 = 5000;
 
+/// How much the difference of the clocks may change while a connection lasts, in milliseconds. A change in which the wall clock
+/// gains counts as age until then. It is more than clocks drift apart in hours, and less than a heartbeat takes to come.
+const LARGEST_JUMP: i64 = 500;
+
 /// The longest text that names a publisher.
 const LONGEST_PUBLISHER: usize = 128;
 
@@ -31,6 +41,8 @@ pub(crate) struct Freshness {
     /// Heartbeats whose events have not been applied, with the time that they would prove.
     pending: VecDeque<(u64, Proved)>,
     known: Option<Proved>,
+    /// How far the wall clock was ahead of the monotonic clock when the connection began.
+    ahead: Option<i64>,
 }
 
 struct Base {
@@ -48,14 +60,19 @@ struct Proved {
 }
 
 impl Freshness {
+    /// Begins a connection at `now`, before anything is sent on it.
+    pub(crate) fn begin(&mut self, now: Reading) {
+        self.end();
+        self.ahead = Some(now.ahead());
+    }
+
     /// Begins to read an answer of the feed, whose request was sent at `sent`.
-    pub(crate) fn begin(&mut self, sent: Duration) {
-        self.pending.clear();
-        self.bases.clear();
+    pub(crate) fn begin_answer(&mut self, sent: Reading) {
+        self.begin(sent);
         self.bases.push(Base {
             publisher: String::new(),
-            at: millis(sent),
-            noted: millis(sent),
+            at: millis(sent.monotonic),
+            noted: millis(sent.monotonic),
         });
     }
 
@@ -63,6 +80,15 @@ impl Freshness {
     pub(crate) fn end(&mut self) {
         self.pending.clear();
         self.bases.clear();
+        self.ahead = None;
+    }
+
+    /// Whether the machine was suspended, or its wall clock was set, since the connection began.
+    pub(crate) fn has_clock_jumped(&self, now: Reading) -> bool {
+        self.ahead.is_some_and(|ahead| {
+            let change = now.ahead().saturating_sub(ahead);
+            change.saturating_abs() > LARGEST_JUMP
+        })
     }
 
     /// Notes a heartbeat that arrived at `at`; `publisher` is empty for the feed. `applied` is the last index up to which
@@ -110,7 +136,7 @@ impl Freshness {
         let monotonic = begin.saturating_add(elapsed).min(arrived);
         let proved = Proved {
             monotonic,
-            wall: at.wall.saturating_sub(arrived.saturating_sub(monotonic)),
+            wall: monotonic.saturating_add(*self.ahead.get_or_insert(at.ahead())),
         };
         if applied.is_some_and(|applied| beat.log_index <= applied) {
             self.prove(proved);
@@ -146,8 +172,7 @@ impl Freshness {
         }
     }
 
-    /// How old the news is; `None` if that is not known. The monotonic clock may stand still while the machine is suspended, so the
-    /// wall clock counts as well if it says more.
+    /// How old the news is; `None` if that is not known. Each clock says it, and the higher age counts.
     pub(crate) fn staleness(&self, now: Reading) -> Option<Duration> {
         let known = self.known?;
         let age = millis(now.monotonic).saturating_sub(known.monotonic);
@@ -184,7 +209,7 @@ mod tests {
     fn the_news_of_a_feed_are_as_old_as_the_request_and_what_passed_since_at_the_server() {
         let mut freshness = Freshness::default();
         assert_eq!(age(&freshness, 0), None);
-        freshness.begin(Duration::from_millis(1000));
+        freshness.begin_answer(at(1000));
         // The request took 100 ms, the answer 200 ms more.
         freshness.heartbeat("", beat(7, 500), Some(7), at(1800));
         assert_eq!(age(&freshness, 1800), Some(300));
@@ -194,7 +219,7 @@ mod tests {
     #[test]
     fn a_heartbeat_counts_once_the_events_before_it_were_applied() {
         let mut freshness = Freshness::default();
-        freshness.begin(Duration::ZERO);
+        freshness.begin_answer(at(0));
         freshness.heartbeat("", beat(7, 100), None, at(100));
         freshness.heartbeat("", beat(9, 600), None, at(600));
         assert_eq!(age(&freshness, 700), None);
@@ -242,7 +267,7 @@ mod tests {
     #[test]
     fn no_heartbeat_proves_the_future() {
         let mut freshness = Freshness::default();
-        freshness.begin(Duration::from_millis(1000));
+        freshness.begin_answer(at(1000));
         freshness.heartbeat("", beat(1, u64::MAX), Some(1), at(2000));
         assert_eq!(age(&freshness, 2000), Some(0));
         assert_eq!(age(&freshness, 3000), Some(1000));
@@ -251,7 +276,7 @@ mod tests {
     #[test]
     fn a_local_clock_that_is_faster_does_not_make_the_news_old() {
         let mut freshness = Freshness::default();
-        freshness.begin(Duration::ZERO);
+        freshness.begin_answer(at(0));
         // Three hours, and the local clock gains 100 parts in a million.
         for beats in 1..=20_000_u64 {
             let elapsed = beats * 500;
@@ -264,7 +289,7 @@ mod tests {
     #[test]
     fn news_grow_old_while_the_machine_is_suspended() {
         let mut freshness = Freshness::default();
-        freshness.begin(Duration::ZERO);
+        freshness.begin_answer(at(0));
         freshness.heartbeat("", beat(1, 500), Some(1), at(500));
         let mut now = at(600);
         now.wall += 3_600_000;
@@ -277,12 +302,71 @@ mod tests {
         assert_eq!(freshness.staleness(now), Some(Duration::from_millis(100)));
     }
 
+    /// The clocks after the machine was suspended for as long.
+    fn after_suspend(milliseconds: u64, suspended: i64) -> Reading {
+        let mut reading = at(milliseconds);
+        reading.wall += suspended;
+        reading
+    }
+
+    #[test]
+    fn a_heartbeat_that_arrived_during_a_suspend_is_as_old_as_that() {
+        const HOUR: i64 = 3_600_000;
+        for publisher in ["", "a"] {
+            let mut freshness = Freshness::default();
+            freshness.begin_answer(at(0));
+            freshness.heartbeat(publisher, beat(1, 500), Some(1), at(500));
+            assert!(!freshness.has_clock_jumped(at(600)));
+            // It was sent before the suspend, and is read after it.
+            let resumed = after_suspend(1000, HOUR);
+            freshness.heartbeat(publisher, beat(1, 950), Some(1), resumed);
+            let age = freshness.staleness(resumed).unwrap();
+            assert!(age >= Duration::from_millis(HOUR as u64), "{age:?}");
+            // It was sent after the suspend. That cannot be told apart on the same connection.
+            let beats = beat(1, 1500 + HOUR as u64);
+            let now = after_suspend(1500, HOUR);
+            freshness.heartbeat(publisher, beats, Some(1), now);
+            assert!(freshness.staleness(now).unwrap() >= Duration::from_millis(HOUR as u64));
+            assert!(freshness.has_clock_jumped(now));
+            freshness.begin_answer(now);
+            assert!(!freshness.has_clock_jumped(now));
+            let now = after_suspend(2000, HOUR);
+            freshness.heartbeat(publisher, beat(1, 500), Some(1), now);
+            assert!(freshness.staleness(now).unwrap() <= Duration::from_millis(500));
+        }
+    }
+
+    #[test]
+    fn the_first_heartbeat_of_a_subscription_is_as_old_as_a_suspend_after_its_begin() {
+        let mut freshness = Freshness::default();
+        freshness.begin(at(0));
+        let resumed = after_suspend(100, 10_000);
+        freshness.heartbeat("a", beat(1, 77_000), Some(1), resumed);
+        let age = freshness.staleness(resumed).unwrap();
+        assert_eq!(age, Duration::from_millis(10_000));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_makes_no_news_younger() {
+        for jump in [-3_600_000, -400, 400, 3_600_000] {
+            let mut freshness = Freshness::default();
+            freshness.begin_answer(at(0));
+            freshness.heartbeat("", beat(1, 500), Some(1), at(500));
+            let now = after_suspend(2500, jump);
+            assert!(freshness.staleness(now).unwrap() >= Duration::from_millis(2000));
+            assert_eq!(freshness.has_clock_jumped(now), jump.abs() > LARGEST_JUMP);
+            // It was delayed for a second.
+            freshness.heartbeat("", beat(1, 1500), Some(1), now);
+            assert!(freshness.staleness(now).unwrap() >= Duration::from_millis(1000));
+        }
+    }
+
     #[test]
     fn a_new_connection_forgets_the_heartbeats_of_the_last_one() {
         let mut freshness = Freshness::default();
-        freshness.begin(Duration::ZERO);
+        freshness.begin_answer(at(0));
         freshness.heartbeat("", beat(9, 100), Some(1), at(100));
-        freshness.begin(Duration::from_millis(5000));
+        freshness.begin_answer(at(5000));
         freshness.applied(9);
         assert_eq!(age(&freshness, 5000), None);
     }

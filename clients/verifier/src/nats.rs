@@ -154,6 +154,7 @@ impl NatsReader {
     ) -> Result<std::convert::Infallible, Trouble> {
         let client = self.client().await?;
         count(&writer.shared().counters.connections);
+        let began = writer.shared().now();
         let beats = client.subscribe(HEARTBEATS).await;
         let beats = beats.map_err(Trouble::connection)?;
         let mut beats = Heartbeats::of(beats, Arc::clone(&writer.shared().clock));
@@ -170,6 +171,7 @@ impl NatsReader {
             waiting_from: None,
         };
         let messages = reading.subscribe(writer).await?;
+        writer.write(|news| news.begin_connection(began));
         let mut batches = messages.ready_chunks(BATCH);
         let mut every_second = tokio::time::interval(Duration::from_secs(1));
         every_second.set_missed_tick_behavior(MissedTickBehavior::Delay);

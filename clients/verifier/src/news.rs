@@ -111,8 +111,19 @@ impl News {
     }
 
     /// Begins to read an answer of the feed, whose request was sent at `sent`.
-    pub(crate) fn begin_answer(&mut self, sent: Duration) {
-        self.freshness.begin(sent);
+    pub(crate) fn begin_answer(&mut self, sent: Reading) {
+        self.freshness.begin_answer(sent);
+    }
+
+    /// Begins a connection to another source, at `now`, before anything was sent on it.
+    #[cfg(feature = "nats")]
+    pub(crate) fn begin_connection(&mut self, now: Reading) {
+        self.freshness.begin(now);
+    }
+
+    /// Whether the machine was suspended, or its wall clock was set, since the connection began.
+    pub(crate) fn has_clock_jumped(&self, now: Reading) -> bool {
+        self.freshness.has_clock_jumped(now)
     }
 
     /// Ends a connection: its heartbeats count no longer.

@@ -269,9 +269,14 @@ impl NewsWriter {
         self.write(|news| news.heartbeat(publisher, beat, at));
     }
 
-    /// Forgets what has expired, and checks that the news reaches back far enough. Called about once a second.
+    /// Forgets what has expired, and checks that the clocks have not jumped and that the news reaches back far enough. Called about
+    /// once a second.
     pub(crate) fn tidy(&mut self) -> Result<(), Trouble> {
         let times = self.shared.times();
+        let has_jumped = self.read(|news| news.has_clock_jumped(times.local));
+        if has_jumped == Some(true) {
+            return Err(Trouble::ClockJumped);
+        }
         let reach_back = self.read(|news| news.reach_back(times.earliest));
         if reach_back == Some(false) {
             return Err(Trouble::ClockWasAhead);

@@ -38,6 +38,8 @@ pub(crate) enum Trouble {
     Gap,
     /// The log lost events that were read, so all news has to be read again.
     HistoryChanged,
+    /// The machine was suspended, or its wall clock was set, so the source has to be connected to again.
+    ClockJumped,
     /// The background task has ended.
     Stopped,
     /// The news was first read while the clock was ahead, so it has to be read again.
@@ -89,6 +91,9 @@ impl fmt::Display for Trouble {
             Self::HistoryChanged => {
                 formatter.write_str("the log has another history; all events are read again")
             }
+            Self::ClockJumped => formatter.write_str(
+                "the machine was suspended, or its clock was set; the connection is opened again",
+            ),
             Self::Stopped => formatter.write_str(
                 "the background task has ended, by a panic or with its runtime; restart the service",
             ),

@@ -327,6 +327,34 @@ async fn what_was_read_under_a_clock_that_was_ahead_is_read_again() {
 }
 
 #[tokio::test]
+async fn a_clock_that_jumps_makes_the_news_stale_until_it_is_connected_again() {
+    let (issuer, key) = Issuer::start().await;
+    let clock = SetClock::default();
+    let builder = issuer.builder().max_staleness(LIMIT);
+    let verifier = builder.clock(clock.clone()).start().unwrap();
+    tokio::time::timeout(LIMIT, verifier.ready()).await.unwrap();
+    let mut claims = issuer.claims(1, 0);
+    claims["exp"] = json!(seconds() + 20_000);
+    let token = key.sign(&claims);
+    assert!(verifier.verify_now(&token).is_ok());
+    // The machine was suspended, which the monotonic clock does not show. Its connection is still there.
+    clock.set_wall_ahead(Duration::from_secs(3600));
+    assert_eq!(refused(&verifier, &token), Refused::Stale);
+    assert_eq!(verifier.stats().connections, 1);
+    eventually("the news is fresh", || verifier.verify_now(&token).is_ok()).await;
+    let stats = verifier.stats();
+    assert_eq!((stats.connections, stats.readings), (2, 1));
+    assert!(stats.trouble.unwrap().contains("suspended"));
+    clock.set_wall_ahead(Duration::ZERO);
+    assert!(verifier.verify_now(&token).is_ok());
+    eventually("it is connected again", || {
+        verifier.stats().connections == 3
+    })
+    .await;
+    assert!(verifier.verify_now(&token).is_ok());
+}
+
+#[tokio::test]
 async fn a_text_that_is_not_three_signed_parts_is_refused() {
     let (issuer, key, verifier) = ready().await;
     let claims = issuer.claims(1, 0);
