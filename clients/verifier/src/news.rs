@@ -142,17 +142,24 @@ impl News {
         if self.progress.step(&event.mark)? == Step::Skip {
             return Ok(());
         }
-        if event.change != Change::None {
-            let until = self.happened(event, now).saturating_add(self.keep);
-            self.list
-                .add(&event.change, event.mark.log_index, until, now.wall)?;
-        }
+        self.add(event, now)?;
         self.progress.note(&event.mark);
         if let Some(applied) = self.progress.log_index() {
             self.freshness.applied(applied);
             self.complete(now);
         }
         Ok(())
+    }
+
+    /// Adds what an event changes, without a place in the log. So it can be of another history: a client that was locked or unlocked in
+    /// both has the state of the higher index.
+    pub(crate) fn add(&mut self, event: &Event, now: Reading) -> Result<(), Full> {
+        if event.change == Change::None {
+            return Ok(());
+        }
+        let until = self.happened(event, now).saturating_add(self.keep);
+        self.list
+            .add(&event.change, event.mark.log_index, until, now.wall)
     }
 
     /// When an event happened, at the latest. What is read live happened just now, also if the clock that wrote it was behind.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Reading, millis};
-use crate::event::{Event, Heartbeat};
+use crate::event::{Change, Event, Heartbeat};
 use crate::key_fetcher::Keys;
 use crate::news::{Limits, News};
 use crate::refused::NAMES;
@@ -166,7 +166,7 @@ pub(crate) fn count(counter: &AtomicU64) {
 }
 
 /// Adds to the news what a source reads. While all news is read, it is collected apart, and the earlier news stays in use: an entry
-/// is never dropped before its successor is there.
+/// is never dropped before its successor is there. What ends meanwhile is added to both.
 pub(crate) struct NewsWriter {
     shared: Arc<Shared>,
     limits: Limits,
@@ -260,8 +260,30 @@ impl NewsWriter {
         };
         let counter = &self.shared.counters.events;
         counter.fetch_add(events.len() as u64, Relaxed);
+        self.apply_to_earlier(events, now);
         let applied = self.write(|news| events.iter().try_for_each(|event| news.apply(event, now)));
         applied.unwrap_or(Ok(())).map_err(Trouble::from)
+    }
+
+    /// Adds events to the list that is in use while another one is collected. It grows no younger by that.
+    fn apply_to_earlier(&self, events: &[Event], now: Reading) {
+        if self.collected.is_none() || events.iter().all(|event| event.change == Change::None) {
+            return;
+        }
+        let mut earlier = self.news();
+        let Some(news) = earlier.as_mut() else {
+            return;
+        };
+        // An event that finds no room does not keep out the ones after it, which may need none.
+        let mut is_full = false;
+        for event in events {
+            is_full |= news.add(event, now).is_err();
+        }
+        drop(earlier);
+        if is_full {
+            // It is replaced once the other list is complete, which has the events as well.
+            self.shared.note_trouble("the events", &Trouble::Full);
+        }
     }
 
     /// Notes a heartbeat of a publisher that arrived at `at`; the name is empty for the feed.

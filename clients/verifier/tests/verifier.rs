@@ -836,6 +836,30 @@ async fn what_is_known_stays_known_while_all_is_read_again() {
 }
 
 #[tokio::test]
+async fn what_ends_while_all_is_read_again_is_refused_at_once() {
+    let (issuer, key) = Issuer::start().await;
+    let builder = issuer.builder().on_stale(OnStale::LocalOnly);
+    let verifier = builder.start().unwrap();
+    tokio::time::timeout(LIMIT, verifier.ready()).await.unwrap();
+    let index = issuer.log_out(1);
+    verifier.wait_for(index, LIMIT).await.unwrap();
+    issuer.log.lock().unwrap()[0]["id"] = json!("event/another");
+    // The other list is never complete.
+    issuer.is_silent.store(true, SeqCst);
+    issuer.hang_up();
+    eventually("all is read again", || verifier.stats().readings == 2).await;
+    let live = key.sign(&issuer.claims(2, 0));
+    assert!(verifier.verify_now(&live).is_ok());
+    issuer.log_out(2);
+    eventually("the end takes effect", || {
+        verifier.verify_now(&live).is_err()
+    })
+    .await;
+    assert_eq!(refused(&verifier, &live), Refused::SessionEnded);
+    assert_eq!(verifier.log_index(), Some(1), "nothing else is claimed");
+}
+
+#[tokio::test]
 async fn a_refused_access_token_for_the_feed_is_replaced() {
     let (issuer, _, verifier) = ready().await;
     assert_eq!(issuer.token_requests.load(SeqCst), 1);
