@@ -74,6 +74,7 @@ pub struct VerifierBuilder {
     leeway: Duration,
     keys_url: Option<String>,
     keys_max_age: Duration,
+    keys_expire_after: Duration,
     longest_token: Duration,
     max_entries: usize,
     cached_tokens: usize,
@@ -94,6 +95,7 @@ impl Default for VerifierBuilder {
             leeway: Duration::ZERO,
             keys_url: None,
             keys_max_age: Duration::from_secs(5 * 60),
+            keys_expire_after: Duration::from_secs(10 * 60),
             longest_token: Duration::from_secs(24 * 60 * 60),
             max_entries: 4_000_000,
             cached_tokens: 10_000,
@@ -153,11 +155,20 @@ impl VerifierBuilder {
         self
     }
 
-    /// How long a key set is used while the issuer can be reached: as long as its `Cache-Control` says, and this at most. It is 5 minutes
-    /// by default, and no more is possible. The retirement of a key is noticed within this time.
+    /// How long a key set is used while the issuer can be reached: as long as its `Cache-Control` says, less its `Age`, and this at
+    /// most. It is 5 minutes by default, and no more is possible. The retirement of a key is noticed within this time, and within ten
+    /// seconds more than a cache in between serves the set.
     pub fn keys_max_age(mut self, max_age: Duration) -> Self {
         let possible = Duration::from_secs(1)..=Duration::from_secs(5 * 60);
         self.keys_max_age = max_age.clamp(*possible.start(), *possible.end());
+        self
+    }
+
+    /// How old the key set may be before [`OnStale::FailClosed`] refuses every token: 10 minutes by default, and
+    /// [`Self::keys_max_age`] at least. The issuer serves it with `max-age=300`. So it is fetched at least every five minutes, and
+    /// five more are left to reach the issuer. A key is published ten minutes before it signs, so that no signing key is missing.
+    pub fn keys_expire_after(mut self, age: Duration) -> Self {
+        self.keys_expire_after = age;
         self
     }
 
@@ -297,6 +308,7 @@ impl VerifierBuilder {
             longest_token: self.longest_token,
             max_staleness: self.max_staleness,
             on_stale: self.on_stale,
+            keys_expire_after: self.keys_expire_after.max(self.keys_max_age),
         };
         let tasks = Tasks(vec![fetching.abort_handle(), reading.abort_handle()]);
         Ok(Verifier::new(Arc::new(core), tasks))

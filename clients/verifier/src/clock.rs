@@ -65,6 +65,31 @@ impl Reading {
     }
 }
 
+/// A moment by both clocks, in milliseconds. It may be before the monotonic clock began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) monotonic: i64,
+    pub(crate) wall: i64,
+}
+
+impl Moment {
+    /// The moment that is this long before a reading.
+    pub(crate) fn before(reading: Reading, duration: Duration) -> Self {
+        Self {
+            monotonic: millis(reading.monotonic).saturating_sub(millis(duration)),
+            wall: reading.wall.saturating_sub(millis(duration)),
+        }
+    }
+
+    /// How long ago it was. Each clock says it, and the higher age counts: the monotonic clock may stand still while the machine is
+    /// suspended, and the wall clock may be set back.
+    pub(crate) fn age(self, now: Reading) -> Duration {
+        let age = millis(now.monotonic).saturating_sub(self.monotonic);
+        let by_wall = now.wall.saturating_sub(self.wall);
+        Duration::from_millis(u64::try_from(age.max(by_wall)).unwrap_or(0))
+    }
+}
+
 pub(crate) fn unix_millis(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => millis(since),

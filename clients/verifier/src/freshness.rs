@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::clock::{Reading, millis};
+use crate::clock::{Moment, Reading, millis};
 use crate::event::Heartbeat;
 
 /// The largest number of publishers whose bases are kept. There is one at a time.
@@ -39,8 +39,9 @@ const LONGEST_PUBLISHER: usize = 128;
 pub(crate) struct Freshness {
     bases: Vec<Base>,
     /// Heartbeats whose events have not been applied, with the time that they would prove.
-    pending: VecDeque<(u64, Proved)>,
-    known: Option<Proved>,
+    pending: VecDeque<(u64, Moment)>,
+    /// The moment up to which every event is known.
+    known: Option<Moment>,
     /// How far the wall clock was ahead of the monotonic clock when the connection began.
     ahead: Option<i64>,
 }
@@ -50,13 +51,6 @@ struct Base {
     /// In milliseconds by the local monotonic clock. It may be before the clock began.
     at: i64,
     noted: i64,
-}
-
-/// A time up to which every event is known, by both clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Proved {
-    monotonic: i64,
-    wall: i64,
 }
 
 impl Freshness {
@@ -134,7 +128,7 @@ impl Freshness {
             noted,
         });
         let monotonic = begin.saturating_add(elapsed).min(arrived);
-        let proved = Proved {
+        let proved = Moment {
             monotonic,
             wall: monotonic.saturating_add(*self.ahead.get_or_insert(at.ahead())),
         };
@@ -163,7 +157,7 @@ impl Freshness {
         }
     }
 
-    fn prove(&mut self, proved: Proved) {
+    fn prove(&mut self, proved: Moment) {
         if self
             .known
             .is_none_or(|known| known.monotonic <= proved.monotonic)
@@ -172,13 +166,9 @@ impl Freshness {
         }
     }
 
-    /// How old the news is; `None` if that is not known. Each clock says it, and the higher age counts.
+    /// How old the news is; `None` if that is not known.
     pub(crate) fn staleness(&self, now: Reading) -> Option<Duration> {
-        let known = self.known?;
-        let age = millis(now.monotonic).saturating_sub(known.monotonic);
-        let by_wall = now.wall.saturating_sub(known.wall);
-        let age = u64::try_from(age.max(by_wall)).unwrap_or(0);
-        Some(Duration::from_millis(age))
+        self.known.map(|known| known.age(now))
     }
 }
 

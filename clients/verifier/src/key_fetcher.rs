@@ -4,11 +4,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::Request;
-use http::header::{CACHE_CONTROL, DATE, HeaderMap};
+use http::header::{AGE, CACHE_CONTROL, DATE, HeaderMap};
 use tokio::sync::{Notify, watch};
 
 use crate::backoff::{Backoff, jittered};
-use crate::clock::unix_millis;
+use crate::clock::{Moment, Reading, unix_millis};
 use crate::http_client::{Address, HEAD_LIMIT, HttpClient};
 use crate::keys::{Algorithm, KeySet, LARGEST_SET};
 use crate::shared::{Shared, count};
@@ -29,15 +29,13 @@ pub(crate) struct Keys {
 
 /// The requests for the key set.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Fetches {
+struct Fetches {
     /// The number of requests that have ended.
-    pub(crate) ended: u64,
+    ended: u64,
     /// Whether one is under way.
     is_running: bool,
     /// When the last one began, by the monotonic clock.
     began: Option<Duration>,
-    /// When the last one that succeeded began, by the monotonic clock.
-    pub(crate) current_as_of: Option<Duration>,
 }
 
 impl Default for Keys {
@@ -56,8 +54,9 @@ impl Keys {
         Arc::clone(&set)
     }
 
-    pub(crate) fn fetches(&self) -> Fetches {
-        *self.fetches.borrow()
+    /// Asks for the key set, without waiting for it. It is fetched at most every ten seconds for that.
+    pub(crate) fn want(&self) {
+        self.wanted.notify_one();
     }
 
     /// Waits for a request for the key set that began now or is under way, and returns whether there was one: there is none if the
@@ -78,9 +77,12 @@ impl Keys {
         tokio::time::timeout(3 * HEAD_LIMIT, ended).await.is_ok()
     }
 
+    /// Uses another set, unless a newer one is known: a cache must not bring a retired key back.
     fn replace(&self, set: KeySet) {
         let mut current = self.set.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(set.after(&current));
+        if !set.is_older_than(&current) {
+            *current = Arc::new(set.after(&current));
+        }
     }
 }
 
@@ -99,13 +101,14 @@ impl KeyFetcher {
         let keys = &shared.keys;
         let mut backoff = Backoff::default();
         loop {
-            let began = shared.clock.monotonic();
+            let now = shared.now();
+            let began = now.monotonic;
             keys.fetches.send_modify(|it| {
                 it.is_running = true;
                 it.began = Some(began);
             });
             count(&shared.counters.key_fetches);
-            let fetched = self.fetch(&shared).await;
+            let fetched = self.fetch(&shared, now).await;
             let pause = match &fetched {
                 Ok(max_age) => {
                     backoff.reset();
@@ -121,9 +124,6 @@ impl KeyFetcher {
             keys.fetches.send_modify(|it| {
                 it.is_running = false;
                 it.ended += 1;
-                if fetched.is_ok() {
-                    it.current_as_of = Some(began);
-                }
             });
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -132,8 +132,8 @@ impl KeyFetcher {
         }
     }
 
-    /// Fetches the key set once. Returns how long it may be used.
-    async fn fetch(&self, shared: &Shared) -> Result<Duration, Trouble> {
+    /// Fetches the key set once, with a request that begins at `now`. Returns how long it may be used.
+    async fn fetch(&self, shared: &Shared, now: Reading) -> Result<Duration, Trouble> {
         let request = Request::get("/");
         let fetched = self
             .http
@@ -142,17 +142,20 @@ impl KeyFetcher {
         let set = KeySet::parse(&body, &self.accepted)
             .map_err(|_| Trouble::Format("not a key set"))?;
         let has_keys = set.len() > 0;
-        shared.keys.replace(set);
+        let age = age(&headers);
+        // Before the keys: a token must not be accepted by a key that came with a time at which it has expired.
         if let Some(date) = date(&headers) {
-            shared.note_server_time(date);
+            shared.note_server_time(date, age > Duration::ZERO);
         }
+        shared.keys.replace(set.as_of(Moment::before(now, age)));
         if !has_keys {
             // Every token is refused until there is one.
             shared.note_trouble("the key set", &Trouble::NoUsableKey);
             return Ok(SHORTEST_USE.min(self.max_age));
         }
         let max_age = max_age(&headers).unwrap_or(self.max_age);
-        Ok(max_age.max(SHORTEST_USE).min(self.max_age))
+        let left = max_age.min(self.max_age).saturating_sub(age);
+        Ok(left.max(SHORTEST_USE).min(self.max_age))
     }
 }
 
@@ -179,6 +182,16 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
         None if directive == "no-store" || directive == "no-cache" => Some(Duration::ZERO),
         _ => None,
     })
+}
+
+/// How long an answer was in a cache (`Age`, RFC 9111 §5.1). An invalid one is ignored, as the RFC demands.
+fn age(headers: &HeaderMap) -> Duration {
+    let seconds = headers.get(AGE).and_then(|value| {
+        let text = value.to_str().ok()?;
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| is_number)
+    });
+    Duration::from_secs(seconds.unwrap_or(0))
 }
 
 /// The `Date` of an answer (RFC 9110 §5.6.7), in milliseconds since 1970.
@@ -208,6 +221,39 @@ mod tests {
             let found = max_age(&headers(CACHE_CONTROL, text));
             assert_eq!(found, expected.map(Duration::from_secs), "{text}");
         }
+    }
+
+    #[test]
+    fn the_time_in_a_cache_is_read_from_its_header() {
+        for (text, expected) in [("0", 0), ("299", 299), ("+7", 0), ("-1", 0), ("", 0), ("x", 0)] {
+            let found = age(&headers(AGE, text));
+            assert_eq!(found, Duration::from_secs(expected), "{text}");
+        }
+        assert_eq!(age(&HeaderMap::new()), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_cache_does_not_bring_an_older_set_back() {
+        let keys = Keys::default();
+        let set = |monotonic: i64, wall: i64| {
+            let empty = KeySet::parse(br#"{"keys":[]}"#, &[]).ok().unwrap();
+            empty.as_of(Moment { monotonic, wall })
+        };
+        let now = Reading {
+            wall: 1_000_000,
+            monotonic: Duration::from_secs(1000),
+        };
+        let age = || keys.current().age(now).map(|age| age.as_secs());
+        assert_eq!(age(), None);
+        keys.replace(set(900_000, 900_000));
+        keys.replace(set(800_000, 800_000));
+        assert_eq!(age(), Some(100));
+        // The same answer, whose age was rounded in another way.
+        keys.replace(set(899_000, 899_000));
+        assert_eq!(age(), Some(101));
+        // The machine was suspended before the request.
+        keys.replace(set(890_000, 950_000));
+        assert_eq!(age(), Some(110));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
@@ -11,6 +12,8 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
+
+use crate::clock::{Moment, Reading};
 
 /// The largest key set that is read, in bytes. That of Authlog has about 1 KiB.
 pub(crate) const LARGEST_SET: usize = 256 * 1024;
@@ -136,7 +139,12 @@ pub(crate) struct KeySet {
     /// Changes whenever a key is no longer in the set, or is another one. So a signature that was verified before counts only
     /// while this is the same.
     generation: u64,
+    /// When the issuer said so. `None` if it has not yet.
+    as_of: Option<Moment>,
 }
+
+/// By how much the age of two answers may be wrong, in milliseconds: `Age` has whole seconds.
+const ROUNDING: i64 = 2000;
 
 impl KeySet {
     /// Parses a key set (RFC 7517 §5). Unusable keys are ignored. So are keys that share a name, because it does not say which one
@@ -165,8 +173,11 @@ impl KeySet {
             })
             .map(|(kid, key)| (kid, Arc::new(key)))
             .collect();
-        let generation = 0;
-        Ok(Self { keys, generation })
+        Ok(Self {
+            keys,
+            generation: 0,
+            as_of: None,
+        })
     }
 
     /// This set, as the successor of `earlier`.
@@ -177,6 +188,26 @@ impl KeySet {
         });
         self.generation = earlier.generation + u64::from(!keeps_all);
         self
+    }
+
+    /// This set, as the issuer served it at that moment.
+    pub(crate) fn as_of(mut self, moment: Moment) -> Self {
+        self.as_of = Some(moment);
+        self
+    }
+
+    /// How old the set is; `None` if there is none yet.
+    pub(crate) fn age(&self, now: Reading) -> Option<Duration> {
+        self.as_of.map(|moment| moment.age(now))
+    }
+
+    /// Whether another set is newer by both clocks. Two caches may hold answers of different ages.
+    pub(crate) fn is_older_than(&self, other: &Self) -> bool {
+        let (Some(own), Some(other)) = (self.as_of, other.as_of) else {
+            return false;
+        };
+        let is_before = |own: i64, other: i64| own.saturating_add(ROUNDING) < other;
+        is_before(own.monotonic, other.monotonic) && is_before(own.wall, other.wall)
     }
 
     pub(crate) fn get(&self, kid: &str) -> Option<&Arc<PublicKey>> {

@@ -56,6 +56,8 @@ pub enum Refused {
     NotReady,
     /// The deny list is older than permitted.
     Stale,
+    /// The key set is older than permitted: it cannot be fetched, or a cache serves an old one.
+    KeysExpired,
     /// A background task of the verifier has ended, by a panic or with its runtime, so nothing is brought up to date any more.
     Stopped,
     /// The token has none of the required roles.
@@ -75,7 +77,7 @@ pub enum Refused {
 }
 
 /// The names of all reasons, in the order of [`Refused`].
-pub(crate) const NAMES: [&str; 27] = [
+pub(crate) const NAMES: [&str; 28] = [
     "missing",
     "ambiguous",
     "malformed",
@@ -99,6 +101,7 @@ pub(crate) const NAMES: [&str; 27] = [
     "secret-retired",
     "not-ready",
     "stale",
+    "keys-expired",
     "stopped",
     "role",
     "scope",
@@ -137,10 +140,11 @@ impl Refused {
             Self::SecretRetired => 20,
             Self::NotReady => 21,
             Self::Stale => 22,
-            Self::Stopped => 23,
-            Self::Role => 24,
-            Self::Scope { .. } => 25,
-            Self::Authentication { .. } => 26,
+            Self::KeysExpired => 23,
+            Self::Stopped => 24,
+            Self::Role => 25,
+            Self::Scope { .. } => 26,
+            Self::Authentication { .. } => 27,
         }
     }
 
@@ -181,7 +185,7 @@ impl Refused {
             | Self::ClientRemoved
             | Self::ClientGrantRemoved
             | Self::SecretRetired => "the client of the access token may no longer use it",
-            Self::NotReady | Self::Stale | Self::Stopped => {
+            Self::NotReady | Self::Stale | Self::KeysExpired | Self::Stopped => {
                 "access tokens cannot be verified at the moment; repeat the request later"
             }
             Self::Role => "the account does not have the required role",
@@ -195,7 +199,7 @@ impl Refused {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Ambiguous => StatusCode::BAD_REQUEST,
-            Self::NotReady | Self::Stale | Self::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::Stale | Self::KeysExpired | Self::Stopped => StatusCode::SERVICE_UNAVAILABLE,
             Self::Role | Self::Scope { .. } => StatusCode::FORBIDDEN,
             _ => StatusCode::UNAUTHORIZED,
         }
@@ -206,7 +210,7 @@ impl Refused {
         let error = match self {
             // RFC 6750 §3.1: without a token, the answer has no error.
             Self::Missing => return Some(HeaderValue::from_static("Bearer")),
-            Self::NotReady | Self::Stale | Self::Stopped => return None,
+            Self::NotReady | Self::Stale | Self::KeysExpired | Self::Stopped => return None,
             Self::Ambiguous => "invalid_request",
             Self::Role | Self::Scope { .. } => "insufficient_scope",
             Self::Authentication { .. } => "insufficient_user_authentication",
@@ -307,7 +311,12 @@ mod tests {
 
     #[test]
     fn a_fault_of_the_service_does_not_discard_tokens_of_clients() {
-        for refused in [Refused::Stale, Refused::NotReady, Refused::Stopped] {
+        for refused in [
+            Refused::Stale,
+            Refused::NotReady,
+            Refused::KeysExpired,
+            Refused::Stopped,
+        ] {
             let response = refused.to_response();
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()[RETRY_AFTER], "1");

@@ -146,10 +146,17 @@ impl Shared {
     }
 
     /// Notes the `Date` of an answer of the issuer, in milliseconds since 1970. It is cut to a second and took a while to arrive, so
-    /// the clock of the issuer says at least this.
-    pub(crate) fn note_server_time(&self, wall: i64) {
+    /// the clock of the issuer says at least this. The answer of a cache may be older than one that is known.
+    pub(crate) fn note_server_time(&self, wall: i64, is_cached: bool) {
         let arrived = self.clock.monotonic();
-        *lock(&self.server_time) = Some(ServerTime { wall, arrived });
+        let mut known = lock(&self.server_time);
+        let is_newer = known.is_none_or(|known| {
+            let passed = millis(arrived.saturating_sub(known.arrived));
+            wall >= known.wall.saturating_add(passed)
+        });
+        if is_newer || !is_cached {
+            *known = Some(ServerTime { wall, arrived });
+        }
     }
 
     pub(crate) fn note_trouble(&self, what: &str, trouble: &Trouble) {

@@ -18,7 +18,7 @@ pub struct Stats {
     pub entries: Entries,
     /// The number of usable keys.
     pub keys: usize,
-    /// How long ago the keys were last fetched.
+    /// How old the key set is: the time since it was fetched, and what it spent in a cache before.
     pub keys_age: Option<Duration>,
     /// The number of accepted tokens.
     pub accepted: u64,

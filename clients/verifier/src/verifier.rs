@@ -13,7 +13,7 @@ use crate::builder::{OnStale, VerifierBuilder};
 use crate::cache::{TokenCache, Verified};
 use crate::claims::Claims;
 use crate::clock::millis;
-use crate::keys::Algorithm;
+use crate::keys::{Algorithm, KeySet};
 use crate::news::MARGIN;
 use crate::refused::{NAMES, Refused};
 use crate::shared::{Shared, Task, Times, count, lock};
@@ -71,6 +71,7 @@ pub(crate) struct Core {
     pub(crate) longest_token: Duration,
     pub(crate) max_staleness: Duration,
     pub(crate) on_stale: OnStale,
+    pub(crate) keys_expire_after: Duration,
 }
 
 /// An event was not applied in time.
@@ -226,7 +227,6 @@ impl Verifier {
             let news = shared.news.read().unwrap_or_else(PoisonError::into_inner);
             news.as_ref().map(|news| news.list.entries())
         };
-        let fetched = shared.keys.fetches().current_as_of;
         let refused = counters.refused.iter().map(|it| it.load(Relaxed));
         Stats {
             is_ready: self.is_ready(),
@@ -234,7 +234,7 @@ impl Verifier {
             log_index: self.log_index(),
             entries: entries.unwrap_or_default(),
             keys: shared.keys.current().len(),
-            keys_age: fetched.map(|at| shared.clock.monotonic().saturating_sub(at)),
+            keys_age: shared.keys.current().age(shared.now()),
             accepted: counters.accepted.load(Relaxed),
             refused: NAMES.into_iter().zip(refused).collect(),
             cached: counters.cached.load(Relaxed),
@@ -252,7 +252,8 @@ impl Verifier {
 impl Core {
     /// Decides on a token that was presented as a bearer token, or with a proof of the key with this thumbprint.
     fn check(&self, token: &str, key: Option<&str>) -> Result<Claims, Refused> {
-        let claims = self.signed(token)?;
+        let keys = self.shared.keys.current();
+        let claims = self.signed(token, &keys)?;
         match (key, claims.is_bound()) {
             (None, false) => {}
             (Some(proved), true) if claims.key_thumbprint() == Some(proved) => {}
@@ -262,12 +263,12 @@ impl Core {
         let times = self.shared.times();
         self.check_times(&claims, times)?;
         self.check_news(&claims, times)?;
+        self.check_age_of_keys(&keys, times)?;
         Ok(claims)
     }
 
     /// The claims of a token with a valid signature, of the issuer and for one of the audiences.
-    fn signed(&self, token: &str) -> Result<Claims, Refused> {
-        let keys = self.shared.keys.current();
+    fn signed(&self, token: &str, keys: &KeySet) -> Result<Claims, Refused> {
         let digest = self.cache.digest(token);
         if let Some(digest) = &digest
             && let Some(claims) = self.cache.get(digest, keys.generation())
@@ -357,6 +358,22 @@ impl Core {
         match self.on_stale {
             OnStale::FailClosed if is_stale => Err(Refused::Stale),
             OnStale::FailClosed | OnStale::LocalOnly => Ok(()),
+        }
+    }
+
+    /// Checks that the keys are not too old to know of the retirement of one.
+    fn check_age_of_keys(&self, keys: &KeySet, times: Times) -> Result<(), Refused> {
+        let is_expired = keys
+            .age(times.local)
+            .is_none_or(|age| age > self.keys_expire_after);
+        if !is_expired {
+            return Ok(());
+        }
+        // After a suspend, the next request for them may be minutes away.
+        self.shared.keys.want();
+        match self.on_stale {
+            OnStale::FailClosed => Err(Refused::KeysExpired),
+            OnStale::LocalOnly => Ok(()),
         }
     }
 }

@@ -692,6 +692,71 @@ async fn a_key_set_without_a_usable_key_retires_every_key() {
     }
 }
 
+#[tokio::test]
+async fn keys_that_cannot_be_fetched_expire() {
+    for (on_stale, expected) in [
+        (OnStale::FailClosed, Err(Refused::KeysExpired)),
+        (OnStale::LocalOnly, Ok(())),
+    ] {
+        let (issuer, key) = Issuer::start().await;
+        let clock = SetClock::default();
+        let builder = issuer.builder().max_staleness(60 * LIMIT);
+        let builder = builder.on_stale(on_stale).clock(clock.clone());
+        let verifier = builder.start().unwrap();
+        tokio::time::timeout(LIMIT, verifier.ready()).await.unwrap();
+        let mut claims = issuer.claims(1, 0);
+        claims["exp"] = json!(seconds() + 3000);
+        let token = key.sign(&claims);
+        *issuer.wrong_keys.lock().unwrap() = Some(Wrong {
+            bytes: answer("500 Internal Server Error", b""),
+            hangs: false,
+        });
+        clock.pass(Duration::from_secs(500));
+        assert!(verifier.verify_now(&token).is_ok());
+        clock.pass(Duration::from_secs(200));
+        assert_eq!(verifier.verify_now(&token).map(|_| ()), expected);
+        // A request for the keys is due, also if the next one was planned for later.
+        eventually("the keys are asked for", || {
+            verifier.stats().key_failures > 0
+        })
+        .await;
+        *issuer.wrong_keys.lock().unwrap() = None;
+        eventually("the keys are fetched", || {
+            verifier.stats().keys_age.unwrap() < Duration::from_secs(100)
+        })
+        .await;
+        assert!(verifier.verify_now(&token).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn the_time_that_keys_spent_in_a_cache_counts() {
+    let (issuer, key) = Issuer::start().await;
+    let keys = json!({ "keys": [key.jwk()] }).to_string();
+    let cached = |age: u64| {
+        let bytes = format!(
+            "HTTP/1.1 200 OK\r\ncache-control: max-age=300\r\nage: {age}\r\ncontent-length: {}\r\n\r\n{keys}",
+            keys.len()
+        );
+        Some(Wrong {
+            bytes: bytes.into_bytes(),
+            hangs: false,
+        })
+    };
+    *issuer.wrong_keys.lock().unwrap() = cached(7000);
+    let verifier = issuer.builder().max_staleness(LIMIT).start().unwrap();
+    tokio::time::timeout(LIMIT, verifier.ready()).await.unwrap();
+    let token = key.sign(&issuer.claims(1, 0));
+    assert_eq!(refused(&verifier, &token), Refused::KeysExpired);
+    assert!(verifier.stats().keys_age.unwrap() >= Duration::from_secs(7000));
+    *issuer.wrong_keys.lock().unwrap() = cached(299);
+    // It is fetched again within ten seconds, although its `max-age` is longer.
+    eventually("a newer set is fetched", || {
+        verifier.verify_now(&token).is_ok()
+    })
+    .await;
+}
+
 fn chunk(text: &str) -> Vec<u8> {
     let chunk = format!("{:x}\r\n{text}\r\n", text.len());
     [FEED_HEAD, chunk.as_bytes()].concat()
