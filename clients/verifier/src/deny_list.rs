@@ -131,7 +131,7 @@ impl DenyList {
         }
         let expiry = until.div_euclid(INTERVAL) + 1;
         match change {
-            Change::None => Ok(()),
+            Change::None | Change::Unknown(_) => Ok(()),
             Change::Session(session) => self.add_session(*session, expiry),
             Change::Epoch {
                 account,

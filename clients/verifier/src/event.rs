@@ -35,6 +35,8 @@ pub(crate) enum Change {
     ClientGrants { client: String, own_tokens: bool },
     /// A secret of a client was retired.
     Secret(Uuid),
+    /// Something that is not known: the type is one that ends something, in another version. It contains the type.
+    Unknown(String),
 }
 
 /// An event, reduced to what the verifier needs.
@@ -108,6 +110,10 @@ impl Event {
 ///
 /// An event of an account that names a `session_epoch` raises it, of whichever type it is: events of newer versions of Authlog
 /// do so as well. A login names the epoch under which it began, and is an event of a session.
+///
+/// Another version of a type that ends something is unknown, because a version may change everything but the name. To ignore it could
+/// leave sessions alive that have ended. An event of an account says what it ended by its `session_epoch` in any version, `null`
+/// included; without that member, it is unknown as well.
 fn change(kind: &str, subject: &str, data: &Value) -> Result<Change, Unreadable> {
     let id = |name: &str| -> Result<Uuid, Unreadable> {
         let text = data.get(name).and_then(Value::as_str);
@@ -116,34 +122,12 @@ fn change(kind: &str, subject: &str, data: &Value) -> Result<Change, Unreadable>
     };
     let subject_id = || Uuid::try_parse(subject).map_err(|_| Unreadable);
     let client = || subject.to_owned();
-    let Some(name) = kind.strip_prefix("dev.authlog.") else {
+    let Some(versioned) = kind.strip_prefix("dev.authlog.") else {
         return Ok(Change::None);
     };
-    Ok(match name {
-        "session.logged-out.v1"
-        | "session.revoked.v1"
-        | "session.refresh-token-reused.v1"
-        | "session.authorization-code-reused.v1" => Change::Session(id("session_id")?),
-        "user.erased.v1" => Change::Erased(subject_id()?),
-        "client.locked.v1" => Change::ClientLocked {
-            client: client(),
-            locked: true,
-        },
-        "client.unlocked.v1" => Change::ClientLocked {
-            client: client(),
-            locked: false,
-        },
-        "client.removed.v1" => Change::ClientRemoved(client()),
-        "client.changed.v1" => {
-            let grants = data.get("grants").and_then(Value::as_array);
-            let mut grants = grants.ok_or(Unreadable)?.iter();
-            Change::ClientGrants {
-                client: client(),
-                own_tokens: grants.any(|grant| grant == "client_credentials"),
-            }
-        }
-        "client.secret-retired.v1" => Change::Secret(id("secret_id")?),
-        _ if name.starts_with("user.") => match present(data, "session_epoch") {
+    let (name, version) = name_and_version(versioned);
+    if name.starts_with("user.") && data.get("session_epoch").is_some() && versioned != "user.erased.v1" {
+        return Ok(match present(data, "session_epoch") {
             None => Change::None,
             Some(epoch) => Change::Epoch {
                 account: subject_id()?,
@@ -156,9 +140,67 @@ fn change(kind: &str, subject: &str, data: &Value) -> Result<Change, Unreadable>
                     Some(_) => Some(id("kept_session_id")?),
                 },
             },
+        });
+    }
+    let is_known = ENDS.contains(&name);
+    if is_known && version != Some("1") {
+        return Ok(Change::Unknown(kind.to_owned()));
+    }
+    Ok(match name {
+        "session.logged-out"
+        | "session.revoked"
+        | "session.refresh-token-reused"
+        | "session.authorization-code-reused" => Change::Session(id("session_id")?),
+        "user.erased" => Change::Erased(subject_id()?),
+        "client.locked" => Change::ClientLocked {
+            client: client(),
+            locked: true,
         },
+        "client.unlocked" => Change::ClientLocked {
+            client: client(),
+            locked: false,
+        },
+        "client.removed" => Change::ClientRemoved(client()),
+        "client.changed" => {
+            let grants = data.get("grants").and_then(Value::as_array);
+            let mut grants = grants.ok_or(Unreadable)?.iter();
+            Change::ClientGrants {
+                client: client(),
+                own_tokens: grants.any(|grant| grant == "client_credentials"),
+            }
+        }
+        "client.secret-retired" => Change::Secret(id("secret_id")?),
         _ => Change::None,
     })
+}
+
+/// The types that end something, or undo that, without their versions.
+const ENDS: [&str; 15] = [
+    "session.logged-out",
+    "session.revoked",
+    "session.refresh-token-reused",
+    "session.authorization-code-reused",
+    "user.password-reset",
+    "user.password-changed",
+    "user.sessions-revoked",
+    "user.role-changed",
+    "user.locked",
+    "user.erased",
+    "client.locked",
+    "client.unlocked",
+    "client.removed",
+    "client.changed",
+    "client.secret-retired",
+];
+
+/// The name of a type and its version: `user.locked.v1` is `user.locked` in the version `1`.
+fn name_and_version(kind: &str) -> (&str, Option<&str>) {
+    match kind.rsplit_once(".v") {
+        Some((name, version)) if version.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (name, Some(version))
+        }
+        _ => (kind, None),
+    }
 }
 
 /// A member that is there and not null.
@@ -402,6 +444,51 @@ mod tests {
                 "{kind} {data}"
             );
         }
+    }
+
+    #[test]
+    fn another_version_of_a_type_that_ends_something_is_not_ignored() {
+        let data = json!({ "session_id": SESSION, "secret_id": SESSION, "grants": [] });
+        for name in ENDS {
+            let subject = if name.starts_with("client") { "shop" } else { ACCOUNT };
+            for version in [".v2", ".v10", ".v0", ".v01", ".v", ".vx", ""] {
+                let kind = format!("{name}{version}");
+                let change = parsed(&kind, subject, &data);
+                let kind = format!("dev.authlog.{kind}");
+                match version {
+                    // Not the name of a version, so it is another type.
+                    ".vx" => assert_eq!(change, Ok(Change::None), "{kind}"),
+                    _ => assert_eq!(change, Ok(Change::Unknown(kind))),
+                }
+            }
+            // The first version of `role-changed` has no epoch.
+            let change = parsed(&format!("{name}.v1"), subject, &data);
+            assert!(
+                !matches!(change, Err(Unreadable) | Ok(Change::Unknown(_))),
+                "{name} {change:?}"
+            );
+        }
+        let unknown = parsed("session.of-the-future.v2", ACCOUNT, &data);
+        assert_eq!(unknown, Ok(Change::None));
+        let refreshed = parsed("session.token-refreshed.v2", ACCOUNT, &data);
+        assert_eq!(refreshed, Ok(Change::None), "it ends nothing");
+    }
+
+    #[test]
+    fn another_version_of_an_event_of_an_account_says_by_its_epoch_what_it_ended() {
+        for name in ["user.locked.v2", "user.erased.v2", "user.role-changed.v3"] {
+            let data = json!({ "session_epoch": 4 });
+            let expected = Change::Epoch {
+                account: uuid(ACCOUNT),
+                epoch: 4,
+                kept: None,
+            };
+            assert_eq!(parsed(name, ACCOUNT, &data), Ok(expected), "{name}");
+            let none = parsed(name, ACCOUNT, &json!({ "session_epoch": null }));
+            assert_eq!(none, Ok(Change::None), "{name}");
+        }
+        let erased = parsed("user.erased.v1", ACCOUNT, &json!({ "session_epoch": 4 }));
+        assert_eq!(erased, Ok(Change::Erased(uuid(ACCOUNT))));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::backoff::Backoff;
 use crate::credentials::{Credentials, FeedToken, ProvidedToken, TokenError, Tokens};
-use crate::event::{Event, Heartbeat, Line, Lines, Mark};
+use crate::event::{Event, Heartbeat, Line, Lines, Mark, Unreadable};
 use crate::http_client::{Address, HttpClient};
 use crate::shared::{NewsWriter, count};
 use crate::trouble::Trouble;
@@ -202,12 +202,9 @@ impl FeedReader {
                 bytes = answer.next() => {
                     let bytes = bytes?.ok_or(Trouble::Ended)?;
                     let mut parsed = Vec::new();
-                    lines
-                        .push(&bytes, |line| parsed.push(Line::parse(line)))
-                        .map_err(|_| Trouble::TooLarge)?;
-                    let parsed = parsed.into_iter().collect::<Result<_, _>>();
-                    let parsed = parsed.map_err(|_| Trouble::Format("not the feed of Authlog"))?;
+                    let pushed = lines.push(&bytes, |line| parsed.push(Line::parse(line)));
                     reading.accept(parsed, writer)?;
+                    pushed.map_err(|_| Trouble::TooLarge)?;
                 }
                 () = tokio::time::sleep_until(reading.silent_at()) => {
                     return Err(Trouble::Silent);
@@ -256,10 +253,21 @@ impl Reading {
         self.silent_from + limit
     }
 
-    /// Applies what arrived, in its order.
-    fn accept(&mut self, lines: Vec<Line>, writer: &mut NewsWriter) -> Result<(), Trouble> {
+    /// Applies what arrived, in its order, up to a line that cannot be understood.
+    fn accept(
+        &mut self,
+        lines: Vec<Result<Line, Unreadable>>,
+        writer: &mut NewsWriter,
+    ) -> Result<(), Trouble> {
         let mut events: Vec<Event> = Vec::new();
         for line in lines {
+            let line = match line {
+                Ok(line) => line,
+                Err(Unreadable) => {
+                    writer.apply(&events)?;
+                    return Err(Trouble::from(Unreadable));
+                }
+            };
             match line {
                 Line::Blank => {}
                 Line::Event(event) => {

@@ -270,7 +270,7 @@ impl Reading {
                 Some(Ok(event)) => events.push(event),
                 Some(Err(Unreadable)) => {
                     writer.apply(&events)?;
-                    return Err(Trouble::Format("not an event of Authlog"));
+                    return Err(Trouble::from(Unreadable));
                 }
                 None => {}
             }

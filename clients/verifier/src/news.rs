@@ -25,7 +25,7 @@ pub(crate) struct Limits {
 }
 
 /// Why an event cannot be applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotApplied {
     /// The log has another event at an index that was read.
     OtherHistory,
@@ -33,6 +33,8 @@ pub(crate) enum NotApplied {
     Gap,
     /// The list is full. Nothing was noted, so the event can be applied later.
     Full,
+    /// It may end sessions, and the version of its type is not known. Nothing was noted. It contains the type.
+    Version(String),
 }
 
 impl From<Full> for NotApplied {
@@ -141,6 +143,9 @@ impl News {
     pub(crate) fn apply(&mut self, event: &Event, now: Reading) -> Result<(), NotApplied> {
         if self.progress.step(&event.mark)? == Step::Skip {
             return Ok(());
+        }
+        if let Change::Unknown(kind) = &event.change {
+            return Err(NotApplied::Version(kind.clone()));
         }
         self.add(event, now)?;
         self.progress.note(&event.mark);

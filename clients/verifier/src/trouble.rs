@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::event::Unreadable;
 use crate::news::NotApplied;
 
 /// Why keys or news cannot be read at the moment. The verifier tries again by itself.
@@ -22,6 +23,8 @@ pub(crate) enum Trouble {
     Format(&'static str),
     /// The key set has no key of an accepted algorithm.
     NoUsableKey,
+    /// An event that may end sessions has a type in a version that is not known. It contains the type.
+    Version(String),
     /// An access token for the feed cannot be obtained.
     Token(Box<dyn std::error::Error + Send + Sync>),
     /// The events are of another service.
@@ -63,7 +66,14 @@ impl From<NotApplied> for Trouble {
             NotApplied::OtherHistory => Self::HistoryChanged,
             NotApplied::Gap => Self::Gap,
             NotApplied::Full => Self::Full,
+            NotApplied::Version(kind) => Self::Version(kind),
         }
+    }
+}
+
+impl From<Unreadable> for Trouble {
+    fn from(Unreadable: Unreadable) -> Self {
+        Self::Format("not an event of Authlog")
     }
 }
 
@@ -76,6 +86,10 @@ impl fmt::Display for Trouble {
             Self::TooLarge => formatter.write_str("the answer is larger than permitted"),
             Self::Format(what) => write!(formatter, "the answer is {what}"),
             Self::NoUsableKey => formatter.write_str("it has no key of an accepted algorithm"),
+            Self::Version(kind) => write!(
+                formatter,
+                "an event has the type {kind:?}, whose version is not known; update authlog-verifier"
+            ),
             Self::Token(error) => write!(formatter, "no access token for the feed: {error}"),
             Self::Source(source) => write!(
                 formatter,

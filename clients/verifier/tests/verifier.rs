@@ -828,6 +828,58 @@ async fn a_wrong_feed_lets_nothing_through_and_is_read_again() {
 }
 
 #[tokio::test]
+async fn an_event_in_a_version_that_is_not_known_stops_the_list_and_is_reported() {
+    let (issuer, key) = Issuer::start().await;
+    let builder = issuer.builder().max_staleness(Duration::from_secs(1));
+    let verifier = builder.start().unwrap();
+    tokio::time::timeout(LIMIT, verifier.ready()).await.unwrap();
+    let [ended, live] = [1, 2].map(|number| key.sign(&issuer.claims(number, 0)));
+    {
+        // Both arrive at once.
+        let mut log = issuer.log.lock().unwrap();
+        for (kind, number) in [("session.logged-out.v1", 1), ("session.logged-out.v2", 9)] {
+            let index = log.len() + 1;
+            log.push(json!({
+                "data": { "session_id": session(number) }, "id": format!("event/{index}"),
+                "source": issuer.url, "specversion": "1.0", "subject": account(number),
+                "time": "2026-11-21T09:25:00.123Z", "type": format!("dev.authlog.{kind}"),
+            }));
+        }
+    }
+    verifier.wait_for(1, LIMIT).await.unwrap();
+    assert_eq!(refused(&verifier, &ended), Refused::SessionEnded);
+    eventually("the list is stale", || {
+        verifier.verify_now(&live).map(|_| ()) == Err(Refused::Stale)
+    })
+    .await;
+    let trouble = verifier.stats().trouble.unwrap();
+    assert!(trouble.contains("session.logged-out.v2") && trouble.contains("update"));
+    assert_eq!(verifier.log_index(), Some(1));
+    // The issuer was set back to the version before, which publishes the event in its own.
+    issuer.log.lock().unwrap()[1]["type"] = json!("dev.authlog.session.logged-out.v1");
+    verifier.wait_for(2, LIMIT).await.unwrap();
+    assert!(verifier.verify_now(&live).is_ok());
+}
+
+#[tokio::test]
+async fn a_line_that_cannot_be_read_does_not_keep_out_the_ones_before_it() {
+    let (issuer, key) = Issuer::start().await;
+    let builder = issuer.builder().on_stale(OnStale::LocalOnly);
+    let verifier = builder.start().unwrap();
+    tokio::time::timeout(LIMIT, verifier.ready()).await.unwrap();
+    issuer.log_out(1);
+    {
+        let mut log = issuer.log.lock().unwrap();
+        let mut unreadable = log[0].clone();
+        unreadable["id"] = json!(7);
+        log.push(unreadable);
+    }
+    verifier.wait_for(1, LIMIT).await.unwrap();
+    let ended = key.sign(&issuer.claims(1, 0));
+    assert_eq!(refused(&verifier, &ended), Refused::SessionEnded);
+}
+
+#[tokio::test]
 async fn a_connection_that_ended_is_continued_where_it_was() {
     let (issuer, key, verifier) = ready().await;
     for number in 1..=3 {
