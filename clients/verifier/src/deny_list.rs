@@ -117,18 +117,13 @@ impl DenyList {
         }
     }
 
-    /// Adds what an event changed, which has to be remembered until the instant `until` (Unix milliseconds). If that is before `now`,
-    /// every token has expired to which it matters.
+    /// Adds what an event changed, which has to be remembered until the instant `until` (Unix milliseconds).
     pub(crate) fn add(
         &mut self,
         change: &Change,
         log_index: u64,
         until: i64,
-        now: i64,
     ) -> Result<(), Full> {
-        if until <= now {
-            return Ok(());
-        }
         let expiry = until.div_euclid(INTERVAL) + 1;
         match change {
             Change::None | Change::Unknown(_) => Ok(()),

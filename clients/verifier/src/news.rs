@@ -162,20 +162,17 @@ impl News {
         if event.change == Change::None {
             return Ok(());
         }
-        let until = self.happened(event, now).saturating_add(self.keep);
-        self.list
-            .add(&event.change, event.mark.log_index, until, now.wall)
+        let until = Self::happened(event, now).saturating_add(self.keep);
+        self.list.add(&event.change, event.mark.log_index, until)
     }
 
-    /// When an event happened, at the latest. What is read live happened just now, also if the clock that wrote it was behind.
-    fn happened(&self, event: &Event, now: Reading) -> i64 {
+    /// When an event happened, at the latest. The clock that wrote its time may have been behind by any time, also if the event is read
+    /// at the start, so the time at which it is read counts as well. What is read at the start is thereby kept for up to a day more
+    /// than it has to be: a list after a start has at most twice as many entries as it needs.
+    fn happened(event: &Event, now: Reading) -> i64 {
         let written = event.mark.millis().unwrap_or(now.wall);
         let written = written.min(now.wall.saturating_add(FARTHEST_AHEAD));
-        if self.is_complete {
-            written.max(now.wall)
-        } else {
-            written
-        }
+        written.max(now.wall)
     }
 
     /// Notes a heartbeat of a publisher that arrived at `at`.
@@ -199,6 +196,38 @@ impl News {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_is_kept_by_when_it_was_read_if_the_clock_that_wrote_it_was_behind() {
+        const NOW: i64 = 1_790_000_000_000;
+        let limits = Limits {
+            longest_token: Duration::from_secs(24 * 60 * 60),
+            entries: 10,
+        };
+        let reading = Reading {
+            wall: NOW,
+            monotonic: Duration::from_secs(1),
+        };
+        let mut news = News::new(limits, NOW);
+        for (index, time) in ["2001-01-01T00:00:00Z", "not a time"].iter().enumerate() {
+            let event = Event {
+                mark: Mark {
+                    log_index: index as u64 + 1,
+                    id: "x".to_owned(),
+                    time: (*time).to_owned(),
+                },
+                source: String::new(),
+                change: Change::Session(uuid::Uuid::from_u128(index as u128)),
+            };
+            news.apply(&event, reading).unwrap();
+        }
+        assert!(!news.is_complete());
+        let day = millis(limits.longest_token);
+        news.forget(NOW + day, usize::MAX);
+        assert_eq!(news.list.entries().total(), 2);
+        news.forget(NOW + 2 * day, usize::MAX);
+        assert_eq!(news.list.entries().total(), 0);
+    }
 
     #[test]
     fn no_lifetime_of_tokens_and_no_time_is_too_long() {
