@@ -15,11 +15,11 @@ use crate::refused::Refused;
 /// Entries are forgotten together, in intervals of this many milliseconds.
 const INTERVAL: i64 = 5 * 60 * 1000;
 
-/// The set of sessions is divided, so that the growth of one part takes no longer than a millisecond, and so
+/// The sets of sessions and of accounts are divided, so that the growth of one part takes no longer than a millisecond, and so
 /// that it needs little memory at a time.
 const PARTS: usize = 64;
 
-/// The number of session ids in one allocation of a list of what expires together.
+/// The number of entries in one allocation of a list of what expires together. As many are forgotten at once.
 const CHUNK: usize = 512;
 
 /// The longest id of a client. Authlog permits fewer characters.
@@ -33,12 +33,15 @@ pub(crate) struct Full;
 pub(crate) struct DenyList {
     sessions: Vec<HashSet<Uuid>>,
     hasher: RandomState,
-    accounts: HashMap<Uuid, AccountEntry>,
+    accounts: Vec<HashMap<Uuid, AccountEntry>>,
     clients: HashMap<Box<str>, ClientEntry>,
-    secrets: HashMap<Uuid, Interval>,
+    secrets: HashSet<Uuid>,
+    /// Each entry is in it once, with its expiry or an earlier one.
     expiring: BTreeMap<Interval, Expiring>,
     entries: usize,
     most: usize,
+    /// The part whose memory is looked at next.
+    shrink_next: usize,
 }
 
 /// A number of an [`INTERVAL`], at whose end entries are forgotten.
@@ -61,13 +64,40 @@ struct ClientEntry {
     expiry: Interval,
 }
 
-/// What expires at the end of an interval. An account or a client may have got a later expiry since.
+/// What expires at the end of an interval. An account or a client may have got a later expiry since: it is then listed there when
+/// this one is over. So a list never has more records than the deny list has entries, however often an epoch is raised.
 #[derive(Default)]
 struct Expiring {
-    sessions: Vec<Vec<Uuid>>,
-    accounts: Vec<Uuid>,
-    clients: Vec<Box<str>>,
-    secrets: Vec<Uuid>,
+    sessions: Chunks<Uuid>,
+    accounts: Chunks<Uuid>,
+    clients: Chunks<Box<str>>,
+    secrets: Chunks<Uuid>,
+}
+
+/// A list whose growth moves no entry.
+struct Chunks<T>(Vec<Vec<T>>);
+
+impl<T> Default for Chunks<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Chunks<T> {
+    fn push(&mut self, entry: T) {
+        match self.0.last_mut().filter(|chunk| chunk.len() < CHUNK) {
+            Some(chunk) => chunk.push(entry),
+            None => {
+                let mut chunk = Vec::with_capacity(if self.0.is_empty() { 8 } else { CHUNK });
+                chunk.push(entry);
+                self.0.push(chunk);
+            }
+        }
+    }
+
+    fn pop_chunk(&mut self) -> Option<Vec<T>> {
+        self.0.pop()
+    }
 }
 
 /// The numbers of entries of each kind.
@@ -96,17 +126,18 @@ impl DenyList {
         Self {
             sessions: vec![HashSet::new(); PARTS],
             hasher: RandomState::new(),
-            accounts: HashMap::new(),
+            accounts: (0..PARTS).map(|_| HashMap::new()).collect(),
             clients: HashMap::new(),
-            secrets: HashMap::new(),
+            secrets: HashSet::new(),
             expiring: BTreeMap::new(),
             entries: 0,
             most,
+            shrink_next: 0,
         }
     }
 
     pub(crate) fn entries(&self) -> Entries {
-        let accounts = self.accounts.len();
+        let accounts = self.accounts.iter().map(HashMap::len).sum();
         let clients = self.clients.len();
         let secrets = self.secrets.len();
         Entries {
@@ -159,9 +190,10 @@ impl DenyList {
         Ok(())
     }
 
-    fn part(&self, session: &Uuid) -> usize {
+    /// The part of a session or of an account.
+    fn part(&self, id: &Uuid) -> usize {
         // The remainder is below the number of parts.
-        (self.hasher.hash_one(session) % PARTS as u64) as usize
+        (self.hasher.hash_one(id) % PARTS as u64) as usize
     }
 
     fn add_session(&mut self, session: Uuid, expiry: Interval) -> Result<(), Full> {
@@ -171,15 +203,8 @@ impl DenyList {
         }
         self.make_room()?;
         self.sessions[part].insert(session);
-        let chunks = &mut self.expiring.entry(expiry).or_default().sessions;
-        match chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
-            Some(chunk) => chunk.push(session),
-            None => {
-                let mut chunk = Vec::with_capacity(if chunks.is_empty() { 8 } else { CHUNK });
-                chunk.push(session);
-                chunks.push(chunk);
-            }
-        }
+        let listed = self.expiring.entry(expiry).or_default();
+        listed.sessions.push(session);
         Ok(())
     }
 
@@ -190,35 +215,26 @@ impl DenyList {
         kept: Option<Uuid>,
         expiry: Interval,
     ) -> Result<(), Full> {
-        match self.accounts.get_mut(&account) {
-            Some(entry) if entry.lowest >= lowest => return Ok(()),
-            Some(entry) => {
-                let later = expiry.max(entry.expiry);
-                let is_listed = later == entry.expiry;
+        let part = self.part(&account);
+        if let Some(entry) = self.accounts[part].get_mut(&account) {
+            if entry.lowest < lowest {
                 *entry = AccountEntry {
                     lowest,
                     kept,
-                    expiry: later,
+                    expiry: expiry.max(entry.expiry),
                 };
-                if is_listed {
-                    return Ok(());
-                }
             }
-            None => {
-                self.make_room()?;
-                let entry = AccountEntry {
-                    lowest,
-                    kept,
-                    expiry,
-                };
-                self.accounts.insert(account, entry);
-            }
+            return Ok(());
         }
-        self.expiring
-            .entry(expiry)
-            .or_default()
-            .accounts
-            .push(account);
+        self.make_room()?;
+        let entry = AccountEntry {
+            lowest,
+            kept,
+            expiry,
+        };
+        self.accounts[part].insert(account, entry);
+        let listed = self.expiring.entry(expiry).or_default();
+        listed.accounts.push(account);
         Ok(())
     }
 
@@ -231,30 +247,31 @@ impl DenyList {
         if client.len() > LONGEST_CLIENT {
             return Ok(());
         }
-        if !self.clients.contains_key(client) {
-            self.make_room()?;
+        if let Some(entry) = self.clients.get_mut(client) {
+            change(entry);
+            entry.expiry = entry.expiry.max(expiry);
+            return Ok(());
         }
-        let entry = self.clients.entry(client.into()).or_default();
-        change(entry);
-        if entry.expiry < expiry {
-            entry.expiry = expiry;
-            let listed = self.expiring.entry(expiry).or_default();
-            listed.clients.push(client.into());
-        }
+        self.make_room()?;
+        let mut entry = ClientEntry {
+            expiry,
+            ..ClientEntry::default()
+        };
+        change(&mut entry);
+        self.clients.insert(client.into(), entry);
+        let listed = self.expiring.entry(expiry).or_default();
+        listed.clients.push(client.into());
         Ok(())
     }
 
     fn add_secret(&mut self, secret: Uuid, expiry: Interval) -> Result<(), Full> {
-        if self.secrets.contains_key(&secret) {
+        if self.secrets.contains(&secret) {
             return Ok(());
         }
         self.make_room()?;
-        self.secrets.insert(secret, expiry);
-        self.expiring
-            .entry(expiry)
-            .or_default()
-            .secrets
-            .push(secret);
+        self.secrets.insert(secret);
+        let listed = self.expiring.entry(expiry).or_default();
+        listed.secrets.push(secret);
         Ok(())
     }
 
@@ -270,7 +287,7 @@ impl DenyList {
                 if has_ended(session) || claims.parent_session().is_some_and(has_ended) {
                     return Some(Refused::SessionEnded);
                 }
-                if let Some(entry) = self.accounts.get(&account) {
+                if let Some(entry) = self.accounts[self.part(&account)].get(&account) {
                     if entry.lowest == u64::MAX {
                         return Some(Refused::AccountErased);
                     }
@@ -294,7 +311,7 @@ impl DenyList {
             }
         }
         let secret = claims.secret_id();
-        let is_retired = secret.is_some_and(|secret| self.secrets.contains_key(&secret));
+        let is_retired = secret.is_some_and(|secret| self.secrets.contains(&secret));
         is_retired.then_some(Refused::SecretRetired)
     }
 
@@ -304,65 +321,171 @@ impl DenyList {
         while let Some(mut first) = self.expiring.first_entry() {
             let expiry = *first.key();
             if expiry.saturating_mul(INTERVAL) > now {
-                return false;
+                break;
             }
             if forgotten >= most {
                 return true;
             }
-            if let Some(chunk) = first.get_mut().sessions.pop() {
-                forgotten += chunk.len();
-                for session in chunk {
-                    let part = self.part(&session);
-                    self.entries -= usize::from(self.sessions[part].remove(&session));
+            let due = first.get_mut();
+            if let Some(sessions) = due.sessions.pop_chunk() {
+                forgotten += sessions.len();
+                self.forget_sessions(&sessions);
+            } else if let Some(accounts) = due.accounts.pop_chunk() {
+                forgotten += accounts.len();
+                self.forget_accounts(accounts, expiry);
+            } else if let Some(clients) = due.clients.pop_chunk() {
+                forgotten += clients.len();
+                self.forget_clients(clients, expiry);
+            } else if let Some(secrets) = due.secrets.pop_chunk() {
+                forgotten += secrets.len();
+                for secret in secrets {
+                    self.entries -= usize::from(self.secrets.remove(&secret));
                 }
-                continue;
+            } else {
+                first.remove();
             }
-            let due = first.remove();
-            forgotten += self.forget_others(due, expiry);
         }
         self.shrink();
         false
     }
 
-    fn forget_others(&mut self, due: Expiring, expiry: Interval) -> usize {
-        let before = self.entries;
-        for account in due.accounts {
-            // It has a later expiry if its epoch was raised again.
-            if self
-                .accounts
-                .get(&account)
-                .is_some_and(|it| it.expiry <= expiry)
-            {
-                self.accounts.remove(&account);
-                self.entries -= 1;
-            }
+    fn forget_sessions(&mut self, due: &[Uuid]) {
+        for session in due {
+            let part = self.part(session);
+            self.entries -= usize::from(self.sessions[part].remove(session));
         }
-        for client in due.clients {
-            if self
-                .clients
-                .get(&client)
-                .is_some_and(|it| it.expiry <= expiry)
-            {
-                self.clients.remove(&client);
-                self.entries -= 1;
-            }
-        }
-        for secret in due.secrets {
-            self.entries -= usize::from(self.secrets.remove(&secret).is_some());
-        }
-        before - self.entries
     }
 
-    /// Gives memory back after a peak.
-    fn shrink(&mut self) {
-        let is_wasteful = |capacity: usize, used: usize| capacity > 4 * used + 1024;
-        for part in &mut self.sessions {
-            if is_wasteful(part.capacity(), part.len()) {
-                part.shrink_to_fit();
+    fn forget_accounts(&mut self, due: Vec<Uuid>, expiry: Interval) {
+        for account in due {
+            let part = self.part(&account);
+            let later = self.accounts[part].get(&account).map(|entry| entry.expiry);
+            if let Some(later) = later.filter(|later| *later > expiry) {
+                let listed = self.expiring.entry(later).or_default();
+                listed.accounts.push(account);
+            } else {
+                let removed = self.accounts[part].remove(&account);
+                self.entries -= usize::from(removed.is_some());
             }
         }
-        if is_wasteful(self.accounts.capacity(), self.accounts.len()) {
-            self.accounts.shrink_to_fit();
+    }
+
+    fn forget_clients(&mut self, due: Vec<Box<str>>, expiry: Interval) {
+        for client in due {
+            let later = self.clients.get(&client).map(|entry| entry.expiry);
+            if let Some(later) = later.filter(|later| *later > expiry) {
+                let listed = self.expiring.entry(later).or_default();
+                listed.clients.push(client);
+            } else {
+                let removed = self.clients.remove(&client);
+                self.entries -= usize::from(removed.is_some());
+            }
         }
+    }
+
+    /// Gives memory back after a peak: of one part at a time, because the entries that are left are moved.
+    fn shrink(&mut self) {
+        let is_wasteful = |capacity: usize, used: usize| capacity / 4 > used + 256;
+        self.shrink_next = (self.shrink_next + 1) % PARTS;
+        let sessions = &mut self.sessions[self.shrink_next];
+        if is_wasteful(sessions.capacity(), sessions.len()) {
+            sessions.shrink_to_fit();
+        }
+        let accounts = &mut self.accounts[self.shrink_next];
+        if is_wasteful(accounts.capacity(), accounts.len()) {
+            accounts.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number of records of what expires.
+    fn records(list: &DenyList) -> usize {
+        fn count<T>(chunks: &Chunks<T>) -> usize {
+            chunks.0.iter().map(Vec::len).sum()
+        }
+        let all = list.expiring.values();
+        all.map(|it| {
+            count(&it.sessions) + count(&it.accounts) + count(&it.clients) + count(&it.secrets)
+        })
+        .sum()
+    }
+
+    fn raised(account: u128, epoch: u32) -> Change {
+        Change::Epoch {
+            account: Uuid::from_u128(account),
+            epoch,
+            kept: None,
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_changed_often_needs_no_more_memory() {
+        let mut list = DenyList::new(10);
+        for number in 1..=1000 {
+            let until = i64::from(number) * INTERVAL;
+            list.add(&raised(1, number), 1, until).unwrap();
+            for locked in [true, false] {
+                let client = "shop".to_owned();
+                let change = Change::ClientLocked { client, locked };
+                list.add(&change, u64::from(number), until).unwrap();
+            }
+        }
+        assert_eq!((list.entries().total(), records(&list)), (2, 2));
+        // It is forgotten by its last expiry, which is at the end of the interval after it.
+        for number in 1..=1000 {
+            assert!(!list.forget(number * INTERVAL, usize::MAX));
+            assert_eq!((list.entries().total(), records(&list)), (2, 2), "{number}");
+        }
+        list.forget(1001 * INTERVAL, usize::MAX);
+        assert_eq!((list.entries().total(), records(&list)), (0, 0));
+        assert!(list.expiring.is_empty());
+    }
+
+    #[test]
+    fn a_mass_of_any_kind_is_forgotten_in_small_steps() {
+        const MASS: usize = 20_000;
+        let kinds: [fn(u128) -> Change; 4] = [
+            |number| Change::Session(Uuid::from_u128(number)),
+            |number| raised(number, 1),
+            |number| Change::ClientRemoved(number.to_string()),
+            |number| Change::Secret(Uuid::from_u128(number)),
+        ];
+        for change in kinds {
+            let mut list = DenyList::new(MASS);
+            for number in 0..MASS as u128 {
+                list.add(&change(number), 1, 1).unwrap();
+            }
+            assert_eq!(list.add(&change(MASS as u128), 1, 1), Err(Full));
+            let mut left = MASS;
+            while list.forget(2 * INTERVAL, 1000) {
+                let now = list.entries().total();
+                assert!(left - now <= 1000 + CHUNK, "{left} {now}");
+                assert!(now < left);
+                left = now;
+            }
+            assert_eq!((list.entries().total(), records(&list)), (0, 0));
+        }
+    }
+
+    #[test]
+    fn memory_is_given_back_although_some_entries_are_left() {
+        let mut list = DenyList::new(usize::MAX);
+        for number in 0..200_000 {
+            let session = Change::Session(Uuid::from_u128(number));
+            list.add(&session, 1, 1).unwrap();
+            list.add(&raised(number, 1), 1, 1).unwrap();
+        }
+        list.add(&raised(0, 2), 2, 10 * INTERVAL).unwrap();
+        for _ in 0..PARTS {
+            list.forget(2 * INTERVAL, usize::MAX);
+        }
+        assert_eq!(list.entries().total(), 1);
+        let sessions: usize = list.sessions.iter().map(HashSet::capacity).sum();
+        let accounts: usize = list.accounts.iter().map(HashMap::capacity).sum();
+        assert!(sessions + accounts < 1000, "{sessions} {accounts}");
     }
 }

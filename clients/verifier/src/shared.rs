@@ -16,6 +16,10 @@ use crate::trouble::Trouble;
 /// The number of entries that are forgotten while the news is locked: about a millisecond.
 const FORGOTTEN_AT_ONCE: usize = 4096;
 
+/// How often the news is locked for that in a second. Requests may have to wait for all of them, because a lock that is taken again
+/// at once may not let others in between.
+const FORGOTTEN_IN_A_ROW: usize = 16;
+
 /// What requests and background tasks share.
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
@@ -310,8 +314,12 @@ impl NewsWriter {
         if reach_back == Some(false) {
             return Err(Trouble::ClockWasAhead);
         }
-        // The lock is released in between, so that no request waits for all of it.
-        while self.write(|news| news.forget(times.earliest, FORGOTTEN_AT_ONCE)) == Some(true) {}
+        for _ in 0..FORGOTTEN_IN_A_ROW {
+            let has_more = self.write(|news| news.forget(times.earliest, FORGOTTEN_AT_ONCE));
+            if has_more != Some(true) {
+                break;
+            }
+        }
         Ok(())
     }
 }

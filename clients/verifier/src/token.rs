@@ -9,7 +9,7 @@ use crate::keys::{Algorithm, PublicKey};
 use crate::refused::Refused;
 
 /// The maximum length of a token in bytes. Those of Authlog have about 1 KiB; HTTP servers accept headers of 8 KiB.
-const MAX_LENGTH: usize = 8 * 1024;
+pub(crate) const MAX_LENGTH: usize = 8 * 1024;
 
 /// The maximum length of the encoded header. Those of Authlog have about 120 characters.
 const MAX_HEADER_LENGTH: usize = 1024;
@@ -53,12 +53,9 @@ pub(crate) struct Unverified<'a> {
 }
 
 impl<'a> Unverified<'a> {
-    /// Splits a token and reads its header. `accepted` are the algorithms that the verifier was told to accept, because the token
+    /// Splits a token of at most [`MAX_LENGTH`] and reads its header. `accepted` are the algorithms that the verifier was told to accept, because the token
     /// must not choose (RFC 8725 §3.1).
     pub(crate) fn parse(token: &'a str, accepted: &[Algorithm]) -> Result<Self, Refused> {
-        if token.len() > MAX_LENGTH {
-            return Err(Refused::Malformed);
-        }
         let (message, signature) = token.rsplit_once('.').ok_or(Refused::Malformed)?;
         let (header, payload) = message.split_once('.').ok_or(Refused::Malformed)?;
         if payload.contains('.') || header.len() > MAX_HEADER_LENGTH {

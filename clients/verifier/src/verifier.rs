@@ -18,7 +18,7 @@ use crate::news::MARGIN;
 use crate::refused::{NAMES, Refused};
 use crate::shared::{Shared, Task, Times, count, lock};
 use crate::stats::Stats;
-use crate::token::Unverified;
+use crate::token::{MAX_LENGTH, Unverified};
 
 /// How far the clock of Authlog may be ahead for a token that has just begun.
 const CLOCK_DIFFERENCE: i64 = 60_000;
@@ -269,6 +269,10 @@ impl Core {
 
     /// The claims of a token with a valid signature, of the issuer and for one of the audiences.
     fn signed(&self, token: &str, keys: &KeySet) -> Result<Claims, Refused> {
+        // Before the digest, whose cost grows with the length.
+        if token.len() > MAX_LENGTH {
+            return Err(Refused::Malformed);
+        }
         let digest = self.cache.digest(token);
         if let Some(digest) = &digest
             && let Some(claims) = self.cache.get(digest, keys.generation())
