@@ -149,12 +149,7 @@ impl DenyList {
     }
 
     /// Adds what an event changed, which has to be remembered until the instant `until` (Unix milliseconds).
-    pub(crate) fn add(
-        &mut self,
-        change: &Change,
-        log_index: u64,
-        until: i64,
-    ) -> Result<(), Full> {
+    pub(crate) fn add(&mut self, change: &Change, log_index: u64, until: i64) -> Result<(), Full> {
         let expiry = until.div_euclid(INTERVAL) + 1;
         match change {
             Change::None | Change::Unknown(_) => Ok(()),

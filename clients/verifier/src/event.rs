@@ -126,7 +126,10 @@ fn change(kind: &str, subject: &str, data: &Value) -> Result<Change, Unreadable>
         return Ok(Change::None);
     };
     let (name, version) = name_and_version(versioned);
-    if name.starts_with("user.") && data.get("session_epoch").is_some() && versioned != "user.erased.v1" {
+    if name.starts_with("user.")
+        && data.get("session_epoch").is_some()
+        && versioned != "user.erased.v1"
+    {
         return Ok(match present(data, "session_epoch") {
             None => Change::None,
             Some(epoch) => Change::Epoch {
@@ -450,7 +453,11 @@ mod tests {
     fn another_version_of_a_type_that_ends_something_is_not_ignored() {
         let data = json!({ "session_id": SESSION, "secret_id": SESSION, "grants": [] });
         for name in ENDS {
-            let subject = if name.starts_with("client") { "shop" } else { ACCOUNT };
+            let subject = if name.starts_with("client") {
+                "shop"
+            } else {
+                ACCOUNT
+            };
             for version in [".v2", ".v10", ".v0", ".v01", ".v", ".vx", ""] {
                 let kind = format!("{name}{version}");
                 let change = parsed(&kind, subject, &data);

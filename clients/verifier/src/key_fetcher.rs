@@ -139,8 +139,8 @@ impl KeyFetcher {
             .http
             .fetch(&self.address, request, String::new(), LARGEST_SET);
         let (headers, body) = fetched.await?;
-        let set = KeySet::parse(&body, &self.accepted)
-            .map_err(|_| Trouble::Format("not a key set"))?;
+        let set =
+            KeySet::parse(&body, &self.accepted).map_err(|_| Trouble::Format("not a key set"))?;
         let has_keys = set.len() > 0;
         let age = age(&headers);
         // Before the keys: a token must not be accepted by a key that came with a time at which it has expired.
@@ -225,7 +225,14 @@ mod tests {
 
     #[test]
     fn the_time_in_a_cache_is_read_from_its_header() {
-        for (text, expected) in [("0", 0), ("299", 299), ("+7", 0), ("-1", 0), ("", 0), ("x", 0)] {
+        for (text, expected) in [
+            ("0", 0),
+            ("299", 299),
+            ("+7", 0),
+            ("-1", 0),
+            ("", 0),
+            ("x", 0),
+        ] {
             let found = age(&headers(AGE, text));
             assert_eq!(found, Duration::from_secs(expected), "{text}");
         }

@@ -314,7 +314,8 @@ impl Reading {
     }
 
     fn check_time(&self) -> Result<(), Trouble> {
-        let is_over = |from: Option<Instant>, longest| from.is_some_and(|it| it.elapsed() > longest);
+        let is_over =
+            |from: Option<Instant>, longest| from.is_some_and(|it| it.elapsed() > longest);
         if is_over(self.gap_from, LONGEST_GAP) {
             return Err(Trouble::Gap);
         }

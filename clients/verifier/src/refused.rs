@@ -199,7 +199,9 @@ impl Refused {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Ambiguous => StatusCode::BAD_REQUEST,
-            Self::NotReady | Self::Stale | Self::KeysExpired | Self::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::Stale | Self::KeysExpired | Self::Stopped => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Role | Self::Scope { .. } => StatusCode::FORBIDDEN,
             _ => StatusCode::UNAUTHORIZED,
         }

@@ -111,7 +111,7 @@ impl Shared {
             server_time: Mutex::new(None),
             counters: Counters::default(),
             trouble: Mutex::new(None),
-            stopped: Default::default(),
+            stopped: [AtomicBool::new(false), AtomicBool::new(false)],
         }
     }
 

@@ -72,7 +72,7 @@ impl From<NotApplied> for Trouble {
 }
 
 impl From<Unreadable> for Trouble {
-    fn from(Unreadable: Unreadable) -> Self {
+    fn from(_: Unreadable) -> Self {
         Self::Format("not an event of Authlog")
     }
 }

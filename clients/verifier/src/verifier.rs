@@ -281,12 +281,10 @@ impl Core {
             return Ok(claims);
         }
         let unverified = Unverified::parse(token, &self.algorithms)?;
-        let key = keys
-            .get(&unverified.kid)
-            .ok_or_else(|| match keys.len() {
-                0 => self.not_ready(),
-                _ => Refused::UnknownKey,
-            })?;
+        let key = keys.get(&unverified.kid).ok_or_else(|| match keys.len() {
+            0 => self.not_ready(),
+            _ => Refused::UnknownKey,
+        })?;
         let claims = Claims::parse(unverified.payload(key)?)?;
         if claims.issuer() != self.issuer {
             return Err(Refused::Issuer);

@@ -6,10 +6,10 @@
     reason = "a test that cannot go on fails"
 )]
 
-#[expect(dead_code, reason = "each binary of tests uses a part of it")]
-mod support;
 #[path = "support/nats.rs"]
 mod server;
+#[expect(dead_code, reason = "each binary of tests uses a part of it")]
+mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -61,6 +61,31 @@ async fn a_heartbeat_that_waits_for_the_set_up_counts_for_when_it_arrived() {
     assert!(verifier.staleness().unwrap() >= Duration::from_secs(8));
     let token = key.sign(&issuer.claims(2, 0));
     assert_eq!(verifier.verify_now(&token).unwrap_err(), Refused::Stale);
+}
+
+#[tokio::test]
+async fn an_index_that_no_log_has_ends_no_task() {
+    for (index, other) in [
+        (u64::MAX, u64::MAX - 1),
+        (u64::MAX >> 1, (u64::MAX >> 1) - 1),
+    ] {
+        let server = Server::start().await;
+        let (issuer, _) = Issuer::start().await;
+        server.log_out(&issuer.url, index, 1).await;
+        server.log_out(&issuer.url, other, 2).await;
+        let builder = issuer.builder().revocations(Nats::connect(&server.url));
+        let verifier = builder.start().unwrap();
+        eventually("the events are read", || {
+            let stats = verifier.stats();
+            stats.events > 0 || stats.trouble.is_some()
+        })
+        .await;
+        server.beat(index, u64::MAX).await;
+        server.beat(u64::MAX, u64::MAX).await;
+        eventually("it is connected again", || verifier.stats().connections > 1).await;
+        let stats = verifier.stats();
+        assert!(!stats.has_stopped, "{:?}", stats.trouble);
+    }
 }
 
 #[tokio::test]

@@ -107,7 +107,9 @@ impl Server {
         }
         let subject = format!("auth.v1.session.{}.x", account(1));
         let payload = data.to_string().into();
-        let published = self.jetstream.publish_with_headers(subject, headers, payload);
+        let published = self
+            .jetstream
+            .publish_with_headers(subject, headers, payload);
         published.await.unwrap().await.unwrap();
     }
 
@@ -221,7 +223,11 @@ struct Hold {
 }
 
 impl Hold {
-    async fn relay(mut self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> std::io::Result<()> {
+    async fn relay(
+        mut self,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+    ) -> std::io::Result<()> {
         let mut bytes = vec![0; 64 * 1024];
         loop {
             let length = from.read(&mut bytes).await?;
