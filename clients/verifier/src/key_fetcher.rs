@@ -147,7 +147,7 @@ impl KeyFetcher {
         if let Some(date) = date(&headers) {
             shared.note_server_time(date, age > Duration::ZERO);
         }
-        shared.keys.replace(set.as_of(Moment::before(now, age)));
+        shared.keys.replace(set.served_at(Moment::before(now, age)));
         if !has_keys {
             // Every token is refused until there is one.
             shared.note_trouble("the key set", &Trouble::NoUsableKey);
@@ -244,7 +244,7 @@ mod tests {
         let keys = Keys::default();
         let set = |monotonic: i64, wall: i64| {
             let empty = KeySet::parse(br#"{"keys":[]}"#, &[]).ok().unwrap();
-            empty.as_of(Moment { monotonic, wall })
+            empty.served_at(Moment { monotonic, wall })
         };
         let now = Reading {
             wall: 1_000_000,

@@ -191,7 +191,7 @@ impl KeySet {
     }
 
     /// This set, as the issuer served it at that moment.
-    pub(crate) fn as_of(mut self, moment: Moment) -> Self {
+    pub(crate) fn served_at(mut self, moment: Moment) -> Self {
         self.as_of = Some(moment);
         self
     }

@@ -308,6 +308,8 @@ impl NewsWriter {
         let times = self.shared.times();
         let has_jumped = self.read(|news| news.has_clock_jumped(times.local));
         if has_jumped == Some(true) {
+            // Their next request may be minutes away, and a suspend may have been longer than the keys are good for.
+            self.shared.keys.want();
             return Err(Trouble::ClockJumped);
         }
         let reach_back = self.read(|news| news.reach_back(times.earliest));
