@@ -4,13 +4,14 @@ use tokio::task::JoinSet;
 
 use super::devices::{an_interval_passes, with_tv};
 use super::provider::Provider;
-use crate::support::devices::approves;
+use crate::support::devices::{approves, decides};
 use crate::support::oauth::{Granted, Registration, is_dead, is_grant_error, userinfo};
 use crate::support::{Settings, Store, eventually, on_both_stores};
 
 on_both_stores!(
     of_fifty_polls_at_once_one_starts_the_session,
     of_many_decisions_about_a_device_one_counts,
+    of_many_first_approvals_of_an_application_at_once_all_count,
     an_approval_survives_a_kill,
     a_device_gets_one_session_although_the_service_is_killed,
 );
@@ -40,7 +41,7 @@ async fn of_fifty_polls_at_once_one_starts_the_session(store: Store) {
 async fn of_many_decisions_about_a_device_one_counts(store: Store) {
     let mut op = with_tv(store).await;
     let codes = op.app.begins_on_a_device("openid").await;
-    crate::support::devices::decides(&mut op.browser, &op.person, &codes, "perhaps").await;
+    decides(&mut op.browser, &op.person, &codes, "perhaps").await;
     let hidden = op.browser.form("/device/decision");
     let mut deciding = JoinSet::new();
     for number in 0..20 {
@@ -64,6 +65,29 @@ async fn of_many_decisions_about_a_device_one_counts(store: Store) {
     match won[0].0 {
         "allow" => drop(Granted::of(&answer)),
         _ => is_grant_error(&answer, 400, "access_denied"),
+    }
+}
+
+async fn of_many_first_approvals_of_an_application_at_once_all_count(store: Store) {
+    let mut op = with_tv(store).await;
+    let mut devices = Vec::new();
+    for _ in 0..8 {
+        let codes = op.app.begins_on_a_device("openid").await;
+        decides(&mut op.browser, &op.person, &codes, "perhaps").await;
+        devices.push((codes, op.browser.form("/device/decision")));
+    }
+    let mut approving = JoinSet::new();
+    for (codes, hidden) in devices {
+        let browser = op.browser.clone();
+        approving.spawn(async move {
+            let allow = [("decision", "allow")];
+            let answer = browser.post("/device/decision", &hidden, &allow).await;
+            assert_eq!(answer.status, 303, "{answer}");
+            codes
+        });
+    }
+    for codes in approving.join_all().await {
+        Granted::of(&op.app.poll(&codes).await);
     }
 }
 

@@ -97,20 +97,29 @@ impl Authlog {
                 self.end_application_sessions(&client.id, browser.account(), caller, context);
             ended.await.map_err(NotRecorded::Refused)?;
         }
-        let before = consents.of(&client.id).map(|it| it.given_at);
         let at = self.parts.clock.now();
-        let command = UserCommand::GiveConsent(GiveConsent {
+        let (user, id) = (caller.user(), &client.id);
+        let command = &UserCommand::GiveConsent(GiveConsent {
             at,
-            client: client.id.clone(),
+            client: id.clone(),
             scopes: scopes.clone(),
             proved: browser.epoch(),
         });
-        let metadata = context.metadata_of(&caller);
-        let decided = self.decide(caller.user(), command, AppendOptions::default(), metadata);
-        match decided.await {
-            // If the same consent was given elsewhere at this moment, what rests on this one has to begin again.
-            Ok(events) if events.is_empty() => Ok(before.unwrap_or(at)),
-            Ok(_) => Ok(at),
+        let metadata = &context.metadata_of(&caller);
+        let stream = user.to_string();
+        let given = self.executor.execute(&stream, |work| async move {
+            let row = work.account(user).await?;
+            // The row of the browser session may be older: the same consent may have been given elsewhere at this moment.
+            let before = row.as_ref().and_then(|row| row.consents.of(id));
+            let before = before.map(|it| it.given_at);
+            let events = work
+                .execute_on_account_as_read(user, row, command.clone(), metadata.clone())
+                .await?;
+            work.commit().await?;
+            Ok(before.filter(|_| events.is_empty()).unwrap_or(at))
+        });
+        match given.await {
+            Ok(given_at) => Ok(given_at),
             // Other consents were recorded meanwhile.
             Err(Refusal::Forbidden) => Err(NotRecorded::TooManyConsents),
             Err(Refusal::WrongCredentials { .. } | Refusal::UnknownAccount) => {
