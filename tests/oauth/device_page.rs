@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::devices::with_tv;
 use super::provider::Provider;
-use crate::support::browser::{Browser, credentials, registered};
+use crate::support::authenticator::Authenticator;
+use crate::support::browser::{Browser, between, credentials, registered};
 use crate::support::chromium::Chromium;
 use crate::support::devices::{approves, decides};
 use crate::support::oauth::{Granted, Registration, is_grant_error};
@@ -15,7 +16,7 @@ on_both_stores!(
     a_code_with_which_no_device_waits_is_refused_with_one_message,
     a_person_comes_back_to_the_code_after_signing_in_or_up,
     a_link_and_a_form_of_another_page_approve_nothing,
-    a_person_who_may_not_sign_in_cannot_approve,
+    a_person_without_the_second_factor_of_their_role_is_asked_to_add_one,
     a_decision_that_is_repeated_is_confirmed_to_its_person_alone,
     a_browser_without_script_approves_a_device,
 );
@@ -144,7 +145,7 @@ async fn a_person_comes_back_to_the_code_after_signing_in_or_up(store: Store) {
     let mut newcomer = Browser::new(&op.http());
     newcomer.open(&codes.path()).await;
     let page = &newcomer.page().body;
-    let link = crate::support::browser::between(page, "<a href=\"/sign-up", "\"");
+    let link = between(page, "<a href=\"/sign-up", "\"");
     newcomer.open(&format!("/sign-up{link}")).await;
     let form = [
         ("email", "bob@example.com"),
@@ -223,7 +224,7 @@ async fn a_link_and_a_form_of_another_page_approve_nothing(store: Store) {
     assert_eq!(op.service.settings.count("sessions"), 4);
 }
 
-async fn a_person_who_may_not_sign_in_cannot_approve(store: Store) {
+async fn a_person_without_the_second_factor_of_their_role_is_asked_to_add_one(store: Store) {
     let settings = Settings::on(store).with("AUTHLOG_SECOND_FACTOR", "user");
     let mut op = Provider::with(settings, &Registration::device("tv")).await;
     let codes = op.app.begins_on_a_device("openid").await;
@@ -231,17 +232,38 @@ async fn a_person_who_may_not_sign_in_cannot_approve(store: Store) {
     op.browser
         .submit("/sign-in", &credentials(&op.person))
         .await;
-    let code = [("user_code", codes.user_code.as_str())];
-    op.browser.submit("/device", &code).await;
-    op.browser.shows(403, "This needs a second factor");
-    let hidden = op.browser.form("/device");
+    op.browser.shows(403, "Your account needs a second factor");
     let fields = [
         ("user_code", codes.user_code.as_str()),
         ("decision", "allow"),
     ];
-    let answer = op.browser.post("/device/decision", &hidden, &fields).await;
-    assert_eq!(answer.status, 403, "{answer}");
-    is_grant_error(&op.app.poll(&codes).await, 400, "authorization_pending");
+    for path in ["/device", "/device/decision"] {
+        let answer = op.browser.post(path, &[], &fields).await;
+        assert_eq!(answer.status, 403, "{answer}");
+        assert!(answer.body.contains("needs a second factor"), "{answer}");
+    }
+    // The page says where to add one, and leads back to the code.
+    let page = op.browser.page().body.clone();
+    assert!(page.contains("<a href=\"/security\">"), "{page}");
+    let back = between(&page, "<a href=\"/device?", "\"");
+    let password = [("password", op.person.password.as_str())];
+    op.browser.open("/security/authenticator").await;
+    op.browser
+        .submit("/security/authenticator", &password)
+        .await;
+    let secret = between(&op.browser.page().body, "<code>", "</code>").replace(' ', "");
+    let code = Authenticator::of(&secret).fresh_code().await;
+    op.browser
+        .submit("/security/authenticator/confirm", &[("code", &code)])
+        .await;
+    op.browser.open(&format!("/device?{back}")).await;
+    op.browser.submit("/device", &[]).await;
+    op.browser
+        .submit("/device/decision", &[("decision", "allow")])
+        .await;
+    op.browser.shows(200, "You can go back to your device.");
+    let granted = Granted::of(&op.app.poll(&codes).await);
+    assert_eq!(granted.id_claims()["acr"], "urn:authlog:aal2");
 }
 
 async fn a_decision_that_is_repeated_is_confirmed_to_its_person_alone(store: Store) {

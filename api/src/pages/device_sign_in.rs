@@ -32,6 +32,9 @@ const USER_CODE: &str = "user_code";
 const UNKNOWN_CODE: &str =
     "No device waits with this code. It may be mistyped, have expired, or have been used.";
 
+/// What is said to a person without a second factor whose role needs one.
+const NEEDS_FACTOR: &str = "Your account needs a second factor before it can be used on a device: an authenticator app or a passkey.";
+
 /// What happened, as the redirect after a decision names it: its title, and a sentence.
 const DONE: [(&str, &str, &str); 2] = [
     (
@@ -145,12 +148,16 @@ async fn person_with_form(
     }
 }
 
-/// The person who is signed in. Another visitor is sent to sign in, and returns to this page with the code.
+/// The person who is signed in. Another visitor is sent to sign in, and returns to this page with the code. A person who has to have a
+/// second factor is asked to add one first.
 ///
 /// # Errors
-/// The redirect, or the page about an outage.
+/// The redirect, the page that asks for a second factor, or the one about an outage.
 async fn person(api: &Api, headers: &HeaderMap, typed: &str) -> Result<BrowserSession, Response> {
     match session_of(api, headers).await {
+        Ok(Some(browser)) if api.authlog.lacks_second_factor(&browser) => {
+            Err(factor_page(api, &browser, typed))
+        }
         Ok(Some(browser)) => Ok(browser),
         Ok(None) => Err(to_sign_in(api, &with_code(typed))),
         Err(refusal) => {
@@ -179,6 +186,18 @@ fn refused(api: &Api, browser: &BrowserSession, refusal: DeviceRefusal, typed: &
         }
         DeviceRefusal::Refused(refusal) => trouble::refused(refusal, "", again),
     }
+}
+
+/// What a person without a second factor has to do. The page of the code opens in this one once the factor is added.
+fn factor_page(api: &Api, browser: &BrowserSession, typed: &str) -> Response {
+    let frame = Frame::of_person(api, browser.account());
+    let content = format!(
+        r#"{alert}<p>Add one under <a href="{base}/security">Security</a>, and then <a href="{base}{back}">go on with the device</a>.</p>"#,
+        alert = alert(Some(NEEDS_FACTOR)),
+        base = frame.base(),
+        back = with_code(typed),
+    );
+    frame.page(StatusCode::FORBIDDEN, "Add a second factor", &content)
 }
 
 /// The form for the code. It is filled in with what was typed, if that is a code.

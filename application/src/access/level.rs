@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use authlog_domain::{AuthenticationLevel, Role};
 
-use super::Caller;
+use super::{BrowserSession, Caller};
 use crate::{Authlog, Refusal, SecondFactorRefusal};
 
 /// The greatest age of a second factor for changes that an attacker would make first: of the account's factors, password
@@ -15,6 +15,13 @@ impl Authlog {
     /// Whether the settings demand a second factor of accounts with this role.
     pub(crate) fn demands_second_factor(&self, role: Role) -> bool {
         self.settings.second_factor_roles.contains(&role)
+    }
+
+    /// Whether the settings demand a second factor of accounts with this role, and this session has shown none. Its person has to enrol
+    /// one: the first factor of an account ends the other sessions, and later logins show it.
+    pub fn lacks_second_factor(&self, browser: &BrowserSession) -> bool {
+        let level = browser.caller().authentication().acr;
+        level < AuthenticationLevel::Aal2 && self.demands_second_factor(browser.account().role)
     }
 
     /// Refuses a caller without a second factor, or with one that is older than `max_age`, if the settings demand one of

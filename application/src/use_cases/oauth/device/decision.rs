@@ -1,7 +1,7 @@
 //! What a person decides about a device (RFC 8628 §3.3). The person has typed the code that the device shows.
 
+use authlog_domain::SessionId;
 use authlog_domain::client::GrantType;
-use authlog_domain::{AuthenticationLevel, SessionId};
 
 use super::super::ConsentDemand;
 use super::super::consent::NotRecorded;
@@ -188,8 +188,7 @@ impl Authlog {
         if self.sign_in_block(account).is_some() {
             return Err(Refusal::Forbidden);
         }
-        let is_low = browser.caller().authentication().acr < AuthenticationLevel::Aal2;
-        if is_low && self.demands_second_factor(account.role) {
+        if self.lacks_second_factor(browser) {
             let refusal = SecondFactorRefusal::LevelTooLow { max_age: None };
             return Err(Refusal::SecondFactor(refusal));
         }
