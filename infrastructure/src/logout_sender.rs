@@ -4,6 +4,8 @@
 //! answer is read, and no redirect is followed.
 
 use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,16 +20,20 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use url::Url;
 
 use crate::tls::{self, TlsError};
 
-/// How long an exchange may take, with its connection.
+/// How long an exchange may take, with the look-up of the name and the attempts to connect to all addresses.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// How long an address may take to accept a connection if there is another one, for example because the host has an IPv6 address that
+/// is not routed. Longer than the second after which a lost packet is sent again. The last address has the rest of the limit.
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(1500);
 
 /// How much of a body is read, so that the connection can be used again. Clients have nothing to say in it.
 const LONGEST_BODY: usize = 4 * 1024;
@@ -59,7 +65,7 @@ struct Kept {
 #[derive(Debug, thiserror::Error)]
 enum ExchangeError {
     #[error("it cannot be reached: {0}")]
-    Connection(#[from] std::io::Error),
+    Connection(#[from] io::Error),
     #[error("the request failed: {0}")]
     Request(#[from] hyper::Error),
     #[error("the request is not valid: {0}")]
@@ -75,7 +81,7 @@ enum ExchangeError {
 #[async_trait]
 impl LogoutSender for HttpLogoutSender {
     async fn send_logout(&self, uri: &HttpsUri, token: &str) -> Result<(), LogoutSendError> {
-        let exchanged = tokio::time::timeout(LIMIT, self.exchange(uri, token)).await;
+        let exchanged = timeout(LIMIT, self.exchange(uri, token)).await;
         let status = exchanged.unwrap_or(Err(ExchangeError::Late));
         let outcome = status
             .map_err(|error| LogoutSendError::Failed(error.to_string()))
@@ -142,7 +148,8 @@ impl HttpLogoutSender {
         let host = url.host_str().ok_or(ExchangeError::Address)?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = url.port_or_known_default().ok_or(ExchangeError::Address)?;
-        let stream = TcpStream::connect((host, port)).await?;
+        let addresses = lookup_host((host, port)).await?.collect();
+        let stream = first_to_accept(addresses, TcpStream::connect).await?;
         stream.set_nodelay(true)?;
         if url.scheme() == "http" {
             return open(stream).await;
@@ -196,7 +203,30 @@ async fn send(
 async fn reads_to_the_end(body: Incoming) -> bool {
     const AT_ONCE: Duration = Duration::from_millis(500);
     let rest = Limited::new(body, LONGEST_BODY).collect();
-    matches!(tokio::time::timeout(AT_ONCE, rest).await, Ok(Ok(_)))
+    matches!(timeout(AT_ONCE, rest).await, Ok(Ok(_)))
+}
+
+/// A connection to the first of these addresses that accepts one.
+async fn first_to_accept<T, C: Future<Output = io::Result<T>>>(
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> C,
+) -> io::Result<T> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    let mut addresses = addresses.into_iter().peekable();
+    while let Some(address) = addresses.next() {
+        let connecting = connect(address);
+        let connected = if addresses.peek().is_some() {
+            let connected = timeout(NEXT_ADDRESS_AFTER, connecting).await;
+            connected.unwrap_or_else(|late| Err(late.into()))
+        } else {
+            connecting.await
+        };
+        match connected {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Begins HTTP over a connection. Its task ends with the connection.
@@ -227,7 +257,41 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+    use std::io::ErrorKind;
+
     use super::*;
+
+    /// Connects to the host of these ports, of which port 1 refuses, and port 2 does not answer, as a host that is not routed.
+    async fn connected_to(ports: &[u16]) -> Result<u16, ErrorKind> {
+        let addresses = ports.iter().map(|port| ([127, 0, 0, 1], *port).into());
+        let connect = |address: SocketAddr| async move {
+            match address.port() {
+                1 => Err(ErrorKind::ConnectionRefused.into()),
+                2 => pending().await,
+                port => Ok(port),
+            }
+        };
+        let limited = timeout(LIMIT, first_to_accept(addresses.collect(), connect)).await;
+        let connected = limited.unwrap_or_else(|late| Err(late.into()));
+        connected.map_err(|error| error.kind())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        for (ports, expected) in [
+            (&[3, 4][..], Ok(3)),
+            (&[1, 4], Ok(4)),
+            (&[2, 4], Ok(4)),
+            (&[2, 1, 2, 4], Ok(4)),
+            (&[1], Err(ErrorKind::ConnectionRefused)),
+            (&[2, 1], Err(ErrorKind::ConnectionRefused)),
+            (&[2], Err(ErrorKind::TimedOut)),
+            (&[], Err(ErrorKind::NotFound)),
+        ] {
+            assert_eq!(connected_to(ports).await, expected, "{ports:?}");
+        }
+    }
 
     fn outcome_of(status: u16) -> &'static str {
         match outcome(StatusCode::from_u16(status).unwrap()) {
