@@ -7,6 +7,7 @@ use std::time::Duration;
 use authlog_domain::Role;
 use authlog_domain::session::Limits;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::account_cache::AccountCache;
 use crate::client_cache::ClientCache;
@@ -160,6 +161,8 @@ pub struct Authlog {
     pub(crate) device_polls: Arc<DevicePolls>,
     /// Logout tokens that this node could not deliver.
     undelivered_logouts: Arc<AtomicU64>,
+    /// Tells the [`LogoutDeliverer`] to end when the last clone is dropped.
+    _stops_deliverer: Arc<DropGuard>,
 }
 
 impl Authlog {
@@ -204,11 +207,13 @@ impl Authlog {
             feed.log_end(),
             Arc::clone(&logouts_queued),
         );
+        let stopped = CancellationToken::new();
         let logout_deliverer = LogoutDeliverer::new(
             &parts,
             Arc::clone(&executor),
             logouts_queued,
             Arc::clone(&undelivered_logouts),
+            stopped.clone(),
         );
         let housekeeper = Housekeeper::new(
             Arc::clone(&parts.housekeeping),
@@ -249,6 +254,7 @@ impl Authlog {
             log_indexes,
             challenge_serials: Arc::default(),
             undelivered_logouts,
+            _stops_deliverer: Arc::new(stopped.drop_guard()),
         };
         (authlog, Operator::new(), background)
     }

@@ -15,7 +15,7 @@ use crate::composition;
 /// have their place in the log and are on the stream.
 #[derive(Clone, Copy)]
 pub(crate) enum Stage {
-    /// Recording what requests left in queues.
+    /// Recording what requests left in queues, and giving back what is leased.
     Record,
     /// Giving events their place in the log.
     Sequence,
@@ -56,7 +56,10 @@ pub(crate) struct Tasks {
 impl Tasks {
     pub(super) fn new(stop: CancellationToken) -> Self {
         let stages = [
-            StageTasks::new("recording refused logins", stop.clone()),
+            StageTasks::new(
+                "recording refused logins and returning leases",
+                stop.clone(),
+            ),
             StageTasks::new("sequencing the log", CancellationToken::new()),
             StageTasks::new("publishing events", CancellationToken::new()),
             StageTasks::new("signing checkpoints", CancellationToken::new()),
@@ -79,7 +82,7 @@ impl Tasks {
         let name = worker.name();
         match worker.stop() {
             Stop::Abort => self.abort(name, worker, |it| it.run()),
-            // Its queue tells it when to finish.
+            // It finishes when `Authlog` is dropped.
             Stop::Drain => self.drain(Stage::Record, name, worker, |it, _| it.run()),
         }
     }

@@ -22,6 +22,7 @@ on_both_stores!(
     a_client_that_fails_does_not_delay_another,
     a_token_that_a_client_refuses_does_not_delay_the_next,
     tokens_are_sent_after_a_crash_of_the_service,
+    a_service_that_stops_leases_no_client_any_more,
     a_client_that_got_a_uri_later_is_sent_what_ends_from_then_on,
     a_removed_client_is_sent_nothing_more,
     another_uri_is_used_at_once,
@@ -428,6 +429,23 @@ async fn tokens_are_sent_after_a_crash_of_the_service(store: Store) {
     let mut sids = scene.receiver.sids();
     sids.dedup();
     assert_eq!(sids, expected);
+}
+
+async fn a_service_that_stops_leases_no_client_any_more(store: Store) {
+    let mut scene = Scene::on(store).await;
+    // The exchange is under way when the service stops.
+    scene.receiver.answers(Answers::Silence);
+    let granted = scene.signs_in().await;
+    scene.signs_out().await;
+    scene.receiver.has_received(1).await;
+    assert_eq!(scene.op.service.settings.leased_logout_receivers(), 1);
+    let status = scene.op.service.terminate().await;
+    assert!(status.success(), "{status}");
+    assert_eq!(scene.op.service.settings.leased_logout_receivers(), 0);
+    scene.receiver.answers(Answers::Status(200));
+    scene.op.service.restart().await;
+    let received = scene.receiver.has_received(2).await;
+    assert_eq!(received[1].sid(), sid_of(&granted));
 }
 
 async fn a_client_that_got_a_uri_later_is_sent_what_ends_from_then_on(store: Store) {

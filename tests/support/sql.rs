@@ -90,6 +90,18 @@ impl Settings {
         });
     }
 
+    /// How many clients a node has leased to send them logout tokens, of those that have not failed.
+    pub fn leased_logout_receivers(&self) -> i64 {
+        let now = if self.is_sqlite() {
+            "unixepoch() * 1000"
+        } else {
+            "now()"
+        };
+        self.count(&format!(
+            "logout_receivers WHERE failures = 0 AND due_at > {now}"
+        ))
+    }
+
     /// Whether the store is a file.
     pub fn is_sqlite(&self) -> bool {
         self.get("AUTHLOG_DATABASE_URL").is_none()

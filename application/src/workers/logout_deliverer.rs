@@ -1,7 +1,8 @@
 //! Sends queued logout tokens to clients (OpenID Connect Back-Channel Logout 1.0 §2.5, `docs/adr/0041`).
 //!
 //! A client is leased by one node, which sends it one token at a time, in the order in which the sessions ended. Clients are
-//! independent of each other. A token is sent at least once: a node that crashes after sending it sends it once more.
+//! independent of each other. A token is sent at least once: a node that crashes after sending it sends it once more. A node that
+//! stops gives back the clients that it has leased.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use authlog_domain::{ClientId, ContractName, HttpsUri, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{Stop, Worker};
 use crate::authlog::Parts;
@@ -36,6 +38,13 @@ const LONGEST_TURN: Duration = Duration::from_secs(5);
 /// How long a client is leased: longer than a turn with its last exchange. Another node serves it after this time if this one
 /// crashed.
 const LEASE: Duration = Duration::from_secs(20);
+
+/// How long the token that is under way when the node stops may take. A client that works answers within this time, and gets no copy
+/// from the next node. The other workers wait meanwhile, and have six seconds in all.
+const LAST_EXCHANGE: Duration = Duration::from_secs(1);
+
+/// How long a node that stops tries to give back what it has leased. A store that does not answer must not delay the stop for longer.
+const GIVE_BACK_WITHIN: Duration = Duration::from_secs(2);
 
 /// Entries of one client that are read at a time.
 const PAGE: u32 = 50;
@@ -76,6 +85,8 @@ struct Delivery {
     entropy: Arc<dyn Entropy>,
     executor: Arc<CommandExecutor>,
     given_up: Arc<AtomicU64>,
+    /// Cancelled when the last request was answered.
+    stopped: CancellationToken,
 }
 
 /// Where the tokens of a client are sent.
@@ -96,12 +107,13 @@ enum Attempt {
 }
 
 impl LogoutDeliverer {
-    /// `queued` wakes it, and `given_up` counts the tokens that were not delivered.
+    /// `queued` wakes it, `given_up` counts the tokens that were not delivered, and `stopped` is cancelled when it has to end.
     pub(crate) fn new(
         parts: &Parts,
         executor: Arc<CommandExecutor>,
         queued: Arc<Notify>,
         given_up: Arc<AtomicU64>,
+        stopped: CancellationToken,
     ) -> Self {
         let delivery = Delivery {
             queue: Arc::clone(&parts.logout_queue),
@@ -112,19 +124,16 @@ impl LogoutDeliverer {
             entropy: Arc::clone(&parts.entropy),
             executor,
             given_up,
+            stopped,
         };
         Self { delivery, queued }
     }
-}
 
-impl Worker for LogoutDeliverer {
-    const NAME: &'static str = "logout_deliverer";
-    const STOP: Stop = Stop::Abort;
-
-    /// Works until it is dropped. A token that was under way is sent again when the lease of its client expires.
-    async fn run(&mut self) {
+    /// Leases clients and serves them until the node stops, and then until all of them are given back.
+    async fn serve_all(&self) {
+        let stopped = &self.delivery.stopped;
         let mut in_progress = JoinSet::new();
-        loop {
+        while !stopped.is_cancelled() {
             while in_progress.try_join_next().is_some() {}
             #[expect(clippy::cast_possible_truncation, reason = "at most `AT_ONCE`")]
             let free = AT_ONCE.saturating_sub(in_progress.len() as u32);
@@ -132,11 +141,13 @@ impl Worker for LogoutDeliverer {
                 in_progress.join_next().await;
                 continue;
             }
+            // Not interrupted by the stop: the store may have leased clients already.
             match self.delivery.lease(free).await {
                 Ok(leased) if leased.is_empty() => tokio::select! {
                     _ = tokio::time::timeout(IDLE, self.queued.notified()) => {}
                     // A client whose turn has ended may have further tokens.
                     Some(_) = in_progress.join_next() => {}
+                    () = stopped.cancelled() => {}
                 },
                 Ok(leased) => {
                     for receiver in leased {
@@ -146,8 +157,29 @@ impl Worker for LogoutDeliverer {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the queue of logout tokens cannot be read; they wait until it can");
-                    tokio::time::sleep(IDLE).await;
+                    let _ = tokio::time::timeout(IDLE, stopped.cancelled()).await;
                 }
+            }
+        }
+        while in_progress.join_next().await.is_some() {}
+    }
+}
+
+impl Worker for LogoutDeliverer {
+    const NAME: &'static str = "logout_deliverer";
+    const STOP: Stop = Stop::Drain;
+
+    /// Works until every [`Authlog`](crate::Authlog) is dropped, and gives back what it has leased, so that another node, or this one
+    /// after its restart, need not wait until the leases expire.
+    async fn run(&mut self) {
+        let too_late = async {
+            self.delivery.stopped.cancelled().await;
+            tokio::time::sleep(GIVE_BACK_WITHIN).await;
+        };
+        tokio::select! {
+            () = self.serve_all() => {}
+            () = too_late => {
+                tracing::warn!("logout tokens that are under way will be sent again when their leases expire");
             }
         }
     }
@@ -164,7 +196,10 @@ impl Delivery {
     async fn serve(&self, mut receiver: LogoutReceiver) {
         let client = receiver.client.clone();
         let served = async {
-            let again_at = self.turn(&mut receiver).await?;
+            let again_at = tokio::select! {
+                again_at = self.turn(&mut receiver) => again_at?,
+                () = self.last_exchange_is_over() => self.clock.now(),
+            };
             self.queue.return_receiver(&receiver, again_at).await?;
             Ok::<_, Refusal>(())
         };
@@ -173,11 +208,20 @@ impl Delivery {
         }
     }
 
-    /// Sends the tokens of a client. Returns when its next turn is due.
+    /// Waits until the node stops, and then for as long as the token that is under way may take.
+    async fn last_exchange_is_over(&self) {
+        self.stopped.cancelled().await;
+        tokio::time::sleep(LAST_EXCHANGE).await;
+    }
+
+    /// Sends the tokens of a client, until its turn ends or the node stops. Returns when its next turn is due.
     async fn turn(&self, receiver: &mut LogoutReceiver) -> Result<Timestamp, Refusal> {
         let (begun, mut refused_in_a_row) = (Instant::now(), 0);
         loop {
             let now = self.clock.now();
+            if self.stopped.is_cancelled() {
+                return Ok(now);
+            }
             let page = self.queue.due_logouts(&receiver.client, now, PAGE).await?;
             if page.is_empty() {
                 return Ok(now);
@@ -206,7 +250,7 @@ impl Delivery {
                 if refused_in_a_row >= REFUSED_IN_A_ROW {
                     return self.failed(receiver, begun).await;
                 }
-                if begun.elapsed() >= TURN {
+                if begun.elapsed() >= TURN || self.stopped.is_cancelled() {
                     return Ok(self.clock.now());
                 }
             }
@@ -386,5 +430,10 @@ mod tests {
         // An exchange takes five seconds at most, and so may the answer of the store.
         let last = Duration::from_secs(10);
         assert!(LONGEST_TURN + TURN + last < LEASE);
+    }
+
+    #[test]
+    fn there_is_time_to_give_clients_back_after_the_last_exchange() {
+        assert!(LAST_EXCHANGE < GIVE_BACK_WITHIN);
     }
 }

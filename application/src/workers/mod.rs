@@ -42,7 +42,8 @@ use crate::supervisor::BoxFuture;
 pub enum Stop {
     /// It is dropped in the middle of its work: unfinished work is still in the store, or can be given up.
     Abort,
-    /// It finishes what is queued: its `run` returns once its queue is empty and nothing can be added to it.
+    /// It finishes what it has begun: its `run` returns soon after every [`Authlog`](crate::Authlog) is dropped, with which nothing can
+    /// be added to its queue.
     Drain,
 }
 
