@@ -17,6 +17,7 @@ on_both_stores!(
     a_machine_signs_with_a_key_of_its_own,
     a_client_shows_its_secret_in_the_header_or_in_the_form,
     a_resource_server_introspects_with_its_own_secret,
+    a_resource_server_is_told_nothing_of_tokens_for_another,
     a_client_revokes_its_own_tokens_only,
 );
 
@@ -224,6 +225,39 @@ async fn a_resource_server_introspects_with_its_own_secret(store: Store) {
     ask(&granted.access)
         .await
         .is(200, &json!({"active": false}));
+}
+
+async fn a_resource_server_is_told_nothing_of_tokens_for_another(store: Store) {
+    let (here, there) = ("https://api.example", "https://other.example");
+    let registration = Registration::public("app")
+        .with("--audience", here)
+        .with("--audience", there);
+    let mut op = Provider::with(Settings::on(store), &registration).await;
+    let servers = [
+        (here, Registration::resource_server("server", here)),
+        (there, Registration::resource_server("other", there)),
+    ]
+    .map(|(audience, server)| (audience, server.at(&op.service)));
+    let machine = Registration::machine("machine")
+        .with("--scope", "api.read")
+        .with("--audience", here)
+        .with("--audience", there)
+        .at(&op.service);
+    for resource in [here, there] {
+        let begun = op.app.begins("openid").with("resource", resource);
+        let granted = op.completes(&begun).await;
+        let own_token =
+            machine.token_request(&[("grant_type", "client_credentials"), ("resource", resource)]);
+        let own_token = Granted::of(&own_token.await);
+        for token in [&granted.access, &own_token.access] {
+            for (audience, server) in &servers {
+                let form = [("token", token.as_str())];
+                let answer = server.authenticated(own::INTROSPECT, &form).await;
+                let is_told = *audience == resource;
+                assert_eq!(answer.json()["active"], is_told, "{audience}: {answer}");
+            }
+        }
+    }
 }
 
 async fn a_client_revokes_its_own_tokens_only(store: Store) {
