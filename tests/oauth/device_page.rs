@@ -257,7 +257,8 @@ async fn a_person_without_the_second_factor_of_their_role_is_asked_to_add_one(st
         .submit("/security/authenticator/confirm", &[("code", &code)])
         .await;
     op.browser.open(&format!("/device?{back}")).await;
-    op.browser.submit("/device", &[]).await;
+    let typed = [("user_code", codes.user_code.as_str())];
+    op.browser.submit("/device", &typed).await;
     op.browser
         .submit("/device/decision", &[("decision", "allow")])
         .await;

@@ -93,7 +93,7 @@ impl Settings {
     /// How many clients a node has leased to send them logout tokens, of those that have not failed.
     pub fn leased_logout_receivers(&self) -> i64 {
         let now = if self.is_sqlite() {
-            "unixepoch() * 1000"
+            "unixepoch('subsec') * 1000"
         } else {
             "now()"
         };
