@@ -325,3 +325,37 @@ impl NewsWriter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    /// Clocks that stand still.
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> SystemTime {
+            UNIX_EPOCH
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[test]
+    fn the_answer_of_a_cache_does_not_set_the_time_of_the_issuer_back() {
+        let shared = Shared::new(Arc::new(Still), Keys::default());
+        for (wall, is_cached, expected) in [
+            (5000, true, 5000),
+            (4000, true, 5000),
+            (6000, true, 6000),
+            // The clock of the issuer was ahead before.
+            (3000, false, 3000),
+        ] {
+            shared.note_server_time(wall, is_cached);
+            assert_eq!(shared.times().latest, expected);
+        }
+    }
+}

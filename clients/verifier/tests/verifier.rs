@@ -336,6 +336,8 @@ async fn a_clock_that_jumps_makes_the_news_stale_until_it_is_connected_again() {
     let mut claims = issuer.claims(1, 0);
     claims["exp"] = json!(seconds() + 20_000);
     let token = key.sign(&claims);
+    let index = issuer.log_out(2);
+    verifier.wait_for(index, LIMIT).await.unwrap();
     assert!(verifier.verify_now(&token).is_ok());
     // The machine was suspended, which the monotonic clock does not show. Its connection is still there.
     clock.set_wall_ahead(Duration::from_secs(3600));
@@ -378,6 +380,9 @@ async fn a_text_that_is_not_three_signed_parts_is_refused() {
         "\u{0}\u{ffff}".repeat(50),
     ];
     assert_refused(&verifier, malformed.map(|it| (it, Refused::Malformed)));
+    let mut long = claims.clone();
+    long["name"] = json!("x".repeat(8 * 1024));
+    assert_refused(&verifier, [(key.sign(&long), Refused::Malformed)]);
     let unsigned = [
         format!("{header}.{body}."),
         format!("{header}..{signature}"),
