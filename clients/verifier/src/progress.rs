@@ -202,6 +202,7 @@ mod tests {
         let mut progress = Progress::default();
         progress.begin_after(u64::MAX);
         assert_eq!(take(&mut progress, u64::MAX), Step::Skip);
+        assert_eq!(take(&mut progress, 5), Step::Apply, "from before");
         let mut progress = Progress::default();
         for index in [u64::MAX - 1, u64::MAX, u64::MAX] {
             take(&mut progress, index);
