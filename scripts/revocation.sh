@@ -9,9 +9,8 @@
 # Prints one line for each check, and ends with code 1 if one failed.
 #
 # Needs Node 20 or later with npm, Python 3.10 or later, nats-server, and the registries of npm and PyPI, so scripts/test.sh does not
-# run it. The checks with a wrong clock need Debian's faketime, and are skipped without it. Those with a log that loses its last events
-# are skipped with PostgreSQL. Installs into target/revocation alone. AUTHLOG_PROGRAM names a program to check in place of a release
-# build; AUTHLOG_DATABASE_URL an empty PostgreSQL database.
+# run it. The checks with a log that loses its last events are skipped with PostgreSQL. Installs into target/revocation alone.
+# AUTHLOG_PROGRAM names a program to check in place of a release build; AUTHLOG_DATABASE_URL an empty PostgreSQL database.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="/usr/sbin:$PATH"

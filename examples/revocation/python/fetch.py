@@ -19,8 +19,10 @@ def fetch_json(method, url, **options):
         # `timeout` is that of each read, and a read of more than a byte ends only when it has all of them.
         for byte in answer.iter_content(1):
             body += byte
-            if len(body) > LARGEST or clock() > until:
-                raise ValueError(f"{url} sends too much or too slowly")
+            if len(body) > LARGEST:
+                raise ValueError(f"{url} sends more than {LARGEST} bytes")
+            if clock() > until:
+                raise TimeoutError(f"{url} takes longer than {TIMEOUT} s")
     return json.loads(body)
 
 
