@@ -153,10 +153,14 @@ impl KeyFetcher {
             shared.note_trouble("the key set", &Trouble::NoUsableKey);
             return Ok(SHORTEST_USE.min(self.max_age));
         }
-        let max_age = max_age(&headers).unwrap_or(self.max_age);
-        let left = max_age.min(self.max_age).saturating_sub(age);
-        Ok(left.max(SHORTEST_USE).min(self.max_age))
+        Ok(use_for(max_age(&headers), age, self.max_age))
     }
+}
+
+/// How long a set may be used that its server allows to be used for `max_age` and that spent `age` of it in a cache: `longest` at most.
+fn use_for(max_age: Option<Duration>, age: Duration, longest: Duration) -> Duration {
+    let left = max_age.unwrap_or(longest).min(longest).saturating_sub(age);
+    left.max(SHORTEST_USE).min(longest)
 }
 
 /// Waits until a request names an unknown key, but at least [`UNKNOWN_EVERY`] since the last request. Two requests that come at the same
@@ -237,6 +241,28 @@ mod tests {
             assert_eq!(found, Duration::from_secs(expected), "{text}");
         }
         assert_eq!(age(&HeaderMap::new()), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_set_is_used_for_less_by_the_time_that_it_spent_in_a_cache() {
+        for (max_age, age, longest, expected) in [
+            (Some(300), 0, 300, 300),
+            (Some(300), 250, 300, 50),
+            (Some(300), 299, 300, 10),
+            (Some(300), 7000, 300, 10),
+            (None, 250, 300, 50),
+            (Some(60), 20, 300, 40),
+            (Some(300), 40, 60, 20),
+            (Some(0), 0, 300, 10),
+            (Some(300), 0, 1, 1),
+        ] {
+            let found = use_for(
+                max_age.map(Duration::from_secs),
+                Duration::from_secs(age),
+                Duration::from_secs(longest),
+            );
+            assert_eq!(found.as_secs(), expected, "{max_age:?} {age} {longest}");
+        }
     }
 
     #[test]
