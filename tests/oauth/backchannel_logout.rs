@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::provider::Provider;
+use super::provider::{Provider, has_key_for_id_tokens};
 use crate::support::browser::{Browser, credentials};
 use crate::support::logout_receiver::{Answers, LogoutReceiver};
 use crate::support::oauth::{App, Granted, Registration, completes, is_dead, userinfo};
@@ -581,12 +581,9 @@ async fn of_two_nodes_one_sends_each_token_and_another_continues_after_it() {
     let app = registration("app", &receiver).at(&first);
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&first.http(), &ann).await;
-    eventually("there is a key for ID tokens", async || {
-        let set = second.send(own::KEY_SET).await.json();
-        let keys = set["keys"].as_array()?.iter();
-        keys.clone().any(|key| key["alg"] == "RS256").then_some(())
-    })
-    .await;
+    for node in [&first, &second] {
+        has_key_for_id_tokens(node).await;
+    }
     let mut expected = Vec::new();
     for number in 0..8 {
         let node = if number % 2 == 0 { &first } else { &second };

@@ -44,13 +44,7 @@ impl Provider {
         let person = Person::called("ann");
         Contract::ApiAuth.registers(&http, &person).await;
         let app = registration.at(&service);
-        // The key for ID tokens is generated after the start.
-        eventually("there is a key for ID tokens", async || {
-            let set = service.send(own::KEY_SET).await.json();
-            let keys = set["keys"].as_array()?.iter();
-            keys.clone().any(|key| key["alg"] == "RS256").then_some(())
-        })
-        .await;
+        has_key_for_id_tokens(&service).await;
         Self {
             app,
             person,
@@ -154,4 +148,15 @@ impl Provider {
         assert!(issued < expires, "{claims}");
         assert!(claims["auth_time"].as_i64() <= issued, "{claims}");
     }
+}
+
+/// Waits until this node can sign ID tokens. The first key is generated after the first client was registered, by one node, and every
+/// other node reads it within about a second.
+pub async fn has_key_for_id_tokens(node: &Program) {
+    eventually("there is a key for ID tokens", async || {
+        let set = node.send(own::KEY_SET).await.json();
+        let keys = set["keys"].as_array()?.iter();
+        keys.clone().any(|key| key["alg"] == "RS256").then_some(())
+    })
+    .await;
 }
