@@ -732,6 +732,7 @@ async fn acts_below_a_level_are_listed_for_auditors(store: Store) {
         .run(&["history", &ann.email, "--below", "2"], "");
     assert!(!output.status.success());
 
+    service.log_is_complete().await;
     let request = http
         .send(own::FEED)
         .query("below=aal2&type=UserLocked,UserUnlocked,LoggedIn");

@@ -214,6 +214,7 @@ async fn events_of_clients_are_in_the_feed_and_belong_to_no_account(store: Store
     let created = registered(&service, &admin, "shop").await;
     history(&service, &auditor, "shop").await;
     let query = "type=dev.authlog.client.registered.v1,ClientSecretIssued";
+    service.log_is_complete().await;
     let request = service.send(own::FEED).query(query).bearer(&auditor);
     let answer = request.await;
     let events: Vec<Value> = answer

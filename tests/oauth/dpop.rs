@@ -253,6 +253,7 @@ async fn the_binding_is_part_of_the_history(store: Store) {
     let session = sessions.iter().find(|it| it["id"] == claims["sid"]);
     assert_eq!(session.unwrap()["dpop_jkt"], key.thumbprint());
     // In the published event, too.
+    op.service.log_is_complete().await;
     let feed = op.service.send(own::FEED).bearer(&auditor).await.body;
     let events = feed
         .lines()

@@ -161,6 +161,7 @@ async fn a_scope_opens_its_endpoints_and_nothing_else(store: Store) {
     }
     // A token with every scope opens each of them.
     let access = access(&client, ALL).await;
+    service.log_is_complete().await;
     let answer = service.send(own::FEED).bearer(&access).await;
     assert_eq!(answer.status, 200, "{answer}");
     assert!(

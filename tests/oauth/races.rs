@@ -128,6 +128,7 @@ async fn each_session_has_its_event(op: &Provider, codes: u32) {
     let reader = Registration::machine("reader").with("--scope", "events.read");
     let form = [("grant_type", "client_credentials")];
     let granted = reader.at(&op.service).token_request(&form).await;
+    op.service.log_is_complete().await;
     let read = op
         .service
         .send(own::FEED)

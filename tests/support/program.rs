@@ -264,6 +264,15 @@ impl Program {
         self.running.http.send(endpoint)
     }
 
+    /// Waits until every event has its place in the log. The feed delivers it then.
+    pub async fn log_is_complete(&self) {
+        eventually("every event is in the log", async || {
+            let settings = &self.settings;
+            (settings.count("event_log") == settings.count("events")).then_some(())
+        })
+        .await;
+    }
+
     /// `127.0.0.1:<port>`.
     pub fn address(&self) -> String {
         self.running.address.clone()
