@@ -273,22 +273,8 @@ impl UnitOfWork {
         command: UserCommand,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<UserEvent>, CommandError> {
-        let row = self.account(user).await?;
-        self.execute_on_account_as_read(user, row, command, metadata)
-            .await
-    }
-
-    /// Executes `command` on the account whose row was just read by [`Self::account`]. If the account has changed since, the append
-    /// conflicts.
-    pub(crate) async fn execute_on_account_as_read(
-        &self,
-        user: UserId,
-        row: Option<Account>,
-        command: UserCommand,
-        metadata: HashMap<String, String>,
-    ) -> Result<Vec<UserEvent>, CommandError> {
         let mut loaded = LoadedAggregate::<User>::new(&user.to_string());
-        match row {
+        match self.account(user).await? {
             Some(row) => {
                 loaded.aggregate = User::Registered(row.state());
                 loaded.staged.base = Base::Account(Box::new(row));
@@ -301,7 +287,7 @@ impl UnitOfWork {
 
     /// The account's row with its recent requests. Rows that an earlier version of this program wrote do not have them. Then
     /// they are read from the account's last events, once: the append of this command stores them in the row.
-    pub(crate) async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
+    async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
         let Some(mut row) = self.directory.account(user).await? else {
             return Ok(None);
         };

@@ -98,28 +98,23 @@ impl Authlog {
             ended.await.map_err(NotRecorded::Refused)?;
         }
         let at = self.parts.clock.now();
-        let (user, id) = (caller.user(), &client.id);
-        let command = &UserCommand::GiveConsent(GiveConsent {
+        let command = UserCommand::GiveConsent(GiveConsent {
             at,
-            client: id.clone(),
+            client: client.id.clone(),
             scopes: scopes.clone(),
             proved: browser.epoch(),
         });
-        let metadata = &context.metadata_of(&caller);
-        let stream = user.to_string();
-        let given = self.executor.execute(&stream, |work| async move {
-            let row = work.account(user).await?;
-            // The row of the browser session may be older: the same consent may have been given elsewhere at this moment.
-            let before = row.as_ref().and_then(|row| row.consents.of(id));
-            let before = before.map(|it| it.given_at);
-            let events = work
-                .execute_on_account_as_read(user, row, command.clone(), metadata.clone())
-                .await?;
-            work.commit().await?;
-            Ok(before.filter(|_| events.is_empty()).unwrap_or(at))
-        });
-        match given.await {
-            Ok(given_at) => Ok(given_at),
+        let metadata = context.metadata_of(&caller);
+        let decided = self.decide(caller.user(), command, AppendOptions::default(), metadata);
+        match decided.await {
+            Ok(events) if events.is_empty() => {
+                // The same consent may have been given elsewhere after the session of the browser was read.
+                let account = self.parts.directory.account(caller.user()).await;
+                let account = account.map_err(|error| NotRecorded::Refused(error.into()))?;
+                let given = account.as_ref().and_then(|it| it.consents.of(&client.id));
+                Ok(given.map_or(at, |it| it.given_at))
+            }
+            Ok(_) => Ok(at),
             // Other consents were recorded meanwhile.
             Err(Refusal::Forbidden) => Err(NotRecorded::TooManyConsents),
             Err(Refusal::WrongCredentials { .. } | Refusal::UnknownAccount) => {
