@@ -15,9 +15,9 @@ const MARGIN: Duration = Duration::from_secs(60);
 impl Authlog {
     /// A log index after which every event is that was recorded at `since` or later, less a minute.
     ///
-    /// The times of the log are in order unless a clock was wrong. So for the last day of service, the place is also no later
-    /// than the mark of that hour, which no clock dated: an event that was committed since then is not missed, whatever its time
-    /// is and that of its neighbours.
+    /// The times of the log are in order unless a clock was wrong. So for the last day of service, the place is also no later than
+    /// the mark of that hour. A mark does not depend on the clock that dates events. So no event that was committed after it is
+    /// missed, even if its time or that of other events is wrong.
     ///
     /// # Errors
     /// The store does not answer.
@@ -27,11 +27,12 @@ impl Authlog {
         since: Timestamp,
     ) -> Result<u64, StoreError> {
         let (log, now) = (&*self.parts.log, self.parts.clock.now());
-        let by_time = place_before(log, since.minus(MARGIN)).await?;
+        let earliest = since.minus(MARGIN);
+        let by_time = place_before(log, earliest).await?;
         if since > now {
             return Ok(by_time);
         }
-        let by_mark = log.log_index_at_mark(marks_within(now.since(since.minus(MARGIN))));
+        let by_mark = log.log_index_at_mark(marks_within(now.since(earliest)));
         Ok(by_time.min(by_mark.await?))
     }
 }
