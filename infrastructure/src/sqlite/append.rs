@@ -284,16 +284,11 @@ fn write_attachments(
         rows.one(write_account(connection, row)?);
     }
     for row in &plan.sessions {
-        let is_new = row.row.version == 1;
-        let updated = if is_new {
-            0
+        let is_updated = row.row.version > 1 && update_session(connection, row)? > 0;
+        rows.one(if is_updated {
+            1
         } else {
-            update_session(connection, row)?
-        };
-        rows.one(if updated == 0 {
             write_session(connection, row)?
-        } else {
-            updated
         });
     }
     for row in &plan.clients {
