@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::devices::with_tv;
+use super::devices::{an_interval_passes, with_tv};
 use super::provider::Provider;
 use crate::support::authenticator::Authenticator;
 use crate::support::browser::{Browser, between, credentials, registered};
@@ -242,6 +242,7 @@ async fn a_person_without_the_second_factor_of_their_role_is_asked_to_add_one(st
         assert_eq!(answer.status, 403, "{answer}");
         assert!(answer.body.contains("needs a second factor"), "{answer}");
     }
+    is_grant_error(&op.app.poll(&codes).await, 400, "authorization_pending");
     // The page says where to add one, and leads back to the code.
     let page = op.browser.page().body.clone();
     assert!(page.contains("<a href=\"/security\">"), "{page}");
@@ -263,6 +264,7 @@ async fn a_person_without_the_second_factor_of_their_role_is_asked_to_add_one(st
         .submit("/device/decision", &[("decision", "allow")])
         .await;
     op.browser.shows(200, "You can go back to your device.");
+    an_interval_passes().await;
     let granted = Granted::of(&op.app.poll(&codes).await);
     assert_eq!(granted.id_claims()["acr"], "urn:authlog:aal2");
 }
