@@ -28,7 +28,7 @@ pub(super) struct Kept {
     pub(super) lag: Vec<u32>,
     /// Answers to a valid token.
     pub(super) answers: u64,
-    /// Those of them that refused it, because the news were too old.
+    /// How many of these answers refused the token, because the deny list was too old.
     pub(super) refused: u64,
 }
 

@@ -261,13 +261,8 @@ impl VerifierBuilder {
             accepted: self.algorithms.clone(),
             max_age: self.keys_max_age,
         };
-        let running = Running::new(&shared, Task::Keys);
-        let fetching = Arc::clone(&shared);
-        let fetching = runtime.spawn(async move {
-            let _running = running;
-            fetcher.run(fetching).await;
-        });
-        let running = Running::new(&shared, Task::News);
+        let fetching = fetcher.run(Arc::clone(&shared));
+        let fetching = Running::spawn(&runtime, &shared, Task::Keys, fetching);
         let reading = match source {
             Source::Feed {
                 address,
@@ -287,16 +282,13 @@ impl VerifierBuilder {
                     heartbeat: quarter
                         .clamp(Duration::from_millis(250), Duration::from_millis(500)),
                 };
-                runtime.spawn(async move {
-                    let _running = running;
-                    reader.run(writer).await;
-                })
+                Running::spawn(&runtime, &shared, Task::News, reader.run(writer))
             }
             #[cfg(feature = "nats")]
-            Source::Nats(nats) => runtime.spawn(async move {
-                let _running = running;
-                crate::nats::NatsReader::new(nats).run(writer).await;
-            }),
+            Source::Nats(nats) => {
+                let reading = crate::nats::NatsReader::new(nats).run(writer);
+                Running::spawn(&runtime, &shared, Task::News, reading)
+            }
         };
         let core = Core {
             shared,
@@ -310,7 +302,7 @@ impl VerifierBuilder {
             on_stale: self.on_stale,
             keys_expire_after: self.keys_expire_after.max(self.keys_max_age),
         };
-        let tasks = Tasks(vec![fetching.abort_handle(), reading.abort_handle()]);
+        let tasks = Tasks(vec![fetching, reading]);
         Ok(Verifier::new(Arc::new(core), tasks))
     }
 }

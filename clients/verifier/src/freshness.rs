@@ -5,7 +5,7 @@
 //! leadership, which was at least `elapsed_ms` before each heartbeat arrives: the earliest of these times is the best estimate.
 //!
 //! The monotonic clock may stand still while the machine is suspended, and what was sent before is read after it. So the wall clock
-//! counts as well: the news is as old as the clock says that shows more time. What a heartbeat proves by the wall clock is computed
+//! counts as well, and the higher of the two ages is the age of the news. What a heartbeat proves by the wall clock is computed
 //! with the difference of the clocks at the begin of the connection. A heartbeat that was on the way during a suspend therefore
 //! counts for at most the moment before the suspend, whenever it is read. After a suspend, or after the wall clock was set, the
 //! connection is opened again ([`Freshness::has_clock_jumped`]): what arrives on it was sent after that.
@@ -166,7 +166,7 @@ impl Freshness {
         }
     }
 
-    /// How old the news is; `None` if that is not known.
+    /// The age of the news, or `None` if it is unknown.
     pub(crate) fn staleness(&self, now: Reading) -> Option<Duration> {
         self.known.map(|known| known.age(now))
     }

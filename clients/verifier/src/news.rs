@@ -104,6 +104,7 @@ impl News {
         self.progress.last()
     }
 
+    #[cfg(any(feature = "nats", test))]
     pub(crate) fn has_gap(&self) -> bool {
         self.progress.has_gap()
     }
@@ -166,9 +167,9 @@ impl News {
         self.list.add(&event.change, event.mark.log_index, until)
     }
 
-    /// When an event happened, at the latest. The clock that wrote its time may have been behind by any time, also if the event is read
-    /// at the start, so the time at which it is read counts as well. What is read at the start is thereby kept for up to a day more
-    /// than it has to be: a list after a start has at most twice as many entries as it needs.
+    /// When an event happened, at the latest. The clock that dated it may have been behind, so the time of reading counts as well. An
+    /// event that is read at the start is therefore kept up to a day longer than necessary, and a list after a start has at most twice
+    /// as many entries as it needs.
     fn happened(event: &Event, now: Reading) -> i64 {
         let written = event.mark.millis().unwrap_or(now.wall);
         let written = written.min(now.wall.saturating_add(FARTHEST_AHEAD));

@@ -49,6 +49,7 @@ impl Progress {
     }
 
     /// Whether an event is missing before one that was read.
+    #[cfg(any(feature = "nats", test))]
     pub(crate) fn has_gap(&self) -> bool {
         !self.ahead.is_empty()
     }

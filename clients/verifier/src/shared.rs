@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, Reading, millis};
 use crate::event::{Change, Event, Heartbeat};
@@ -16,8 +18,8 @@ use crate::trouble::Trouble;
 /// The number of entries that are forgotten while the news is locked: about a millisecond.
 const FORGOTTEN_AT_ONCE: usize = 4096;
 
-/// How often the news is locked for that in a second. Requests may have to wait for all of them, because a lock that is taken again
-/// at once may not let others in between.
+/// How many times a second the news is locked to forget entries. A lock that is taken again at once may not let a waiting request in
+/// between, so a request may have to wait for all of these.
 const FORGOTTEN_IN_A_ROW: usize = 16;
 
 /// What requests and background tasks share.
@@ -32,6 +34,7 @@ pub(crate) struct Shared {
     server_time: Mutex<Option<ServerTime>>,
     pub(crate) counters: Counters,
     pub(crate) trouble: Mutex<Option<String>>,
+    /// Whether each [`Task`] has ended.
     stopped: [AtomicBool; 2],
 }
 
@@ -52,19 +55,30 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn new(shared: &Arc<Shared>, task: Task) -> Self {
+    /// Starts a background task on this runtime.
+    pub(crate) fn spawn(
+        runtime: &Handle,
+        shared: &Arc<Shared>,
+        task: Task,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
         let shared = Arc::clone(shared);
-        Self { shared, task }
+        let running = Self { shared, task };
+        let spawned = runtime.spawn(async move {
+            let _running = running;
+            work.await;
+        });
+        spawned.abort_handle()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let (stopped, what) = match self.task {
-            Task::Keys => (&self.shared.stopped[0], "the key set"),
-            Task::News => (&self.shared.stopped[1], "the events"),
+        self.shared.stopped[self.task as usize].store(true, Relaxed);
+        let what = match self.task {
+            Task::Keys => "the key set",
+            Task::News => "the events",
         };
-        stopped.store(true, Relaxed);
         self.shared.note_trouble(what, &Trouble::Stopped);
     }
 }
@@ -117,10 +131,7 @@ impl Shared {
 
     /// Whether this background task has ended, although it never should.
     pub(crate) fn has_stopped(&self, task: Task) -> bool {
-        match task {
-            Task::Keys => self.stopped[0].load(Relaxed),
-            Task::News => self.stopped[1].load(Relaxed),
-        }
+        self.stopped[task as usize].load(Relaxed)
     }
 
     /// Whether any background task has ended.
@@ -302,8 +313,8 @@ impl NewsWriter {
         self.write(|news| news.heartbeat(publisher, beat, at));
     }
 
-    /// Forgets what has expired, and checks that the clocks have not jumped and that the news reaches back far enough. Called about
-    /// once a second.
+    /// Forgets expired entries. Fails if the clocks have jumped, or if the news does not reach back far enough. Called about once a
+    /// second.
     pub(crate) fn tidy(&mut self) -> Result<(), Trouble> {
         let times = self.shared.times();
         let has_jumped = self.read(|news| news.has_clock_jumped(times.local));

@@ -53,8 +53,8 @@ pub(crate) struct Unverified<'a> {
 }
 
 impl<'a> Unverified<'a> {
-    /// Splits a token of at most [`MAX_LENGTH`] and reads its header. `accepted` are the algorithms that the verifier was told to accept, because the token
-    /// must not choose (RFC 8725 §3.1).
+    /// Splits a token of at most [`MAX_LENGTH`] and reads its header. `accepted` are the algorithms that the verifier was told to
+    /// accept, because the token must not choose (RFC 8725 §3.1).
     pub(crate) fn parse(token: &'a str, accepted: &[Algorithm]) -> Result<Self, Refused> {
         let (message, signature) = token.rsplit_once('.').ok_or(Refused::Malformed)?;
         let (header, payload) = message.split_once('.').ok_or(Refused::Malformed)?;

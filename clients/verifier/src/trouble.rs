@@ -34,6 +34,7 @@ pub(crate) enum Trouble {
     /// Another access token was obtained, with which the feed has to be read from now on.
     Renewed,
     /// Heartbeats name events that the stream does not deliver.
+    #[cfg(feature = "nats")]
     NotDelivered,
     /// The list has as many entries as it may have.
     Full,
@@ -97,6 +98,7 @@ impl fmt::Display for Trouble {
             ),
             Self::Ended => formatter.write_str("the answer ended"),
             Self::Renewed => formatter.write_str("the access token for the feed was renewed"),
+            #[cfg(feature = "nats")]
             Self::NotDelivered => formatter.write_str(
                 "the stream does not deliver the events that heartbeats name; another consumer is created",
             ),
