@@ -41,15 +41,20 @@ async fn a_client_that_reads_no_answers_loses_its_streams(store: Store) {
         }
         clients.push(client);
     }
-    for client in &mut clients {
-        let heard = client.read_to_end().await;
-        assert!(heard.iter().all(|frame| frame.kind != DATA), "{heard:?}");
-        cut += heard
-            .iter()
-            .filter(|frame| frame.kind == RST_STREAM)
-            .count();
+    let mut waiting = asked as usize * size;
+    // On a busy machine, a client may hear nothing for a second although more of its streams will be cut.
+    for _ in 0..10 {
+        for client in &mut clients {
+            let heard = client.read_to_end().await;
+            assert!(heard.iter().all(|frame| frame.kind != DATA), "{heard:?}");
+            let resets = heard.iter().filter(|frame| frame.kind == RST_STREAM);
+            cut += resets.count();
+        }
+        waiting = (asked as usize - cut) * size;
+        if waiting <= SHARE {
+            break;
+        }
     }
-    let waiting = (asked as usize - cut) * size;
     assert!(waiting <= SHARE, "{cut} of {asked} were cut");
     still_serves(&service).await;
 }

@@ -426,7 +426,7 @@ fn start(home: &Path) -> u16 {
 /// The settings are durable as in production, because some tests simulate a power failure.
 fn start_on(home: &Path, port: u16) -> bool {
     let options = format!(
-        "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \
+        "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=500 \
          -c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.max={STATEMENTS}"
     );
     let status = pg_ctl(home)

@@ -60,7 +60,7 @@ impl Server {
             .arg(self.data())
             .args(["-p", &self.port.to_string()])
             // What a crash of the operating system would cost is not what is tested here.
-            .args(["-c", "fsync=off", "-c", "max_connections=300"])
+            .args(["-c", "fsync=off", "-c", "max_connections=500"])
             .args(["-c", "listen_addresses=127.0.0.1"])
             .args(["-c", "unix_socket_directories="])
             .stderr(Stdio::null())
