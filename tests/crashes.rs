@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
 use support::http::Http;
-use support::load::{Load, Outcome, Visitor};
+use support::load::{Load, Outcome, Visitor, are_whole};
 use support::mail::mail_to;
 use support::{
     Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, users,
@@ -32,9 +32,7 @@ async fn acknowledged_changes_survive_and_no_change_is_partial(store: Store) {
         service.kill9();
         visitors.extend(load.end().await);
         service.restart().await;
-        for visitor in &visitors {
-            visitor.is_whole(&service.http()).await;
-        }
+        are_whole(&visitors, &service.http()).await;
     }
     let interrupted = |visitor: &Visitor| visitor.registration == Outcome::Unknown;
     assert!(

@@ -4,7 +4,7 @@
 use crate::support;
 
 use serde_json::json;
-use support::load::Load;
+use support::load::{Load, are_whole};
 use support::{
     Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, own, token,
     users,
@@ -315,9 +315,7 @@ async fn a_live_service_gives_no_false_alarm(store: Store) {
         );
         load.has_done(load.done() + 20).await;
     }
-    for visitor in load.end().await {
-        visitor.is_whole(&service.http()).await;
-    }
+    are_whole(&load.end().await, &service.http()).await;
 }
 
 /// The result of an examination.

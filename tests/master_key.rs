@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 
 use support::contract::verifies;
-use support::load::Load;
+use support::load::{Load, are_whole};
 use support::{Contract, Person, Settings, Store, api_auth, on_both_stores, own};
 
 on_both_stores!(
@@ -74,9 +74,7 @@ async fn a_service_that_has_both_keys_serves_on_while_one_replaces_the_other(sto
         .with("AUTHLOG_MASTER_KEY_FILE", "new.key")
         .start()
         .await;
-    for visitor in visitors {
-        visitor.is_whole(&service.http()).await;
-    }
+    are_whole(&visitors, &service.http()).await;
     let rebuilt = run(&service.settings, &["rebuild"]).await;
     assert!(rebuilt.status.success(), "{rebuilt:?}");
 }
@@ -147,9 +145,7 @@ async fn a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next(stor
     for person in &people {
         Contract::V1Auth.signs_in(&service.http(), person).await;
     }
-    for visitor in visitors {
-        visitor.is_whole(&service.http()).await;
-    }
+    are_whole(&visitors, &service.http()).await;
     let well = run(&service.settings, &["doctor"]).await;
     assert!(well.status.success(), "{well:?}");
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::contract::{eventually_refuses, verifies};
-use support::load::Load;
+use support::load::{Load, are_whole};
 use support::mail::Mailbox as _;
 use support::{
     Contract, Person, Program, Settings, api_auth, eventually, own, staff, token, users,
@@ -266,9 +266,7 @@ async fn when_one_node_is_killed_the_other_continues_to_serve() {
     let done = loads[1].done();
     loads[1].has_done(done + 30).await;
     for load in loads {
-        for visitor in load.end().await {
-            visitor.is_whole(&second.http()).await;
-        }
+        are_whole(&load.end().await, &second.http()).await;
     }
     first.restart().await;
     let ann = Person::called("ann");

@@ -6,7 +6,7 @@ use crate::support;
 use serde_json::json;
 use support::contract::verifies;
 use support::http::Request;
-use support::load::{Load, Outcome};
+use support::load::{Load, Outcome, are_whole};
 use support::{
     Contract, Person, Postgres, Program, Settings, Store, api_auth, eventually, own, token, users,
 };
@@ -176,24 +176,23 @@ async fn acknowledged_changes_survive_the_loss_of_the_database_under_load() {
     crashed(&server);
     started(&server);
     load.has_done(load.done() + 50).await;
-    let visitors = load.end().await;
+    let mut visitors = load.end().await;
     assert!(
         visitors
             .iter()
             .all(|visitor| visitor.registration != Outcome::Unknown),
         "every request was answered"
     );
-    for visitor in visitors {
+    for visitor in &mut visitors {
         // If the database was lost during the answer, it is unknown whether the declined request was executed.
-        let mut visitor = visitor;
         if visitor.registration == Outcome::Declined {
             visitor.registration = Outcome::Unknown;
         }
         if visitor.logout == Outcome::Declined {
             visitor.logout = Outcome::Unknown;
         }
-        visitor.is_whole(&service.http()).await;
     }
+    are_whole(&visitors, &service.http()).await;
 }
 
 /// Asserts that the contract answers 503 in its own words.

@@ -12,7 +12,7 @@ use std::process::Output;
 use serde_json::json;
 use support::contract::{eventually_refuses, refreshes_nothing, verifies};
 use support::http::Http;
-use support::load::{Load, Outcome};
+use support::load::{Load, Outcome, are_whole};
 use support::mail::mail_to;
 use support::wire::Wire;
 use support::{
@@ -244,11 +244,12 @@ async fn read_models_are_rebuilt_under_load(store: Store) {
     let rebuilt = rebuilt.await.unwrap();
     assert!(rebuilt.status.success(), "{rebuilt:?}");
     load.has_done(load.done() + 50).await;
-    for visitor in load.end().await {
+    let visitors = load.end().await;
+    for visitor in &visitors {
         assert_eq!(visitor.registration, Outcome::Acknowledged, "{visitor:?}");
         assert!(visitor.tokens.is_some(), "{visitor:?}");
-        visitor.is_whole(&http).await;
     }
+    are_whole(&visitors, &http).await;
 
     verifies(&http, &tokens.access).await;
     verifies(&http, &opaque.access).await;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use tokio::task::JoinSet;
 
 use super::contract::{Tokens, is_refused, refreshes_nothing, verifies};
@@ -69,7 +71,7 @@ impl Visitor {
 
     /// Asserts that every acknowledged request took effect, and that every other one took effect completely or not at
     /// all.
-    pub async fn is_whole(&self, http: &Http) {
+    async fn is_whole(&self, http: &Http) {
         let person = &self.person;
         let found = Contract::ApiAuth.sign_in(http, person).await.status == 200;
         match self.registration {
@@ -101,6 +103,15 @@ impl Visitor {
             Outcome::Unknown => {}
         }
     }
+}
+
+/// Asserts of each visitor that every acknowledged request took effect, and that every other one took effect completely or not at all.
+pub async fn are_whole(visitors: &[Visitor], http: &Http) {
+    let checks = visitors.iter().map(|visitor| visitor.is_whole(http));
+    stream::iter(checks)
+        .buffer_unordered(AT_ONCE)
+        .collect::<()>()
+        .await;
 }
 
 /// Sends a request to a service that may be stopping, and asserts that an answer is in the words of `contract`.
