@@ -4,11 +4,11 @@
 //! the feed is the arrival of the request, which was sent at a known local time. The base of a publisher on NATS is the begin of its
 //! leadership, which was at least `elapsed_ms` before each heartbeat arrives: the earliest of these times is the best estimate.
 //!
-//! The monotonic clock may stand still while the machine is suspended, and what was sent before is read after it. So the wall clock
-//! counts as well, and the higher of the two ages is the age of the news. What a heartbeat proves by the wall clock is computed
-//! with the difference of the clocks at the begin of the connection. A heartbeat that was on the way during a suspend therefore
-//! counts for at most the moment before the suspend, whenever it is read. After a suspend, or after the wall clock was set, the
-//! connection is opened again ([`Freshness::has_clock_jumped`]): what arrives on it was sent after that.
+//! The monotonic clock may stand still while the machine is suspended, and what was sent before is read after it. So the age of the
+//! news is measured by both clocks, and the larger value counts. A heartbeat proves an instant of the monotonic clock. The difference
+//! of the clocks at the start of the connection converts it to the wall clock. A heartbeat that was on the way during a suspend
+//! therefore counts for at most the moment before the suspend, whenever it is read. After a suspend, or after the wall clock was set,
+//! the connection is opened again ([`Freshness::has_clock_jumped`]): what arrives on it was sent after that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -166,7 +166,7 @@ impl Freshness {
         }
     }
 
-    /// The age of the news, or `None` if it is unknown.
+    /// Returns the age of the news, or `None` if no heartbeat has proved one.
     pub(crate) fn staleness(&self, now: Reading) -> Option<Duration> {
         self.known.map(|known| known.age(now))
     }

@@ -38,7 +38,7 @@ pub(crate) struct Arrived {
 /// The heartbeats of a subscription.
 ///
 /// A task takes them from the subscription as they arrive. The reader may be busy for seconds, with its set-up or with a comparison of
-/// the history. Without the task, a heartbeat that waits meanwhile would make the news appear younger than it is.
+/// the history. Without the task, the reader would stamp a heartbeat too late, and the news would appear younger than it is.
 pub(crate) struct Heartbeats {
     arrived: broadcast::Receiver<Arrived>,
     task: JoinHandle<()>,

@@ -18,8 +18,8 @@ use crate::trouble::Trouble;
 /// The number of entries that are forgotten while the news is locked: about a millisecond.
 const FORGOTTEN_AT_ONCE: usize = 4096;
 
-/// How many times a second the news is locked to forget entries. A lock that is taken again at once may not let a waiting request in
-/// between, so a request may have to wait for all of these.
+/// The number of times a second that the news is locked to forget entries. The locks follow each other at once, so a waiting request may
+/// get its turn only after the last of them.
 const FORGOTTEN_IN_A_ROW: usize = 16;
 
 /// What requests and background tasks share.
@@ -313,8 +313,10 @@ impl NewsWriter {
         self.write(|news| news.heartbeat(publisher, beat, at));
     }
 
-    /// Forgets expired entries. Fails if the clocks have jumped, or if the news does not reach back far enough. Called about once a
-    /// second.
+    /// Forgets expired entries. The reader calls this about once a second.
+    ///
+    /// # Errors
+    /// The clocks have jumped, or the news does not reach back far enough.
     pub(crate) fn tidy(&mut self) -> Result<(), Trouble> {
         let times = self.shared.times();
         let has_jumped = self.read(|news| news.has_clock_jumped(times.local));
